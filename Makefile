@@ -1,0 +1,55 @@
+# make env    .venv, from requirements.lock: all versions and hashes
+# make demo   news articles -> a small BERT, its evaluation, three filled masks
+# make test   the test suite: CPU only, no network
+# make lint   ruff and pyright
+#
+# Needs git, make, Python 3.11 or newer (PYTHON=python3.12 picks one) and a package index.
+# VENV=DIR puts the environment elsewhere. To renew requirements.lock: the command in
+# its first lines, with --upgrade.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := runs/demo
+
+# uv reads none of pip's settings.
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+
+.PHONY: env demo test lint
+
+env: $(VENV)/installed
+
+# setuptools, which builds the one package without a wheel, is held to its locked hash.
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is not Python 3.11 or newer; name one: make env PYTHON=python3.12"; \
+	  exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	  --build-constraints requirements.lock -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python \
+	  --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: env
+	$(BIN)/python launch.py prepare --config=configs/demo.py
+	$(BIN)/python launch.py train --config=configs/demo.py --workdir=$(RUN)
+	$(BIN)/python launch.py evaluate --workdir=$(RUN)
+	$(BIN)/python launch.py predict --workdir=$(RUN) \
+	  "The company said its [MASK] rose last year." \
+	  "The prime [MASK] said the election was over." \
+	  "He scored the first [MASK] of the game."
+	@echo
+	@echo "Next: $(BIN)/python launch.py predict --workdir=$(RUN) 'Your own [MASK].'"
+	@echo "      $(BIN)/python launch.py train --config=configs/pretrain/own_text.py \\"
+	@echo "        --config.data.files=YOUR.txt --workdir=runs/own_text"
+	@echo "      $(BIN)/python launch.py --help"
+
+test: env
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright

@@ -1,0 +1,256 @@
+"""Checkpoints by orbax, each with a manifest of sizes and SHA-256 that we verify.
+
+Orbax commits by rename but calls no fsync, and its checksums do not cover the array
+values: without the manifest a flipped bit loads silently. A step without a manifest is
+a save that never finished.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from bert_jax import rundir
+from bert_jax.config import UsageError
+from bert_jax.state import TrainState
+
+MANIFEST = "manifest.json"
+
+
+def steps(directory: Path) -> list[int]:
+    """The step numbers that have a directory, verified or not, in order."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
+
+
+def fault(directory: Path) -> str:
+    """What is wrong with one checkpoint, by its manifest; "" when it verifies."""
+    try:
+        files = json.loads((directory / MANIFEST).read_text())["files"]
+    except FileNotFoundError:
+        return "its save never finished"
+    except (ValueError, KeyError, OSError):
+        return f"{MANIFEST} is damaged"
+    for name, facts in files.items():
+        path = directory / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != facts["size"]:
+            size = path.stat().st_size
+            return f"{name} has {size} bytes instead of {facts['size']}"
+        if _sha256(path) != facts["sha256"]:
+            return f"{name} does not match its sha256"
+    return ""
+
+
+def newest(directory: Path, say: Callable[[str], None]) -> int | None:
+    """The newest step that verifies; each one passed over is named through `say`.
+
+    Process 0 looks, and every host gets its answer.
+    """
+    found = -1
+    if jax.process_index() == 0:
+        for step in reversed(steps(directory)):
+            reason = fault(directory / str(step))
+            if not reason:
+                found = step
+                break
+            say(f"passing over checkpoint {directory / str(step)}: {reason}")
+    if jax.process_count() > 1:
+        found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
+    return None if found < 0 else found
+
+
+def locate(source: str) -> tuple[Path, int]:
+    """`RUN` or `RUN/checkpoints/STEP` -> the run and the step, checked.
+
+    A run alone means its newest checkpoint that verifies. Raises UsageError.
+    """
+    path = Path(source)
+    if path.name.isdigit() and path.parent.name == rundir.CHECKPOINTS:
+        run, step = path.parent.parent, int(path.name)
+        rundir.read(run, rundir.RUN)
+        return run, chosen(run, step)
+    rundir.read(path, rundir.RUN)
+    return path, chosen(path, None)
+
+
+def chosen(run: Path, step: int | None) -> int:
+    """The step to read: the one asked for, which must verify, or the newest that does."""
+    directory = run / rundir.CHECKPOINTS
+    if step is None:
+        step = newest(directory, print)
+        if step is None:
+            raise UsageError(f"{run} has no checkpoint that verifies")
+        return step
+    kept = steps(directory)
+    if step not in kept:
+        raise UsageError(
+            f"{run} kept no step {step}; it has {', '.join(map(str, kept)) or 'none'}"
+        )
+    if reason := fault(directory / str(step)):
+        raise UsageError(f"checkpoint {directory / str(step)}: {reason}")
+    return step
+
+
+def restore_params(run: Path, step: int, shapes: Any) -> Any:
+    """The parameters of one checkpoint, in the tree, types and shardings of `shapes`."""
+    args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        return reader.restore(_absolute(run, step), args=args)["params"]
+
+
+def _absolute(run: Path, step: int) -> Path:
+    return (run / rundir.CHECKPOINTS / str(step)).absolute()
+
+
+class Checkpoints:
+    """The checkpoints of the run that is being written.
+
+    Saving is asynchronous: the arrays are copied off the device, then files, fsync,
+    manifest and pruning follow in the background. One save at a time; an error of the
+    background is raised by the next call of `save` or `wait`.
+    """
+
+    def __init__(self, run: Path, keep_last: int, keep_every: int, keep_powers: bool):
+        self._run, self._directory = run, run / rundir.CHECKPOINTS
+        self._keep_last, self._keep_every = keep_last, keep_every
+        self._keep_powers = keep_powers
+        self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: Future | None = None
+        self._verified: set[int] = set()
+        if jax.process_index() == 0:
+            _remove_unfinished(self._directory)
+
+    def newest(self, say: Callable[[str], None]) -> int | None:
+        """The newest step that verifies."""
+        step = newest(self._directory, say)
+        self._verified |= set() if step is None else {step}
+        return step
+
+    def restore(self, step: int, shapes: TrainState) -> TrainState:
+        """The state of a verified step, in the shardings of `shapes`."""
+        args = ocp.args.Composite(
+            params=ocp.args.StandardRestore(shapes.params),
+            rest=ocp.args.StandardRestore(_rest(shapes)),
+        )
+        loaded = self._writer.restore(_absolute(self._run, step), args=args)
+        rest = loaded["rest"]
+        return TrainState(rest["step"], loaded["params"], rest["opt_state"])
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Begin to save; nothing to do if this step was saved or verified before."""
+        if step in self._verified:
+            return
+        self.wait()
+        target = _absolute(self._run, step)
+        args = ocp.args.Composite(
+            params=ocp.args.StandardSave(state.params),
+            rest=ocp.args.StandardSave(_rest(state)),
+        )
+        with _named(target):
+            self._writer.save(target, args=args, force=True)  # over a damaged one
+        self._pending = self._thread.submit(self._finish, step, target)
+        self._verified.add(step)
+
+    def wait(self) -> None:
+        """Return when the last save is whole on disk; raise what went wrong with it."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def close(self) -> None:
+        """Wait and release the writer."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()
+
+    def _finish(self, step: int, target: Path) -> None:
+        with _named(target):
+            self._writer.wait_until_finished()
+            if jax.process_index() == 0:
+                _write_manifest(target)
+                self._prune(step)
+
+    def _prune(self, newest: int) -> None:
+        present = [step for step in steps(self._directory) if step <= newest]
+        for step in present[: -self._keep_last]:
+            if not self._kept_for_good(step):
+                shutil.rmtree(self._directory / str(step))
+
+    def _kept_for_good(self, step: int) -> bool:
+        every = self._keep_every and step % self._keep_every == 0
+        return bool(every) or (self._keep_powers and is_power(step))
+
+
+def is_power(step: int) -> bool:
+    """Whether the step is 0 or a power of two."""
+    return step & (step - 1) == 0
+
+
+def _rest(state: TrainState) -> dict:
+    return {"step": state.step, "opt_state": state.opt_state}
+
+
+class _named:
+    """Turns a failed write into one line that names the checkpoint."""
+
+    def __init__(self, target: Path):
+        self._target = target
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, error, trace) -> None:
+        text = str(error)
+        if error is not None and re.search(
+            r"[Nn]o space|ENOSPC|RESOURCE_EXHAUST", text
+        ):
+            shutil.rmtree(self._target, ignore_errors=True)
+            _remove_unfinished(self._target.parent)
+            raise UsageError(
+                f"no space left on the device while saving {self._target}: free some "
+                "and run again; the checkpoints before it are intact"
+            ) from error
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Delete what a killed save left: orbax's temporaries, steps without manifest."""
+    if not directory.is_dir():
+        return
+    for path in directory.iterdir():
+        unfinished = path.name.isdigit() and not (path / MANIFEST).exists()
+        if unfinished or ".orbax-checkpoint-tmp" in path.name:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_manifest(directory: Path) -> None:
+    files = {}
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        facts = {"size": path.stat().st_size, "sha256": _sha256(path)}
+        files[str(path.relative_to(directory))] = facts
+    for folder in [p for p in directory.rglob("*") if p.is_dir()] + [directory]:
+        rundir.sync_directory(folder)
+    rundir.write_json(directory / MANIFEST, {"files": files})
+    rundir.sync_directory(directory.parent)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,174 @@
+"""A config file, checked and frozen; its overrides, canonical form and fingerprint.
+
+`configs/base.py` lists every key with its type; nothing here or elsewhere in the
+library supplies a default.
+"""
+
+import difflib
+import hashlib
+import importlib.util
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from bert_jax import rules
+from configs import base
+
+# Keys that say how a run is executed, not what it computes: left out of its identity.
+EXECUTION = (
+    "data.cache",
+    "data.prefetch",
+    "data.tfds_dir",
+    "parallel.mesh",
+    "parallel.placement",
+    "train.keep_every",
+    "train.keep_last",
+    "train.keep_powers",
+    "train.log_every",
+    "train.save_every",
+)
+
+
+class UsageError(Exception):
+    """What the person asked for cannot be done; its text names the thing and the mend."""
+
+
+def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
+    """The checked, frozen config of `FILE.py[:ARG]` or of a run's `config.json`.
+
+    Overrides map dotted keys to text, which is read by the type of the key.
+    Raises UsageError for anything misspelt, mistyped or inconsistent.
+    """
+    path, _, argument = spec.partition(":")
+    if not Path(path).is_file():
+        raise UsageError(f"config file {path} does not exist")
+    if path.endswith(".json"):
+        config = from_json(Path(path).read_text())
+    else:
+        config = _call(path, argument)
+    config = ConfigDict(config.to_dict()).lock()
+    config.update_from_flattened_dict(
+        {key: _parse(config, key, text) for key, text in overrides.items()}
+    )
+    check(config)
+    return FrozenConfigDict(config)
+
+
+def from_json(text: str) -> ConfigDict:
+    """The config that `canonical` wrote."""
+    try:
+        return ConfigDict(json.loads(text))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise UsageError(f"this config.json cannot be read: {error}") from error
+
+
+def _call(path: str, argument: str) -> ConfigDict:
+    found = importlib.util.spec_from_file_location("config_file", path)
+    if found is None or found.loader is None:
+        raise UsageError(f"config file {path} is not a Python file (*.py)")
+    module = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+        takes_argument = bool(inspect.signature(module.get_config).parameters)
+        if argument and not takes_argument:
+            raise UsageError(f"{path} takes no argument, but was given {argument!r}")
+        return module.get_config(*[argument] if argument else [])
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a person's file may raise
+        message = str(error).splitlines()[0] if str(error) else ""
+        raise UsageError(f"{path}: {type(error).__name__}: {message}") from error
+
+
+def _parse(config: ConfigDict, key: str, text: str) -> object:
+    old = flatten(config).get(key)
+    if old is None:
+        raise UsageError(_unknown(key, flatten(config)))
+    readers = {bool: {"true": True, "false": False}.__getitem__, int: int, float: float}
+    try:
+        reader = readers.get(type(old), str)
+        return reader(text.lower() if isinstance(old, bool) else text)
+    except (KeyError, ValueError) as error:
+        kind = (
+            "true or false"
+            if isinstance(old, bool)
+            else f"of type {type(old).__name__}"
+        )
+        raise UsageError(f"{key} must be {kind}, not {text!r}") from error
+
+
+def _unknown(key: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else "; configs/base.py lists them all"
+    return f"there is no config key {key}{hint}"
+
+
+def flatten(config: ConfigDict | FrozenConfigDict | Mapping) -> dict[str, object]:
+    """Dotted keys to values, in order."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict | FrozenConfigDict | dict):
+            flat |= {f"{key}.{name}": leaf for name, leaf in flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def check(config: ConfigDict | FrozenConfigDict) -> None:
+    """Raise UsageError naming every mistake of the config, one a line."""
+    known = flatten(base.get_config())
+    flat = flatten(config)
+    problems = [_unknown(key, known) for key in flat if key not in known]
+    problems += rules.of_schema(flat, known)
+    problems = problems or [*rules.of_values(flat), *rules.of_consistency(config)]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def canonical(config: ConfigDict | FrozenConfigDict) -> str:
+    """Canonical JSON: sorted keys, shortest round-trip floats, one trailing newline."""
+    return json.dumps(config.to_dict(), sort_keys=True, indent=1) + "\n"
+
+
+def fingerprint(config: ConfigDict | FrozenConfigDict, parent: str) -> str:
+    """The run id: 12 hexadecimal digits of all that decides what the run computes.
+
+    `parent` is the id of the run that `init_from` names (and its step), "" for none.
+    """
+    identity = without_execution(config) | {"init_from": parent}
+    text = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def without_execution(nested: ConfigDict | Mapping) -> dict[str, object]:
+    """The flat config without the keys that only say how a run is executed."""
+    flat = flatten(nested)
+    return {key: value for key, value in flat.items() if key not in EXECUTION}
+
+
+def stream(seed: int, *names: str) -> int:
+    """A 64-bit seed for the random stream of that name: a hash, never `seed + 1`."""
+    text = "/".join([str(seed), *names])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def smoke(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict:
+    """The same config shrunk until a test can run all of it in seconds.
+
+    What kind of thing is done stays; sizes and step counts become tiny.
+    """
+    small = ConfigDict(config.to_dict())
+    small.tokenizer.vocab_size = 256
+    small.model.update(
+        vocab_size=0, num_layers=2, model_dim=16, num_heads=2, mlp_dim=32, max_length=64
+    )
+    small.data.length = 32
+    small.optim.warmup_steps = 2
+    small.train.update(steps=6, batch=8, log_every=1, save_every=3)
+    small.train.accumulate = min(small.train.accumulate, 2)
+    small.eval.update(every=3, batch=8, max_examples=16)
+    check(small)
+    return FrozenConfigDict(small)

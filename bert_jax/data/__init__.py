@@ -1,0 +1,1 @@
+"""Text to host batches, in numpy. Nothing here imports jax."""

@@ -1,0 +1,137 @@
+"""A split as one text of numbered positions, and the table of its chunks.
+
+A chunk is what one example is made of: consecutive tokens of one document from a
+sentence start on, as many as fit. Its last sentence is cut rather than padded, and the
+next chunk begins with that sentence again, so that nothing is lost.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bert_jax.data.store import Split
+from bert_jax.tokenizer import Tokenizer
+
+
+class Text(NamedTuple):
+    """Where sentences and documents start; the last entry of each is the end.
+
+    In FULL-SENTENCES (RoBERTa, Liu et al. 2019, section 4.2) the whole split is one
+    document and a [SEP] stands where two of its documents meet: such separators have
+    positions of their own.
+    """
+
+    tokens: np.ndarray
+    sentences: np.ndarray
+    documents: np.ndarray
+    openings: np.ndarray  # sentences that a segment may start with
+    first_openings: np.ndarray  # of each document, as indices into `openings`
+    separators: np.ndarray
+    tokenizer: Tokenizer
+
+    def read(self, at: np.ndarray) -> np.ndarray:
+        """Token ids at these positions; any id where a position is out of range."""
+        if not self.separators.size:
+            return self.tokens.take(at, mode="clip")
+        passed = np.searchsorted(self.separators, at, side="right")
+        ids = self.tokens.take(at - passed, mode="clip")
+        here = self.separators.take(passed - 1, mode="clip") == at
+        return np.where(here, self.tokenizer.sep_id, ids)
+
+    def between_sentences(self, at: np.ndarray) -> np.ndarray:
+        """True where one sentence ends and the next starts."""
+        return self.sentences[np.searchsorted(self.sentences, at)] == at
+
+    def boundary(self, at: np.ndarray) -> np.ndarray:
+        """0 inside a word, 1 between two words, 2 between two sentences."""
+        between_words = ~self.tokenizer.continuation[self.read(at)]
+        return np.where(self.between_sentences(at), 2, between_words)
+
+    def opens(self, at: np.ndarray) -> np.ndarray:
+        """True where a segment may start: at a word that is not all its sentence has.
+
+        Of such a segment some first part does not end with a sentence, which is what
+        lets two segments be shortened until they end alike.
+        """
+        starts_word = ~self.tokenizer.continuation[self.read(at)]
+        return starts_word & ~self.between_sentences(at + 1)
+
+    def toward_opening(self, at: np.ndarray, limit: np.ndarray) -> np.ndarray:
+        """Moves each position, either way, until a segment may start or its limit."""
+        at = at.copy()
+        moving = np.flatnonzero(at != limit)
+        while moving.size:
+            moving = moving[~self.opens(at[moving])]
+            at[moving] += np.sign(limit[moving] - at[moving])
+            moving = moving[at[moving] != limit[moving]]
+        return at
+
+
+class Chunks(NamedTuple):
+    """In the order of the text: first position, number of tokens, document."""
+
+    starts: np.ndarray
+    sizes: np.ndarray
+    documents: np.ndarray
+
+
+def as_text(split: Split, tokenizer: Tokenizer, pairs: str) -> Text:
+    """The split as `pairs` reads it."""
+    sentences, documents = np.asarray(split.sentences), np.asarray(split.documents)
+    separators = np.empty(0, np.int64)
+    if pairs == "full":
+        inner = documents[1:-1]
+        separators = inner + np.arange(len(inner))
+        sentences = sentences + np.searchsorted(inner, sentences, side="right")
+        documents = sentences[[0, -1]]
+    openings, first = _openings(sentences, documents)
+    return Text(
+        split.tokens, sentences, documents, openings, first, separators, tokenizer
+    )
+
+
+def _openings(
+    sentences: np.ndarray, documents: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sentences of two tokens or more; the start of a document that has none.
+
+    Also the index of each document's first, and, last, how many there are.
+    """
+    openings = sentences[:-1][np.diff(sentences) > 1]
+    first = np.searchsorted(openings, documents)
+    without = np.flatnonzero(np.diff(first) == 0)
+    openings = np.insert(openings, first[without], documents[without])
+    return openings, np.searchsorted(openings, documents)
+
+
+def chunks(text: Text, budget: int) -> Chunks:
+    """The chunks of at most `budget` tokens."""
+    units = _units(text, budget)
+    documents = np.searchsorted(text.documents, units, side="right") - 1
+    ends = text.documents[documents + 1]
+    cuts = np.minimum(units + budget, ends)
+    # Which unit starts the next chunk is known for all units at once; then the chains
+    # of all documents are followed in lockstep.
+    following = np.searchsorted(units, cuts, side="right") - 1
+    following[cuts == ends] = -1
+    reached = np.zeros(len(units), bool)
+    chain = np.searchsorted(units, text.documents[:-1])
+    while chain.size:
+        reached[chain] = True
+        chain = following[chain]
+        chain = chain[chain >= 0]
+    sizes = cuts - units - np.isin(cuts - 1, text.separators)
+    return Chunks(units[reached], sizes[reached], documents[reached])
+
+
+def _units(text: Text, budget: int) -> np.ndarray:
+    """Positions a chunk may start at: every sentence, and parts of the long ones."""
+    starts, ends = text.sentences[:-1], text.sentences[1:]
+    units = [starts]
+    while (long := ends - starts > budget).any():
+        starts, ends = starts[long], ends[long]
+        word = text.toward_opening(starts + budget, starts)
+        # A word longer than the budget is cut where the budget ends.
+        starts = np.where(word > starts, word, starts + budget)
+        units.append(starts)
+    return np.sort(np.concatenate(units))

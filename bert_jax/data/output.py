@@ -1,0 +1,70 @@
+"""The files of one split, written and hashed as they grow."""
+
+import hashlib
+import os
+from array import array
+from pathlib import Path
+
+import numpy as np
+
+from bert_jax.config import UsageError
+from bert_jax.data.workers import Tokens
+from bert_jax.tokenizer import Tokenizer
+
+KINDS = ("tokens", "sentences", "documents", "counts")
+
+
+class Output:
+    """Token ids, the offsets of sentences and documents, the count of each token."""
+
+    def __init__(self, directory: Path, name: str, tokenizer: Tokenizer):
+        self.files = {kind: _File(directory / f"{name}_{kind}.bin") for kind in KINDS}
+        self.counts = np.zeros(tokenizer.vocab_size, np.int64)
+        self.tokens = self.sentences = self.documents = self.empty = 0
+        self.starts, self.hashes = array("q"), array("Q")  # of documents
+
+    def add(self, tokens: Tokens, begins: list[bool]) -> None:
+        """`begins` says which of the texts begin a document."""
+        ends = self.tokens + np.cumsum(tokens.sentences)
+        self.files["tokens"].write(tokens.ids)
+        self.files["sentences"].write(ends - tokens.sentences)
+        bounds = np.append(self.tokens, ends)
+        before = np.cumsum(tokens.texts) - tokens.texts  # sentences before each text
+        self.starts.extend(bounds[before][np.array(begins)].tolist())
+        self.counts += np.bincount(tokens.ids, minlength=len(self.counts))
+        self.tokens += len(tokens.ids)
+        self.sentences += len(tokens.sentences)
+
+    def close(self) -> dict[str, dict]:
+        """Sizes and sha256 of the files by name; documents without a token vanish."""
+        documents = np.unique(np.append(self.starts, self.tokens).astype(np.int64))
+        self.documents = len(documents) - 1
+        self.empty = len(self.starts) - self.documents
+        if not self.documents:
+            raise UsageError("the training or the held-out documents hold no token")
+        self.files["sentences"].write(np.array([self.tokens], np.int64))
+        self.files["documents"].write(documents)
+        self.files["counts"].write(self.counts)
+        return {file.name: file.close() for file in self.files.values()}
+
+
+def describe(content: bytes) -> dict:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+class _File:
+    def __init__(self, path: Path):
+        self.name, self.file = path.name, path.open("wb")
+        self.size, self.sha256 = 0, hashlib.sha256()
+
+    def write(self, values: np.ndarray) -> None:
+        content = values.tobytes()
+        self.file.write(content)
+        self.sha256.update(content)
+        self.size += len(content)
+
+    def close(self) -> dict:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        return {"bytes": self.size, "sha256": self.sha256.hexdigest()}

@@ -1,0 +1,72 @@
+"""Paragraphs from lines: hard-wrapped ones are joined, others left as they are."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, pairwise
+
+SAMPLE = 2000  # lines that tell whether a text is hard-wrapped
+WIDEST = 120  # characters of a line in a hard-wrapped text
+_SENTENCE_END = re.compile(r"""[.!?:…。！？]["'”’»)\]_*」』]*\Z""")
+
+
+def blocks(text_lines: Iterable[str]) -> Iterator[list[str]]:
+    """Runs of stripped lines between blank ones."""
+    block = []
+    for line in text_lines:
+        if stripped := line.strip():
+            block.append(stripped)
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def paragraphs(text_lines: Iterable[str]) -> Iterator[list[str]]:
+    """Blocks whose hard-wrapped lines have been joined: a list of paragraphs each."""
+    text_lines = iter(text_lines)
+    sample = list(islice(text_lines, SAMPLE))
+    width = wrap_width(sample)
+    for block in blocks(chain(sample, text_lines)):
+        yield unwrap(block, width) if width else block
+
+
+def wrap_width(sample: Iterable[str]) -> int:
+    """The width that a text was wrapped to by hand; 0 where a line is a paragraph.
+
+    Wrapped lines are of bounded length, and most of them end in mid-sentence.
+    """
+    texts = [line.strip() for line in sample if line.strip()]
+    if len(texts) < 2:
+        return 0
+    width = sorted(map(len, texts))[int(0.95 * (len(texts) - 1))]
+    ends = sum(bool(_SENTENCE_END.search(line)) for line in texts)
+    return width if width <= WIDEST and ends < 0.5 * len(texts) else 0
+
+
+def unwrap(block: list[str], width: int) -> list[str]:
+    """Joins each line to the one before it unless the writer broke it on purpose."""
+    joined = [[block[0]]]
+    for before, line in pairwise(block):
+        if _broken(before, line, width):
+            joined.append([line])
+        else:
+            joined[-1].append(line)
+    return [_join(part) for part in joined]
+
+
+def _broken(before: str, line: str, width: int) -> bool:
+    """The next word would have fitted, and the line looks like an end or a heading."""
+    word = line.split(None, 1)[0]
+    if len(before) + 1 + len(word) > width:
+        return False
+    heading = len(before) < 0.6 * width and not word.lstrip("\"'“‘_*([")[:1].islower()
+    return heading or bool(_SENTENCE_END.search(before))
+
+
+def _join(part: list[str]) -> str:
+    text = part[0]
+    for line in part[1:]:
+        hyphen = text.endswith("-") and not text.endswith("--") and line[0].islower()
+        text += line if hyphen else " " + line
+    return text

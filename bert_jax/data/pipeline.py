@@ -1,0 +1,152 @@
+"""Host batches: batch = f(seed, step), and a thread that assembles them ahead."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from bert_jax.config import UsageError, stream
+from bert_jax.data import pairs
+from bert_jax.data.chunks import Chunks, Text, as_text
+from bert_jax.data.store import Split
+from bert_jax.tokenizer import Tokenizer
+
+Batch = dict[str, np.ndarray]
+Rows = slice | np.ndarray  # of the global batch: those that this host assembles
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """Batches of a split as `config.data` wants them. It has no state to resume."""
+
+    split: Split
+    tokenizer: Tokenizer
+    config: ConfigDict | FrozenConfigDict  # config.data
+    seed: int
+
+    def __post_init__(self) -> None:
+        documents = len(self.split.documents) - 1
+        if self.config.pairs == "nsp" and documents < 2:
+            raise UsageError(
+                f"data.pairs=nsp takes random partners from other documents and there "
+                f"are {documents} in this split: give more documents, set "
+                "data.documents=auto, or data.pairs=sop, single or full"
+            )
+        if not self.num_examples:
+            raise UsageError(
+                f"no example can be made of the {len(self.split.tokens)} tokens of "
+                f"this split with data.pairs={self.config.pairs}: give more text"
+            )
+
+    @cached_property
+    def _text(self) -> Text:
+        return as_text(self.split, self.tokenizer, self.config.pairs)
+
+    @cached_property
+    def _chunks(self) -> Chunks:
+        return pairs.chunk_table(self._text, self.config.pairs, self.config.length)
+
+    @property
+    def num_examples(self) -> int:
+        return len(self._chunks.starts)
+
+    def batch(self, step: int, batch_size: int, rows: Rows) -> Batch:
+        """These rows of the global batch of `step`; it may straddle two epochs."""
+        if self.num_examples < batch_size:
+            raise UsageError(
+                f"{self.num_examples} examples are fewer than a batch of {batch_size}: "
+                f"set train.batch to at most {self.num_examples}, or give more text"
+            )
+        rows = np.arange(batch_size)[rows]
+        epochs, positions = np.divmod(step * batch_size + rows, self.num_examples)
+        examples = np.empty_like(positions)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            order = _order(self.seed, int(epoch), self.num_examples)
+            examples[here] = order[positions[here]]
+        return self._assemble(examples, epochs, rows, np.ones(len(rows)), self.seed)
+
+    def evaluation(
+        self, batch_size: int, max_examples: int, rows: Rows
+    ) -> Iterator[Batch]:
+        """The same examples for every seed, in the order of the text, each once.
+
+        With max_examples > 0 at most that many, evenly spread over the text. The last
+        batch is filled up with rows of weight 0.
+        """
+        count = min(max_examples or self.num_examples, self.num_examples)
+        rows = np.arange(batch_size)[rows]
+        for begin in range(0, count, batch_size):
+            index = begin + rows
+            weights = index < count
+            examples = np.where(weights, index * self.num_examples // count, 0)
+            epochs = np.zeros_like(rows)
+            seed = stream(0, "evaluation")
+            yield self._assemble(examples, epochs, rows, weights, seed)
+
+    def audit(self, max_examples: int) -> dict[str, float]:
+        """What a person should see before training: pair balance and padding."""
+        count = min(max_examples, self.num_examples)
+        batch = self.batch(0, count, slice(None))
+        return {
+            "examples": self.num_examples,
+            "random_share": float(batch["pair_label"].mean()),
+            "padding_share": 1 - float(batch["lengths"].mean()) / self.config.length,
+        }
+
+    def _assemble(
+        self,
+        examples: np.ndarray,
+        epochs: np.ndarray,
+        rows: np.ndarray,
+        weights: np.ndarray,
+        seed: int,
+    ) -> Batch:
+        config = self.config
+        versions = epochs % config.copies if config.copies else epochs
+        batch = pairs.assemble(
+            self._text,
+            self._chunks,
+            config.pairs,
+            config.length,
+            examples,
+            versions,
+            seed,
+        )
+        return batch | {
+            "example_ids": examples.astype(np.int32),
+            "epochs": epochs.astype(np.int32),
+            "rows": rows.astype(np.int32),
+            "weights": weights.astype(np.float32),
+        }
+
+
+@lru_cache(maxsize=2)  # a batch may straddle two epochs
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The permutation of an epoch."""
+    draws = pairs.hashes(stream(seed, "order"), np.array([epoch]), np.arange(count))
+    return np.argsort(draws, kind="stable")
+
+
+def prefetch(
+    make_batch: Callable[[int], Batch], start: int, depth: int
+) -> Generator[Batch, None, None]:
+    """make_batch(start), make_batch(start + 1), ...; one thread is `depth` ahead.
+
+    What the thread raises is raised at the batch that it was making. `close()` ends
+    the thread.
+    """
+    thread = ThreadPoolExecutor(1, "prefetch")
+    try:
+        ahead = deque(thread.submit(make_batch, start + i) for i in range(depth))
+        for step in itertools.count(start + depth):
+            batch = ahead.popleft().result()
+            ahead.append(thread.submit(make_batch, step))
+            yield batch
+    finally:
+        thread.shutdown(cancel_futures=True)

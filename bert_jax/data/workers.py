@@ -1,0 +1,123 @@
+"""Tokenising in processes of their own: order kept, few batches in flight."""
+
+import os
+import queue
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import numpy as np
+
+from bert_jax import tokenizer as tokenizers
+from bert_jax.data.sentences import sentences
+
+AT_ONCE = 512  # sentences: bounds the library's own memory
+AHEAD = 3  # batches in flight for each process
+
+
+class Tokens(NamedTuple):
+    """The tokens of some texts, their sentences' sizes, the sentences of each text."""
+
+    ids: np.ndarray
+    sentences: np.ndarray
+    texts: np.ndarray
+
+
+Batches = Iterable[Sequence[str]]
+
+
+def tokenise(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> Tokens:
+    """Sentences without any token, such as one of control characters, vanish."""
+    split = [sentences(text) for text in texts]
+    flat = [sentence for parts in split for sentence in parts]
+    owners = np.repeat(np.arange(len(texts)), [len(parts) for parts in split])
+    ids = [np.zeros(0, dtype(tokenizer.vocab_size))]
+    for i in range(0, len(flat), AT_ONCE):
+        encoded = tokenizer.ids(flat[i : i + AT_ONCE])
+        ids += [np.array(sentence, ids[0].dtype) for sentence in encoded]
+    sizes = np.array([len(sentence) for sentence in ids[1:]], np.int64)
+    counts = np.bincount(owners[sizes > 0], minlength=len(texts))
+    return Tokens(np.concatenate(ids), sizes[sizes > 0], counts)
+
+
+def dtype(vocab_size: int) -> type[np.unsignedinteger]:
+    return np.uint16 if vocab_size <= 2**16 else np.uint32
+
+
+@contextmanager
+def pool(
+    tokenizer: tokenizers.Tokenizer, processes: int
+) -> Iterator[Callable[[Batches], Iterator[Tokens]]]:
+    """Gives a function from batches of texts to their `Tokens`, in order.
+
+    One process is this one. The others are plain children on a pipe each: unlike those
+    of multiprocessing they run no `__main__` (which may import jax), and they end when
+    their pipe does, so none outlives a killed parent.
+    """
+    if processes == 1:
+        yield lambda batches: (tokenise(tokenizer, batch) for batch in batches)
+        return
+    children = [_child(tokenizer) for _ in range(processes)]
+    idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+    for _, connection in children:
+        idle.put(connection)
+    try:
+        with ThreadPoolExecutor(processes) as threads:
+            yield lambda batches: _ordered(batches, threads, idle, processes * AHEAD)
+    finally:
+        for child, connection in children:
+            connection.close()
+            child.wait()
+
+
+def _child(tokenizer: tokenizers.Tokenizer) -> tuple[subprocess.Popen, Connection]:
+    ours, theirs = Pipe()
+    end = theirs.fileno()
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"from {__name__} import serve; serve({end})"],
+        pass_fds=[end],
+        process_group=0,  # Ctrl-C is the parent's to handle
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(sys.path), "TOKENIZERS_PARALLELISM": "false"},
+    )
+    theirs.close()
+    ours.send(tokenizer.to_str())
+    return child, ours
+
+
+def _ordered(batches: Batches, threads, idle, ahead: int) -> Iterator[Tokens]:
+    def ask(batch: Sequence[str]) -> Tokens:
+        connection = idle.get()
+        try:
+            connection.send(batch)
+            return connection.recv()
+        except (EOFError, OSError) as error:
+            reason = "a tokenising process ended early: killed, or out of memory"
+            raise RuntimeError(reason) from error
+        finally:
+            idle.put(connection)
+
+    pending = deque()
+    for batch in batches:
+        if len(pending) == ahead:
+            yield pending.popleft().result()
+        pending.append(threads.submit(ask, batch))
+    while pending:
+        yield pending.popleft().result()
+
+
+def serve(end: int) -> None:
+    """The life of a child: a tokenizer, then batches until the parent hangs up."""
+    connection = Connection(end)
+    try:
+        tokenizer = tokenizers.parse(connection.recv(), "tokenizer.json")
+        while True:
+            connection.send(tokenise(tokenizer, connection.recv()))
+    except (EOFError, ConnectionError):
+        return

@@ -1,0 +1,64 @@
+"""Training FLOPs of a config, and the peak of a device, by arithmetic alone.
+
+A multiply-add is two operations and the backward pass costs twice the forward, so a
+weight costs 6 FLOPs for each token that meets it (Kaplan et al. 2020, section 2.1). The
+look-ups, norms, softmaxes and whatever remat computes twice do not count.
+"""
+
+import math
+from typing import Any
+
+Config = Any  # a ConfigDict: its attributes have no static types
+
+# Dense bfloat16 FLOP/s in the makers' datasheets. The longest name that a device kind
+# begins with is the one that counts.
+PEAKS = {
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H200": 989e12,
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
+    "TPU v5": 459e12,
+    "TPU v5p": 459e12,
+    "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
+}
+
+
+def peak(device_kind: str) -> float | None:
+    """The FLOP/s that MFU divides by; None where it is not known."""
+    names = [name for name in PEAKS if device_kind.startswith(name)]
+    return PEAKS[max(names, key=len)] if names else None
+
+
+def training_flops(config: Config) -> float:
+    """FLOPs of the whole run, padding included."""
+    tokens = config.train.steps * config.train.batch * config.data.length
+    return tokens * flops_per_token(config)
+
+
+def flops_per_token(config: Config) -> float:
+    """Training FLOPs of one token of a full sequence."""
+    model, length, width = config.model, config.data.length, config.model.model_dim
+    block = 4 * width**2 + 2 * width * model.mlp_dim
+    attention = 2 * length * width  # query-key and weight-value products, full squares
+    head = width**2 + model.vocab_size * width
+    pooler = width**2 if has_pair(config) else 0
+    return 6 * (
+        model.num_layers * (block + attention)
+        + head * predicted(config) / length
+        + pooler / length
+    )
+
+
+def predicted(config: Config) -> int:
+    """Positions of one sequence that the vocabulary's logits are computed for."""
+    if config.objective.kind == "clm":
+        return config.data.length - 1
+    return max(1, math.ceil(config.objective.mask_rate * (config.data.length - 2)))
+
+
+def has_pair(config: Config) -> bool:
+    return config.objective.kind == "mlm" and config.objective.pair != "none"

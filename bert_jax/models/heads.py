@@ -1,0 +1,60 @@
+"""What reads the encoder's output: the masked-LM head, the pooler, the pair head."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from bert_jax.models import ops
+from bert_jax.models.encoder import EncoderConfig, activation, dense, layer_norm
+
+
+class MaskedLMHead(nn.Module):
+    """Logits over the vocabulary: dense, GELU, LayerNorm, tied decoder.
+
+    The decoder is the token table (Press & Wolf 2017) with a bias of its own.
+    """
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B P D"], table: Float[Array, "V D"]
+    ) -> Float[Array, "B P V"]:
+        config = self.config
+        x = activation(config, dense(config, config.model_dim, "transform")(x))
+        x = layer_norm(config, "norm")(x)
+        bias = self.param("bias", nn.initializers.zeros, (table.shape[0],))
+        logits = ops.dot(
+            x,
+            table.astype(x.dtype),
+            (((2,), (1,)), ((), ())),
+            preferred_element_type=jnp.float32,
+        )
+        return logits + bias[None, None]
+
+
+class Pooler(nn.Module):
+    """One vector a sequence: dense and tanh of its first token."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B D"]:
+        layer = dense(self.config, self.config.model_dim, None)
+        nn.share_scope(self, layer)
+        return jnp.tanh(layer(x[:, 0]))
+
+
+class PairHead(nn.Module):
+    """Two logits: 0, the second segment follows the first; 1, it does not.
+
+    Devlin et al. 2019, section 3.1, task 2.
+    """
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self, pooled: Float[Array, "B D"]) -> Float[Array, "B 2"]:
+        layer = dense(self.config, 2, None)
+        nn.share_scope(self, layer)
+        return layer(pooled).astype(jnp.float32)

@@ -1,0 +1,90 @@
+"""What the loop trains: a model and a loss, as four functions.
+
+Every mean is a (total, count) pair, summed over micro-batches, devices and batches and
+divided last, so a global mean never becomes a mean of means.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+Params = Any
+Batch = Mapping[str, Any]  # arrays, of numpy before the step and of jax inside
+Counts = dict[str, Array]
+Sums = dict[str, tuple[Array, Array]]
+
+
+class Objective(NamedTuple):
+    """A model and its losses; the loop knows nothing else of the task.
+
+    init(key) gives the parameters.
+    prepare(batch, key) gives the batch as the model sees it, masked on the device, and
+        the counts: for each loss, the total weight of this part of the batch.
+    loss(params, batch, key, counts) divides its own sums by the counts that it is
+        given, those of the whole update: parts of a batch, on devices or in
+        micro-batches, then only add up. A key of None means no dropout.
+    predict(params, batch) gives what the model says of an unmasked batch, by name.
+    """
+
+    init: Callable[[Key[Array, ""]], Params]
+    prepare: Callable[[Batch, Key[Array, ""]], tuple[Batch, Counts]]
+    loss: Callable[
+        [Params, Batch, Key[Array, ""] | None, Counts], tuple[Float[Array, ""], Sums]
+    ]
+    predict: Callable[[Params, Batch], dict[str, Any]]
+
+
+def add_sums(left: Any, right: Any) -> Any:
+    """Adds sums or counts of two parts, on the device or on the host."""
+    return jax.tree.map(operator.add, left, right)
+
+
+def means(sums: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
+    """Total over count by name; a name that counted nothing has no mean: left out."""
+    return {
+        name: float(total) / float(count)
+        for name, (total, count) in sums.items()
+        if float(count) > 0
+    }
+
+
+def global_mean(sums: Sums, counts: Counts) -> Float[Array, ""]:
+    """The loss: for each count, this part's share of the mean over the whole update.
+
+    The count "mlm" belongs to the sum "mlm_loss". A count of nothing gives 0, not nan.
+    """
+    return sum(
+        (
+            sums[f"{name}_loss"][0] / jnp.maximum(count, 1)
+            for name, count in counts.items()
+        ),
+        start=jnp.float32(0),
+    )
+
+
+def weighted_cross_entropy(
+    logits: Float[Array, "*rows V"],
+    targets: Int[Array, "*rows"],
+    weights: Float[Array, "*rows"],
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The (total, count) of -log softmax(logits)[targets], in float32."""
+    logits = logits.astype(jnp.float32)
+    # A comparison, not an indexed read: its gradient needs no scatter, and a sharded
+    # vocabulary stays where it is.
+    chosen = jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
+    log_likelihood = jnp.where(chosen, logits, 0).sum(-1) - jax.nn.logsumexp(logits, -1)
+    return -jnp.sum(weights * log_likelihood), jnp.sum(weights)
+
+
+def weighted_accuracy(
+    logits: Float[Array, "*rows V"],
+    targets: Int[Array, "*rows"],
+    weights: Float[Array, "*rows"],
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The (total, count) of targets that have the largest logit."""
+    correct = jnp.argmax(logits, -1) == targets
+    return jnp.sum(weights * correct), jnp.sum(weights)

@@ -1,0 +1,227 @@
+"""Pretraining: masked LM with or without a sentence-pair loss, and causal LM.
+
+Devlin et al. 2019, section 3.1 (masked LM, next sentence); Lan et al. 2020, section
+3.1 (sentence order); Radford et al. 2018, section 3.1 (causal LM).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from bert_jax.models import ops
+from bert_jax.models.encoder import Encoder, EncoderConfig
+from bert_jax.models.heads import MaskedLMHead, PairHead, Pooler
+from bert_jax.objectives.base import (
+    Batch,
+    Counts,
+    Objective,
+    Params,
+    Sums,
+    global_mean,
+    weighted_accuracy,
+    weighted_cross_entropy,
+)
+from bert_jax.objectives.masking import Masking, Vocabulary, mask
+
+SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
+PAIRS = {"nsp": True, "sop": True, "none": False}  # whether there is a pair loss
+
+
+def build(
+    config: Any,
+    vocabulary: Vocabulary,
+    unigram: Float[np.ndarray, "V"],
+    *,
+    evaluation: bool,
+) -> Objective:
+    """The objective of a config, for training or with its fixed evaluation masks."""
+    return KINDS[config.objective.kind](config, vocabulary, unigram, evaluation)
+
+
+def masked_lm(
+    encoder: EncoderConfig,
+    masking: Masking,
+    pair: str,
+    vocabulary: Vocabulary,
+    unigram: Float[np.ndarray, "V"],
+) -> Objective:
+    """Predict the masked tokens and, unless pair is "none", the pair label.
+
+    `unigram` holds the log-probability of every token, a baseline to stay below.
+    """
+
+    def choose(batch: Batch, key: Key[Array, ""]) -> Batch:
+        return mask(batch, key, masking, vocabulary)
+
+    return _objective(PretrainModel(encoder, PAIRS[pair]), "mlm", choose, unigram)
+
+
+def causal_lm(
+    encoder: EncoderConfig, vocabulary: Vocabulary, unigram: Float[np.ndarray, "V"]
+) -> Objective:
+    """Predict every token of the text from those before it; specials are no text."""
+    if encoder.attention != "causal":
+        raise ValueError(
+            "a causal LM needs model.attention=causal: it sees its targets"
+        )
+
+    def choose(batch: Batch, key: Key[Array, ""] | None) -> Batch:
+        return {**batch, **next_tokens(batch, vocabulary.special)}
+
+    return _objective(PretrainModel(encoder, False), "lm", choose, unigram)
+
+
+def next_tokens(batch: Batch, special: Bool[np.ndarray, "V"]) -> Batch:
+    """The position before each token, the token, and 1 where it is text."""
+    targets = jnp.asarray(batch["ids"])[:, 1:]
+    places = jnp.arange(targets.shape[1])[None]
+    inside = places + 1 < jnp.asarray(batch["lengths"])[:, None]
+    text = inside & ~jnp.asarray(special)[targets]
+    return {
+        "positions": jnp.broadcast_to(places, targets.shape),
+        "targets": targets,
+        "target_weights": text * jnp.asarray(batch["weights"])[:, None],
+    }
+
+
+def unigram_log_probs(
+    counts: Int[np.ndarray, "V"], special: Bool[np.ndarray, "V"]
+) -> Float[np.ndarray, "V"]:
+    """Log-frequencies, add one, of the tokens that can be targets.
+
+    Specials never are; theirs is finite only for the sake of the unused slots.
+    """
+    counts = np.where(special, 0, counts.astype(np.float64) + 1)
+    return np.log(np.maximum(counts, 1) / counts.sum()).astype(np.float32)
+
+
+class PretrainModel(nn.Module):
+    """The encoder and the heads of pretraining."""
+
+    config: EncoderConfig
+    pair: bool
+
+    def setup(self):
+        self.encoder = Encoder(self.config)
+        self.mlm_head = MaskedLMHead(self.config)
+        if self.pair:
+            self.pooler = Pooler(self.config)
+            self.pair_head = PairHead(self.config)
+
+    def __call__(
+        self, batch: Batch, rows: Int[Array, "B"] | None
+    ) -> dict[str, Float[Array, "..."]]:
+        """Hidden states, logits at batch["positions"] if given, pooled, pair logits."""
+        hidden = self.encoder(batch["ids"], batch["types"], batch["lengths"], rows)
+        outputs = {"hidden": hidden}
+        if "positions" in batch:
+            table = self.encoder.variables["params"]["embeddings"]["token"]["embedding"]
+            chosen = ops.gather(hidden, batch["positions"])
+            outputs["logits"] = self.mlm_head(chosen, table)
+        if self.pair:
+            outputs["pooled"] = self.pooler(hidden)
+            outputs["pair_logits"] = self.pair_head(outputs["pooled"])
+        return outputs
+
+
+def _objective(
+    model: PretrainModel,
+    name: str,
+    choose: Callable[[Batch, Any], Batch],
+    unigram: Float[np.ndarray, "V"],
+) -> Objective:
+    """The four functions around a model; `choose` adds the targets to a batch."""
+
+    def init(key: Key[Array, ""]) -> Params:
+        one = jnp.ones((1, 1), jnp.int32)
+        batch = {"ids": one, "types": one, "lengths": one[0], "positions": one - 1}
+        return model.init(key, batch, None)["params"]
+
+    def prepare(batch: Batch, key: Key[Array, ""]) -> tuple[Batch, Counts]:
+        batch = choose(batch, key)
+        counts = {name: jnp.sum(batch["target_weights"])}
+        if model.pair:
+            counts["pair"] = jnp.sum(batch["weights"])
+        return batch, counts
+
+    def loss(
+        params: Params, batch: Batch, key: Key[Array, ""] | None, counts: Counts
+    ) -> tuple[Float[Array, ""], Sums]:
+        rows = None if key is None else batch["rows"]
+        rngs = {} if key is None else {"dropout": key}
+        outputs: Any = model.apply({"params": params}, batch, rows, rngs=rngs)
+        sums = token_sums(name, outputs["logits"], batch, unigram)
+        if model.pair:
+            sums |= pair_sums(outputs["pair_logits"], batch)
+        return global_mean(sums, counts), sums
+
+    def predict(params: Params, batch: Batch) -> dict[str, Any]:
+        outputs, sown = model.apply(
+            {"params": params}, batch, None, mutable=list(SOWN.values())
+        )
+        return outputs | {
+            prediction: jax.tree.leaves(sown[collection])
+            for prediction, collection in SOWN.items()
+        }
+
+    return Objective(init, prepare, loss, predict)
+
+
+def token_sums(
+    name: str,
+    logits: Float[Array, "B P V"],
+    batch: Batch,
+    unigram: Float[np.ndarray, "V"],
+) -> Sums:
+    """Loss and accuracy of the predicted tokens, and the unigram loss of the same."""
+    targets, weights = batch["targets"], batch["target_weights"]
+    baseline = -jnp.sum(weights * jnp.asarray(unigram)[targets])
+    return {
+        f"{name}_loss": weighted_cross_entropy(logits, targets, weights),
+        f"{name}_accuracy": weighted_accuracy(logits, targets, weights),
+        "unigram_loss": (baseline, jnp.sum(weights)),
+    }
+
+
+def pair_sums(logits: Float[Array, "B 2"], batch: Batch) -> Sums:
+    """Loss and accuracy of the pair label: 0 in order, 1 random or swapped."""
+    labels, weights = batch["pair_label"], batch["weights"]
+    return {
+        "pair_loss": weighted_cross_entropy(logits, labels, weights),
+        "pair_accuracy": weighted_accuracy(logits, labels, weights),
+    }
+
+
+def _masked_lm_of(
+    config: Any,
+    vocabulary: Vocabulary,
+    unigram: Float[np.ndarray, "V"],
+    evaluation: bool,
+) -> Objective:
+    chosen = config.objective
+    masking = Masking(
+        rate=chosen.eval_mask_rate if evaluation else chosen.mask_rate,
+        unit=chosen.mask_unit,
+        token_share=chosen.mask_token_share,
+        random_share=chosen.mask_random_share,
+        copies=1 if evaluation else chosen.mask_copies,
+    )
+    encoder = EncoderConfig(**config.model)
+    return masked_lm(encoder, masking, chosen.pair, vocabulary, unigram)
+
+
+def _causal_lm_of(
+    config: Any,
+    vocabulary: Vocabulary,
+    unigram: Float[np.ndarray, "V"],
+    evaluation: bool,
+) -> Objective:
+    return causal_lm(EncoderConfig(**config.model), vocabulary, unigram)
+
+
+KINDS = {"mlm": _masked_lm_of, "clm": _causal_lm_of}

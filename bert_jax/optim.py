@@ -1,0 +1,139 @@
+"""Schedules and optimisers; which parameters decay and which are frozen, by path.
+
+A path is the names of a parameter joined by "/", as in
+encoder/block_03/attention/query/kernel. Rules over paths are regexes, searched.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from bert_jax.config import UsageError
+
+Config = Any  # a ConfigDict: its attributes have no static types
+
+TRAINED, FROZEN = "trained", "frozen"
+
+
+def make(optim: Config, steps: int) -> optax.GradientTransformation:
+    """The optimiser of config.optim, for gradients that are summed already.
+
+    Frozen parameters keep their values bit for bit, have no moments, and do not enter
+    the norm that clipping looks at.
+    """
+    chain = optax.chain(
+        optax.clip_by_global_norm(optim.clip_norm)
+        if optim.clip_norm
+        else optax.identity(),
+        OPTIMISERS[optim.name](optim),
+        optax.scale_by_learning_rate(schedule(optim, steps)),
+    )
+    if not optim.freeze:
+        return chain
+    return optax.partition(
+        {TRAINED: chain, FROZEN: optax.set_to_zero()}, _frozen_labels(optim.freeze)
+    )
+
+
+def schedule(optim: Config, steps: int) -> Callable[[Any], jax.Array]:
+    """The rate of the update that starts at a step; the first update is at step 0.
+
+    The warm-up is linear from 0. BERT's decay counts from step 0 and so meets the
+    warm-up below the peak; Hugging Face's counts from the end of the warm-up. Past the
+    last step the rate stays at end_share of the peak.
+    """
+    first = {"start": 0, "warmup_end": optim.warmup_steps}[optim.decay_from]
+    decay = DECAYS[optim.schedule]
+
+    def rate(step: Any) -> jax.Array:
+        progress = jnp.clip((step - first) / max(steps - first, 1), 0, 1)
+        share = optim.end_share + (1 - optim.end_share) * decay(progress)
+        warmup = step / max(optim.warmup_steps, 1)
+        return optim.learning_rate * jnp.where(step < optim.warmup_steps, warmup, share)
+
+    return rate
+
+
+def matches(pattern: str) -> Callable[[Any], Any]:
+    """A function from parameters to a tree of booleans; "" matches nothing."""
+
+    def tree(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: bool(pattern) and bool(re.search(pattern, _name(path))),
+            params,
+        )
+
+    return tree
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _decays(optim: Config) -> Callable[[Any], Any]:
+    exempt = matches(optim.no_decay)
+    return lambda params: jax.tree.map(lambda match: not match, exempt(params))
+
+
+def _frozen_labels(pattern: str) -> Callable[[Any], Any]:
+    def labels(params: Any) -> Any:
+        frozen = matches(pattern)(params)
+        if not any(jax.tree.leaves(frozen)):
+            raise UsageError(
+                f"optim.freeze = {pattern!r} matches no parameter path: a path looks "
+                "like encoder/block_00/attention/query/kernel"
+            )
+        return jax.tree.map(lambda match: FROZEN if match else TRAINED, frozen)
+
+    return labels
+
+
+def _adam(optim: Config) -> optax.GradientTransformation:
+    """Kingma and Ba 2015, algorithm 1; without its bias correction, BERT's own Adam."""
+    if optim.bias_correction:
+        return optax.scale_by_adam(optim.beta1, optim.beta2, optim.epsilon)
+    return scale_by_raw_adam(optim.beta1, optim.beta2, optim.epsilon)
+
+
+def scale_by_raw_adam(
+    beta1: float, beta2: float, epsilon: float
+) -> optax.GradientTransformation:
+    """optax.scale_by_adam, and its state, less the bias correction."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        mean = optax.tree.update_moment(updates, state.mu, beta1, 1)
+        square = optax.tree.update_moment(updates, state.nu, beta2, 2)
+        updates = jax.tree.map(
+            lambda mean, square: mean / (jnp.sqrt(square) + epsilon), mean, square
+        )
+        return updates, state._replace(count=state.count + 1, mu=mean, nu=square)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, update)
+
+
+def _adamw(optim: Config) -> optax.GradientTransformation:
+    """Loshchilov and Hutter 2019, algorithm 2, the decay times the rate too."""
+    decay = optax.add_decayed_weights(optim.weight_decay, _decays(optim))
+    return optax.chain(_adam(optim), decay)
+
+
+def _lamb(optim: Config) -> optax.GradientTransformation:
+    """You et al. 2020, algorithm 2.
+
+    As in its authors' code, parameters that do not decay (norms and biases) are not
+    scaled by the trust ratio either, and phi is the identity.
+    """
+    trust = optax.masked(optax.scale_by_trust_ratio(), _decays(optim))
+    return optax.chain(_adamw(optim), trust)
+
+
+OPTIMISERS = {"adamw": _adamw, "lamb": _lamb}
+DECAYS = {
+    "linear": lambda progress: 1 - progress,
+    "cosine": lambda progress: (1 + jnp.cos(jnp.pi * progress)) / 2,
+    "constant": lambda progress: jnp.ones_like(progress),
+}

@@ -1,0 +1,219 @@
+"""Where arrays live and how the step is compiled: the only module that knows devices.
+
+The step is a pure function. A `Placement` compiles it by `jit` over a mesh with the
+axes (data, fsdp, tensor), or by `pmap`; both give the numbers of one device.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bert_jax.config import UsageError
+
+AXES = ("data", "fsdp", "tensor")
+
+# The first rule whose regex is found in a parameter's path says which of its
+# dimensions the tensor axis divides (Megatron-LM, Shoeybi et al. 2019, section 3):
+# columns going into the heads and the hidden layer, rows coming out.
+RULES = (
+    (r"attention/(query|key|value)/kernel$", (None, "tensor")),
+    (r"attention/(query|key|value)/bias$", ("tensor",)),
+    (r"attention/out/kernel$", ("tensor", None)),
+    (r"mlp/up/kernel$", (None, "tensor")),
+    (r"mlp/up/bias$", ("tensor",)),
+    (r"mlp/down/kernel$", ("tensor", None)),
+    (r"embeddings/token/embedding$", ("tensor", None)),
+)
+
+
+class Placement(NamedTuple):
+    """How arrays and functions are laid over the devices.
+
+    rows: batch size -> the rows of the global batch that this host assembles.
+    batch: host arrays of those rows -> device arrays.
+    shardings: a tree of shapes -> the shardings its arrays are stored with.
+    local, stored: a stored state -> the one the step takes, and back.
+    step: (state, batch) -> (state, metrics), compiled with the state donated.
+    evaluate: (params, batch) -> sums, compiled.
+    total: sums over devices inside a compiled function.
+    """
+
+    rows: Callable[[int], np.ndarray]
+    batch: Callable[[dict], dict]
+    shardings: Callable[[Any], Any]
+    local: Callable[[Any], Any]
+    stored: Callable[[Any], Any]
+    step: Callable[[Callable], Callable]
+    evaluate: Callable[[Callable], Callable]
+    total: Callable[[Any], Any]
+
+
+def join_hosts() -> None:
+    """Connect to the other hosts when the environment names a coordinator.
+
+    Reads JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    if "JAX_COORDINATOR_ADDRESS" in os.environ and not jax.distributed.is_initialized():
+        jax.distributed.initialize(
+            os.environ["JAX_COORDINATOR_ADDRESS"],
+            int(os.environ["JAX_NUM_PROCESSES"]),
+            int(os.environ["JAX_PROCESS_ID"]),
+        )
+
+
+def any_host(flag: bool) -> bool:
+    """Whether the flag is set on any host; every host must ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def place(placement: str, mesh: str, batch_sizes: dict[str, int]) -> Placement:
+    """The placement that the config strings name.
+
+    `batch_sizes` maps the name of each batch size to its value: all must divide
+    evenly over the devices. Raises UsageError where they, or the mesh, do not fit.
+    """
+    sizes = mesh_sizes(mesh, jax.device_count())
+    shards = sizes[0] * sizes[1]
+    for name, size in batch_sizes.items():
+        if size % shards:
+            raise UsageError(
+                f"{name} {size} is not divisible by the {shards} devices that share "
+                f"a batch (parallel.mesh={mesh}): choose a multiple of {shards}"
+            )
+    if placement == "jit":
+        return _jit_placement(sizes)
+    if sizes[1:] != (1, 1):
+        raise UsageError(f"parallel.placement=pmap needs mesh Nx1x1, not {mesh}")
+    return _pmap_placement(sizes[0])
+
+
+def mesh_sizes(mesh: str, devices: int) -> tuple[int, int, int]:
+    """`-1x2x1` and the number of devices -> (data, fsdp, tensor)."""
+    sizes = [int(size) for size in mesh.split("x")]
+    known = int(np.prod([size for size in sizes if size != -1]))
+    if -1 in sizes:
+        sizes[sizes.index(-1)] = max(devices // known, 1)
+    wanted = int(np.prod(sizes))
+    if wanted > devices or ("-1" in mesh and wanted != devices):
+        raise UsageError(f"parallel.mesh={mesh} does not fit {devices} devices")
+    return sizes[0], sizes[1], sizes[2]
+
+
+def spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
+    """The axes that divide a parameter: its rule, then fsdp on its largest free side.
+
+    An axis that does not divide a dimension evenly leaves it whole. Optimiser moments
+    end in the path of their parameter, so they follow it.
+    """
+    rule = next((axes for regex, axes in RULES if re.search(regex, path)), ())
+    axes = list(rule) + [None] * (len(shape) - len(rule))
+    axes = [a if a and n % mesh.shape[a] == 0 else None for a, n in zip(axes, shape)]
+    free = [
+        (n, i)
+        for i, n in enumerate(shape)
+        if axes[i] is None and n % mesh.shape["fsdp"] == 0
+    ]
+    if len(shape) >= 2 and free:
+        axes[max(free)[1]] = "fsdp"
+    return P(*axes)
+
+
+def path_name(path: tuple) -> str:
+    """A tree path as `encoder/block_03/attention/query/kernel`."""
+    return "/".join(str(getattr(p, "key", getattr(p, "name", p))) for p in path)
+
+
+def _shardings(tree: Any, mesh: Mesh) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: NamedSharding(mesh, spec(path_name(path), leaf.shape, mesh)),
+        tree,
+    )
+
+
+def _rows(sharding: NamedSharding, size: int) -> np.ndarray:
+    slices = sharding.addressable_devices_indices_map((size,)).values()
+    return np.unique(np.concatenate([np.arange(size)[index] for index in slices]))
+
+
+def _jit_placement(sizes: tuple[int, int, int]) -> Placement:
+    devices = np.array(jax.devices()[: int(np.prod(sizes))]).reshape(sizes)
+    mesh = Mesh(devices, AXES)
+    by_row = NamedSharding(mesh, P(("data", "fsdp")))
+    everywhere = NamedSharding(mesh, P())
+
+    def batch(host):
+        put = jax.make_array_from_process_local_data
+        return {name: put(by_row, array) for name, array in host.items()}
+
+    def step(function):
+        # The state goes out as it came in; metrics are the same everywhere.
+        def placed(state, batch):
+            state, metrics = function(state, batch)
+            kept = jax.lax.with_sharding_constraint(state, _shardings(state, mesh))
+            return kept, jax.lax.with_sharding_constraint(metrics, everywhere)
+
+        return jax.jit(placed, donate_argnums=0)
+
+    return Placement(
+        rows=lambda size: _rows(by_row, size),
+        batch=batch,
+        shardings=lambda tree: _shardings(tree, mesh),
+        local=lambda state: state,
+        stored=lambda state: state,
+        step=step,
+        evaluate=lambda function: jax.jit(function, out_shardings=everywhere),
+        total=lambda tree: tree,
+    )
+
+
+def _pmap_placement(size: int) -> Placement:
+    count = size // jax.process_count()
+    devices = [d for d in jax.devices() if d in set(jax.local_devices()[:count])]
+    mesh = Mesh(np.array(jax.devices()[:size]), ("data",))
+    here = Mesh(np.array(devices), ("data",))
+
+    def placed(function, outputs, **options):
+        return jax.pmap(
+            function,
+            axis_name="data",
+            in_axes=(None, 0),
+            out_axes=outputs,
+            devices=None if jax.process_count() > 1 else devices,
+            **options,
+        )
+
+    def batch(host):
+        return {
+            name: array.reshape(count, -1, *array.shape[1:])
+            for name, array in host.items()
+        }
+
+    def moved(tree, mesh):
+        # The same replicated arrays, seen as belonging to these devices.
+        def move(leaf):
+            shards = [shard.data for shard in leaf.addressable_shards]
+            return jax.make_array_from_single_device_arrays(
+                leaf.shape, NamedSharding(mesh, P()), shards
+            )
+
+        return jax.tree.map(move, tree)
+
+    return Placement(
+        rows=lambda size: _rows(NamedSharding(mesh, P("data")), size),
+        batch=batch,
+        shardings=lambda tree: jax.tree.map(lambda _: NamedSharding(mesh, P()), tree),
+        local=lambda state: moved(state, here),
+        stored=lambda state: moved(state, mesh),
+        step=lambda function: placed(function, (None, None), donate_argnums=0),
+        evaluate=lambda function: placed(function, None),
+        total=lambda tree: jax.lax.psum(tree, "data"),
+    )

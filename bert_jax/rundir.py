@@ -1,0 +1,204 @@
+"""The files of a run, their format, and the lease of the one process that writes it.
+
+Never imports jax: sweeps and reports read runs too.
+"""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from bert_jax.config import UsageError
+
+CONFIG = "config.json"
+RUN = "run.json"
+TOKENIZER = "tokenizer.json"
+METRICS = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+RESULT = "result.json"
+LEASE = "lease"
+NAMES = (CONFIG, RUN, TOKENIZER, METRICS, CHECKPOINTS, TENSORBOARD, RESULT, LEASE)
+
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "ml-collections",
+    "numpy",
+    "tokenizers",
+)
+
+
+def create(workdir: Path) -> None:
+    """Makes the directory; refuses one that holds something else than a run."""
+    if workdir.exists() and not workdir.is_dir():
+        raise UsageError(f"--workdir={workdir} is a file; choose a directory")
+    workdir.mkdir(parents=True, exist_ok=True)
+    own = {*NAMES, *(_beside(workdir / name).name for name in NAMES)}
+    strangers = sorted({entry.name for entry in workdir.iterdir()} - own)
+    if strangers and not is_run(workdir):
+        raise UsageError(
+            f"{workdir} is no run, and holds {strangers[0]}; choose another --workdir"
+        )
+
+
+def is_run(workdir: Path) -> bool:
+    return (workdir / CONFIG).is_file() and (workdir / RUN).is_file()
+
+
+def is_done(workdir: Path, fingerprint: str) -> bool:
+    """Whether the run of this config has finished in this directory."""
+    if not (workdir / RESULT).is_file():
+        return False
+    return read(workdir, RESULT)["fingerprint"] == fingerprint
+
+
+def check_is_run(workdir: Path) -> None:
+    if not is_run(workdir):
+        raise UsageError(f"{workdir} is no run: it lacks {CONFIG} or {RUN}")
+
+
+def read(workdir: Path, name: str) -> dict[str, Any]:
+    """One of the JSON files of a run."""
+    check_is_run(workdir)
+    try:
+        return json.loads((workdir / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{workdir} has no {name}") from None
+    except ValueError as error:
+        raise UsageError(f"{workdir / name} is not JSON: {error}") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Whole or not at all, also when the disk is full or the machine dies."""
+    beside = _beside(path)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def sync_directory(directory: Path) -> None:
+    """A rename outlives a power cut only once its directory is on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def append_metrics(workdir: Path) -> TextIO:
+    """metrics.jsonl, opened so that the next line is not glued to a torn one."""
+    path = workdir / METRICS
+    written = path.read_bytes() if path.exists() else b""
+    file = path.open("a", encoding="utf-8")
+    if written and not written.endswith(b"\n"):
+        file.write("\n")
+    return file
+
+
+def metrics_line(step: int, metrics: Mapping[str, float]) -> str:
+    return json.dumps({"step": step, **metrics}) + "\n"
+
+
+def read_metrics(workdir: Path) -> dict[int, dict[str, float]]:
+    """Step to values, ascending; of a repeated step and key the last line counts."""
+    steps: dict[int, dict[str, float]] = {}
+    path = workdir / METRICS
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for line in lines:
+        try:
+            values = json.loads(line)
+        except ValueError:  # torn by a kill in the middle of a write
+            continue
+        steps.setdefault(values.pop("step"), {}).update(values)
+    return dict(sorted(steps.items()))
+
+
+@contextlib.contextmanager
+def lease(workdir: Path) -> Iterator[None]:
+    """Held by the one process that writes this run; the kernel frees it at a kill."""
+    with (workdir / LEASE).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise UsageError(
+                f"{workdir} is being written by {holder}; "
+                "stop it or choose another --workdir"
+            ) from None
+        except OSError as error:
+            raise UsageError(
+                f"cannot lock {workdir}: {error.strerror}; "
+                "choose a --workdir on a file system with locks"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on host {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def versions() -> dict[str, str]:
+    """What the code ran on, for run.json."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "commit": commit(),
+        **packages,
+    }
+
+
+def commit() -> str:
+    """The commit of this checkout, "-dirty" if edited since; "" outside git."""
+    root = Path(__file__).parents[1]
+    # Naming the git directory keeps git from taking an enclosing repository for ours.
+    command = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+    command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """`key: old -> new` of every leaf that differs between two nested dicts."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,62 @@
+"""What training carries from step to step, and its sharded initialisation."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from bert_jax.config import stream
+
+
+class TrainState(NamedTuple):
+    """step: updates done so far, an int32 scalar. No data position and no random
+    state: both follow from the seed and the step."""
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+
+
+def named_key(seed: int, name: str) -> jax.Array:
+    """The random key of a named stream: init, masking or dropout."""
+    return jax.random.key(stream(seed, name) % 2**32)
+
+
+def shapes(init: Callable, optimiser: optax.GradientTransformation) -> TrainState:
+    """The state's tree with shapes and types in place of arrays."""
+    return jax.eval_shape(_create(init, optimiser), jax.random.key(0))
+
+
+def initialise(
+    init: Callable,
+    optimiser: optax.GradientTransformation,
+    seed: int,
+    shardings: Callable[[Any], Any],
+) -> TrainState:
+    """The state of step 0, each array made where it will live.
+
+    The numbers depend on the seed alone, not on the sharding (JAX's threefry is
+    partitionable).
+    """
+    create = _create(init, optimiser)
+    sharded = jax.jit(create, out_shardings=shardings(shapes(init, optimiser)))
+    return sharded(named_key(seed, "init"))
+
+
+def adopt(
+    params: Any, optimiser: optax.GradientTransformation, shardings
+) -> TrainState:
+    """Step 0 of a new run from another run's parameters: a fresh optimiser."""
+    create = _create(lambda params: params, optimiser)
+    out = shardings(jax.eval_shape(create, params))
+    return jax.jit(create, out_shardings=out)(params)
+
+
+def _create(init: Callable, optimiser: optax.GradientTransformation) -> Callable:
+    def create(source):
+        params = init(source)
+        return TrainState(jnp.zeros((), jnp.int32), params, optimiser.init(params))
+
+    return create

@@ -1,0 +1,238 @@
+"""WordPiece vocabularies (Devlin et al. 2019, section 3, "Input/Output
+Representations"): train, load, save, encode with character offsets."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers import (
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+from bert_jax.config import UsageError
+
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PREFIX = "##"
+# An alphabet may hold this many characters that occur inside words (so any number of
+# Chinese ones), and with its ##characters fill this share of the vocabulary.
+ALPHABET = 1000
+ALPHABET_SHARE = 0.5
+MIN_FREQUENCY = 2  # of a merged pair
+
+
+class Tokenizer:
+    """A WordPiece vocabulary and its rules; ids are rows of the token table."""
+
+    def __init__(self, library: tokenizers.Tokenizer):
+        self._library = _complete(library)
+        # Corpus text must not be able to write [SEP]: this one reads it as three words.
+        self._plain = tokenizers.Tokenizer.from_str(library.to_str())
+        self._plain.encode_special_tokens = True
+        self._json = library.to_str()
+        self.vocabulary = _by_id(library.get_vocab())
+        self.vocab_size = len(self.vocabulary)
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(
+            self.vocabulary.index, SPECIALS
+        )
+        self.continuation = np.array([w.startswith(PREFIX) for w in self.vocabulary])
+        added = library.get_added_tokens_decoder().values()
+        special = {token.content for token in added if token.special}
+        self.special = np.array(
+            [w in special or w.startswith("[unused") for w in self.vocabulary]
+        )
+        self.lowercase = library.normalizer.normalize_str("A") == "a"
+        self.fingerprint = _fingerprint(self._json)
+
+    def encode(self, text: str) -> tokenizers.Encoding:
+        """Corpus text, with no special token: `.ids` and character `.offsets`."""
+        return self._plain.encode(text, add_special_tokens=False)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        return self._plain.encode_batch(list(texts), add_special_tokens=False)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode_batch` without offsets, which is faster."""
+        encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def encode_inputs(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        max_length: int,
+        pad: bool,
+    ) -> dict[str, Any]:
+        """[CLS] text [SEP] (pair [SEP]); a literal "[MASK]" is the mask.
+
+        Pairs are cut from the longer of the two. With `pad` the width is `max_length`,
+        else that of the longest row. `offsets` point into text or pair by type.
+        """
+        library = self._library
+        library.enable_truncation(max_length, strategy="longest_first")
+        inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        rows = library.encode_batch(inputs)
+        width = max_length if pad else max((len(row.ids) for row in rows), default=0)
+        ids = np.full((len(rows), width), self.pad_id, np.int32)
+        types = np.zeros((len(rows), width), np.int32)
+        for i, row in enumerate(rows):
+            ids[i, : len(row.ids)] = row.ids
+            types[i, : len(row.ids)] = row.type_ids
+        lengths = np.array([len(row.ids) for row in rows], np.int32)
+        offsets = [row.offsets for row in rows]
+        return {"ids": ids, "types": types, "lengths": lengths, "offsets": offsets}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._library.decode([int(i) for i in ids], skip_special_tokens=True)
+
+    def to_str(self) -> str:
+        """The content of tokenizer.json; `parse` reads it back."""
+        return self._json
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(self._json, encoding="utf-8")
+
+
+def train(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
+    """A vocabulary of at most `vocab_size`; reads `texts` twice.
+
+    The library numbers the alphabet in the order of a hash table, and ties between
+    merges follow those numbers. Giving the whole alphabet as special tokens fixes the
+    order; the vocabulary is then rebuilt with only the five.
+    """
+    library = _library({}, lowercase)
+    pieces = _alphabet(texts, library, vocab_size)
+    if not pieces or len(SPECIALS) + len(pieces) > vocab_size:
+        raise UsageError(
+            f"tokenizer.vocab_size={vocab_size} cannot hold the characters of this text"
+        )
+    alphabet = [piece for piece in pieces if not piece.startswith(PREFIX)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=MIN_FREQUENCY,
+        show_progress=False,
+        special_tokens=[*SPECIALS, *pieces],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+    )
+    lines = (line for text in texts for line in text.split("\n"))  # read in parallel
+    library.train_from_iterator(lines, trainer)
+    return Tokenizer(_library(library.get_vocab(), lowercase))
+
+
+def load(path: str | Path, lowercase: bool) -> Tokenizer:
+    """A vocab.txt or tokenizer.json, or the directory of one."""
+    path = _find(Path(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
+    if path.suffix != ".json":
+        words = _check(text.removesuffix("\n").split("\n"), path)
+        return Tokenizer(_library({w: i for i, w in enumerate(words)}, lowercase))
+    tokenizer = parse(text, str(path))
+    if tokenizer.lowercase != lowercase:
+        raise UsageError(
+            f"{path} was made with lowercase={tokenizer.lowercase}: "
+            f"set --config.tokenizer.lowercase={tokenizer.lowercase}"
+        )
+    return tokenizer
+
+
+def parse(text: str, name: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json's content; `name` is for the errors."""
+    try:
+        model = json.loads(text)["model"]
+        library = tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # the library raises bare Exception
+        raise UsageError(f"{name} is no tokenizer.json: {error}") from error
+    if model.get("type") != "WordPiece":
+        raise UsageError(f"{name} holds a {model.get('type')} model, not WordPiece")
+    _check(_by_id(library.get_vocab()), name)
+    return Tokenizer(library)
+
+
+def _find(path: Path) -> Path:
+    names = [path / "tokenizer.json", path / "vocab.txt"] if path.is_dir() else [path]
+    found = [name for name in names if name.is_file()]
+    if not found:
+        raise UsageError(f"no vocabulary at {path}: give a vocab.txt or tokenizer.json")
+    return found[0]
+
+
+def _check(vocabulary: list[str], path: str | Path) -> list[str]:
+    missing = [word for word in SPECIALS if word not in vocabulary]
+    if missing:
+        raise UsageError(f"{path} lacks the special tokens {' '.join(missing)}")
+    repeated = [word for word, n in Counter(vocabulary).items() if n > 1]
+    if repeated:
+        raise UsageError(f"{path} has duplicates: {' '.join(map(repr, repeated[:5]))}")
+    return vocabulary
+
+
+def _library(ids: dict[str, int], lowercase: bool) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    library.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=True,
+        strip_accents=lowercase,
+        lowercase=lowercase,
+    )
+    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return library
+
+
+def _complete(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """What a file may lack or have too much of, set the one way."""
+    library.no_truncation()
+    library.no_padding()
+    library.add_special_tokens(list(SPECIALS))
+    ids = library.get_vocab()
+    cls, sep = ids["[CLS]"], ids["[SEP]"]
+    library.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
+    library.decoder = decoders.WordPiece(prefix=PREFIX)
+    return library
+
+
+def _by_id(ids: dict[str, int]) -> list[str]:
+    return sorted(ids, key=ids.__getitem__)
+
+
+def _fingerprint(text: str) -> str:
+    rules = json.loads(text)
+    content = [rules["normalizer"], rules["pre_tokenizer"], rules["model"]]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=6).hexdigest()
+
+
+def _alphabet(texts, library: tokenizers.Tokenizer, vocab_size: int) -> list[str]:
+    """Sorted characters, then sorted ##characters, as many as there is room for."""
+    raw = Counter()
+    for text in texts:
+        raw.update(text)
+    counts = Counter()
+    for character, count in raw.items():
+        for plain in library.normalizer.normalize_str(character).replace(" ", ""):
+            counts[plain] += count
+    room, inner, outer = int(vocab_size * ALPHABET_SHARE), [], []
+    for character in sorted(counts, key=lambda c: (-counts[c], c)):
+        continues = _continues(character, library)
+        if room > continues and not (continues and len(inner) == ALPHABET):
+            outer.append(character)
+            inner += [PREFIX + character] * continues
+            room -= 1 + continues
+    return sorted(outer) + sorted(inner)
+
+
+def _continues(character: str, library: tokenizers.Tokenizer) -> bool:
+    """Whether it can stand inside a word: no punctuation, no Chinese character."""
+    text = library.normalizer.normalize_str("a" + character)
+    return len(library.pre_tokenizer.pre_tokenize_str(text)) == 1

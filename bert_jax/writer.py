@@ -1,0 +1,268 @@
+"""metrics.jsonl (always), a progress bar or plain lines, TensorBoard; process 0 only."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tensorboardX
+import tqdm
+
+from bert_jax import rundir
+
+Fetch = Callable[[Any], Mapping[str, float]]  # values on a device -> floats
+UNIGRAM = "train/unigram_loss"
+LEARNED = ("train/mlm_loss", "train/lm_loss")
+
+# A plateau: in the last half of at least LOGS logs past warm-up, the mean of each
+# SMOOTH consecutive ones is less than MARGIN nats below the unigram loss.
+LOGS = 40
+SMOOTH = 10
+MARGIN = 0.05
+PLATEAU = """\
+plateau: the loss is still that of the unigram frequencies ({:.2f}) at step {}, {:.1f} M
+tokens. Small models sit there for millions of tokens before they fall. Where this one
+has seen enough, check optim.learning_rate (too high as often as too low), and
+optim.warmup_steps and model.norm ("post" needs a lower rate or longer warm-up)."""
+
+
+class Diverged(Exception):
+    """The training loss is not finite; launch.py exits with stop.DIVERGED."""
+
+
+class Writer:
+    """Records a run. Values of training steps are fetched one log behind.
+
+    `later` is called after every step, `flush` before anything slow (evaluating,
+    saving), `write` with what evaluation found. `ideal_seconds` is what one step
+    would take at the hardware's peak, 0 where the peak is not known.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        primary: bool,
+        fetch: Fetch,
+        start: int,
+        steps: int,
+        every: int,
+        warmup: int,
+        tokens_per_step: int,
+        ideal_seconds: float,
+    ):
+        self._fetch, self._every = fetch, every
+        self._clock = Clock(tokens_per_step, ideal_seconds)
+        self._pending: tuple[int, Any] | None = None  # logged, not yet fetched
+        self._latest: tuple[int, Any] | None = None  # of the last step of all
+        self._sinks: list[Any] = []
+        if primary:
+            self._sinks = [
+                Lines(workdir),
+                TensorBoard(workdir, start),
+                Progress(start, steps),
+                Plateau(workdir, start, warmup, tokens_per_step),
+            ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+    def later(self, step: int, metrics: Any) -> None:
+        """Takes a step's metrics; every `every` steps, writes those of the log before."""
+        previous, self._latest = self._latest, (step, metrics)
+        for sink in self._sinks:
+            sink.advance(step)
+        if not self._clock.running:
+            self._clock.start(self._wait(self._latest))
+        elif previous and step % self._every == 0:
+            # Waiting for the step before this one leaves the device at work on this.
+            self._write_pending(self._clock.lap(self._wait(previous)))
+        if step % self._every == 0:
+            self._pending = step, metrics
+
+    def flush(self) -> None:
+        """Waits for the last step and writes what is pending; the clock stands still."""
+        if self._latest:
+            self._write_pending(self._clock.lap(self._wait(self._latest)))
+        self._latest = None
+        self._clock.stop()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes values at once."""
+        for sink in self._sinks:
+            sink.write(step, metrics)
+
+    def _wait(self, latest: tuple[int, Any]) -> int:
+        """Returns the step when the device has done it; stops the run on nan."""
+        step, metrics = latest[0], self._fetch(latest[1])
+        if not math.isfinite(metrics["train/loss"]):
+            self._clock.stop()
+            self._write_pending({})
+            self.write(step, metrics)
+            raise Diverged(
+                f"train/loss is {metrics['train/loss']} at step {step}: lower "
+                "optim.learning_rate or lengthen optim.warmup_steps"
+            )
+        return step
+
+    def _write_pending(self, times: Mapping[str, float]) -> None:
+        if self._pending:
+            step, metrics = self._pending
+            self._pending = None
+            self.write(step, {**self._fetch(metrics), **times})
+
+
+class Clock:
+    """Time per step between two moments at which the device was done."""
+
+    def __init__(self, tokens_per_step: int, ideal_seconds: float):
+        self._tokens, self._ideal = tokens_per_step, ideal_seconds
+        self.running = False
+
+    def start(self, step: int) -> None:
+        self.running, self._since, self._step = True, time.perf_counter(), step
+
+    def stop(self) -> None:
+        self.running = False
+
+    def lap(self, step: int) -> dict[str, float]:
+        """The mean over the steps since the last lap; nothing of no steps."""
+        steps, elapsed = step - self._step, time.perf_counter() - self._since
+        self.start(step)
+        if steps == 0:
+            return {}
+        seconds = elapsed / steps
+        times = {"step_ms": 1e3 * seconds, "tokens_per_s": self._tokens / seconds}
+        if self._ideal:
+            times["mfu"] = self._ideal / seconds
+        return {f"time/{name}": value for name, value in times.items()}
+
+
+class Sink:
+    """Where metrics go."""
+
+    def advance(self, step: int) -> None:
+        pass
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Lines(Sink):
+    def __init__(self, workdir: Path):
+        self._file = rundir.append_metrics(workdir)
+
+    def write(self, step, metrics):
+        self._file.write(rundir.metrics_line(step, metrics))
+        self._file.flush()
+
+    def close(self):
+        self._file.close()
+
+
+class TensorBoard(Sink):
+    def __init__(self, workdir: Path, start: int):
+        # What an interrupted process wrote from `start` on is about to be repeated.
+        folder = str(workdir / rundir.TENSORBOARD)
+        self._events = tensorboardX.SummaryWriter(folder, purge_step=start)
+
+    def write(self, step, metrics):
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self):
+        self._events.close()
+
+
+class Progress(Sink):
+    """A bar on a terminal; elsewhere a line for each log."""
+
+    def __init__(self, start: int, steps: int):
+        self._steps = steps
+        self._bar = tqdm.tqdm(
+            total=steps,
+            initial=start,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def advance(self, step):
+        self._bar.update(step + 1 - self._bar.n)
+
+    def write(self, step, metrics):
+        shown = describe(metrics)
+        if not shown:
+            return
+        if not self._bar.disable and "train/loss" in metrics:
+            self._bar.set_postfix_str(shown)
+        elif "time/step_ms" in metrics:
+            seconds = (self._steps - step) * metrics["time/step_ms"] / 1e3
+            left = tqdm.tqdm.format_interval(seconds)
+            say(f"step {step}/{self._steps}  {shown}  {left} left")
+        else:
+            say(f"step {step}/{self._steps}  {shown}")
+
+    def close(self):
+        self._bar.close()
+
+
+class Plateau(Sink):
+    """Says once when the loss does not leave the unigram loss."""
+
+    def __init__(self, workdir: Path, start: int, warmup: int, tokens_per_step: int):
+        self._warmup, self._tokens = warmup, tokens_per_step
+        self._gaps: list[float] = []
+        self._said = False
+        for step, metrics in rundir.read_metrics(workdir).items():
+            if step < start:
+                self._take(step, metrics)
+
+    def write(self, step, metrics):
+        if self._take(step, metrics) and not self._said and stays(self._gaps):
+            say(PLATEAU.format(metrics[UNIGRAM], step, step * self._tokens / 1e6))
+            self._said = True
+
+    def _take(self, step: int, metrics: Mapping[str, float]) -> bool:
+        losses = [metrics[name] for name in LEARNED if name in metrics]
+        if not losses or step < self._warmup:
+            return False
+        self._gaps.append(metrics[UNIGRAM] - losses[0])
+        return True
+
+
+def stays(gaps: list[float]) -> bool:
+    """Whether the running mean has won nothing in the last half of enough logs."""
+    if len(gaps) < LOGS:
+        return False
+    tail = np.asarray(gaps[len(gaps) // 2 :])
+    means = np.convolve(tail, np.full(SMOOTH, 1 / SMOOTH), mode="valid")
+    return bool(means.max() < MARGIN)
+
+
+def describe(metrics: Mapping[str, float]) -> str:
+    """The losses and the speed: `mlm 6.120  unigram 6.571  8.1k tokens/s`."""
+    words = []
+    for name, value in metrics.items():
+        if name.startswith("valid/"):
+            words.append(f"{name} {value:.3f}")
+        elif name.startswith("train/") and name.endswith("loss"):
+            words.append(f"{name[6:].removesuffix('_loss')} {value:.3f}")
+        elif name == "time/tokens_per_s":
+            words.append(f"{value / 1e3:.1f}k tokens/s")
+    return "  ".join(words)
+
+
+def say(text: str) -> None:
+    """To stderr, above the bar if there is one."""
+    tqdm.tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,101 @@
+"""Every key there is, once. A variant imports this and states what differs.
+
+Values here are those of the original BERT (Devlin et al. 2019, section 3.1 and
+appendix A.2) where it has one. "" means none, 0 means off where the comment says so.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config():
+    config = ConfigDict()
+    config.seed = 0  # names every random stream: init, data order, masks, dropout
+    config.init_from = ""  # a run, or RUN/checkpoints/STEP: start from its parameters
+
+    config.data = ConfigDict()
+    config.data.corpus = "news"  # news | files | tfds
+    config.data.files = ""  # corpus=files: paths, folders and globs, comma-separated
+    config.data.documents = "file"  # file | blank_line | auto: what one document is
+    config.data.encoding = "utf-8"  # of text files
+    config.data.text_field = "text"  # of .jsonl objects and of TFDS examples
+    config.data.tfds_name = ""  # corpus=tfds: "wikipedia/20230601.en"
+    config.data.tfds_split = "train"
+    config.data.tfds_dir = ""  # "" is TFDS's own default
+    config.data.valid_share = 0.05  # of the documents, held out whole; at least two
+    config.data.cache = "data_cache"  # where prepared stores live
+    config.data.pairs = "nsp"  # nsp | sop | single | full
+    config.data.length = 128  # tokens of one example, special tokens included
+    config.data.copies = 0  # 0: new pairs every epoch; k: k versions in turn
+    config.data.prefetch = 4  # batches assembled ahead of the step
+
+    config.tokenizer = ConfigDict()
+    config.tokenizer.path = ""  # a vocab.txt or tokenizer.json; "" trains on the corpus
+    config.tokenizer.vocab_size = 30522  # at most this many, when trained
+    config.tokenizer.lowercase = True
+
+    config.model = ConfigDict()  # the fields of models.encoder.EncoderConfig
+    config.model.vocab_size = 0  # V, rows of the token table; 0 takes the tokenizer's
+    config.model.num_layers = 12  # L
+    config.model.model_dim = 768  # D
+    config.model.num_heads = 12  # N; the head dimension is D / N
+    config.model.mlp_dim = 3072  # F
+    config.model.max_length = 512  # rows of the position table
+    config.model.num_types = 2  # rows of the segment table
+    config.model.norm = "post"  # post | pre
+    config.model.norm_epsilon = 1e-12
+    config.model.positions = "learned"  # learned | sinusoidal
+    config.model.attention = "bidirectional"  # bidirectional | causal
+    config.model.activation = "gelu"  # gelu (erf) | gelu_tanh
+    config.model.dropout = 0.1
+    config.model.attention_dropout = 0.1
+    config.model.init_stddev = 0.02
+    config.model.dtype = (
+        "float32"  # float32 | bfloat16: of the compute, never parameters
+    )
+    config.model.remat = "none"  # none | dots | full: what the backward pass recomputes
+
+    config.objective = ConfigDict()
+    config.objective.kind = "mlm"  # mlm | clm
+    config.objective.pair = "nsp"  # nsp | sop | none: the second loss of mlm
+    config.objective.mask_unit = "token"  # token | word
+    config.objective.mask_rate = 0.15
+    config.objective.mask_token_share = 0.8  # of the predicted: replaced by [MASK]
+    config.objective.mask_random_share = 0.1  # ... by a random token; the rest stay
+    config.objective.mask_copies = 0  # 0: new masks every epoch; k: k masks in turn
+    config.objective.eval_mask_rate = 0.15  # of validation, whatever the training rate
+
+    config.optim = ConfigDict()
+    config.optim.name = "adamw"  # adamw | lamb
+    config.optim.learning_rate = 1e-4
+    config.optim.schedule = "linear"  # linear | cosine | constant, after the warm-up
+    config.optim.warmup_steps = 10_000
+    config.optim.end_share = 0.0  # of the peak rate, left at the last step
+    config.optim.decay_from = "start"  # start (BERT) | warmup_end (Hugging Face)
+    config.optim.beta1 = 0.9
+    config.optim.beta2 = 0.999
+    config.optim.epsilon = 1e-6
+    config.optim.bias_correction = True  # False only for the original recipe
+    config.optim.weight_decay = 0.01
+    config.optim.no_decay = r"(scale|bias)$"  # a regex over parameter paths
+    config.optim.freeze = ""  # a regex over parameter paths; "" freezes nothing
+    config.optim.clip_norm = 1.0  # of the global gradient; 0 is off
+
+    config.train = ConfigDict()
+    config.train.steps = 1_000_000
+    config.train.batch = 256  # sequences in one update, over all devices
+    config.train.accumulate = 1  # micro-batches that one update is summed over
+    config.train.log_every = 100
+    config.train.save_every = 5_000
+    config.train.keep_last = 3
+    config.train.keep_every = 0  # also keep every k-th step for good; 0 is off
+    config.train.keep_powers = False  # also save and keep steps 0, 1, 2, 4, 8, ...
+
+    config.eval = ConfigDict()
+    config.eval.every = 5_000
+    config.eval.batch = 256
+    config.eval.max_examples = 0  # 0: every held-out example
+
+    config.parallel = ConfigDict()
+    config.parallel.placement = "jit"  # jit | pmap
+    config.parallel.mesh = "-1x1x1"  # data x fsdp x tensor; -1 takes what is left
+    return config

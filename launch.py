@@ -1,0 +1,135 @@
+"""The one command. Each verb imports its module only when it runs.
+
+python launch.py train --config=configs/demo.py --workdir=runs/demo
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from bert_jax import stop
+from bert_jax.config import UsageError
+
+EXAMPLE = "example: python launch.py "
+
+
+def main(arguments: list[str]) -> int:
+    """Run a verb; its exit code. A UsageError is one line and code 2."""
+    args, overrides = parse(arguments)
+    try:
+        return VERBS[args.verb](args, overrides)
+    except UsageError as error:
+        print(f"launch.py {args.verb}: {error}", file=sys.stderr)
+        return stop.USAGE
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
+    """The arguments, and the `--config.key=value` overrides among them."""
+    given = [a for a in arguments if a.startswith("--config.")]
+    args = parser().parse_args([a for a in arguments if a not in given])
+    overrides = {}
+    for override in given:
+        key, equals, value = override.removeprefix("--config.").partition("=")
+        if not equals:
+            parser().error(f"{override} needs a value: {override}=VALUE")
+        overrides[key] = value
+    if overrides and args.verb not in ("prepare", "train"):
+        parser().error(
+            f"{args.verb} reads the config of the run; it takes no overrides"
+        )
+    return args, overrides
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(
+        prog="launch.py",
+        description="Pretrain, evaluate and use BERT in JAX.",
+        epilog=EXAMPLE + "train --config=configs/demo.py --workdir=runs/demo",
+    )
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name, text, example):
+        return verbs.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=EXAMPLE + example,
+        )
+
+    prepare = verb(
+        "prepare",
+        "turn documents into tokens on disk, once",
+        "prepare --config=configs/demo.py",
+    )
+    train = verb(
+        "train",
+        "pretrain, or continue the run of a directory",
+        "train --config=configs/demo.py --workdir=runs/demo --config.seed=1",
+    )
+    evaluate = verb(
+        "evaluate",
+        "evaluate a run on its held-out documents",
+        "evaluate --workdir=runs/demo",
+    )
+    predict = verb(
+        "predict",
+        "fill the [MASK] of sentences, from arguments or standard input",
+        'predict --workdir=runs/demo "The [MASK] said"',
+    )
+    for each in (prepare, train):
+        each.add_argument(
+            "--config",
+            required=each is prepare,
+            default="",
+            metavar="FILE[:ARG]",
+            help="a config file, or a run's config.json; "
+            "--config.KEY=VALUE changes a key of configs/base.py",
+        )
+    for each in (train, evaluate, predict):
+        each.add_argument("--workdir", required=True, type=Path, help="the run")
+    for each in (evaluate, predict):
+        each.add_argument(
+            "--step", type=int, help="a checkpoint of the run (default: the newest)"
+        )
+    predict.add_argument("--json", action="store_true", help="one JSON object a line")
+    predict.add_argument("texts", nargs="*", metavar="TEXT")
+    return whole
+
+
+def _prepare(args, overrides) -> int:
+    config = _load("bert_jax.config").load(args.config, overrides)
+    _load("bert_jax.data.store").prepare(config)
+    return stop.DONE
+
+
+def _train(args, overrides) -> int:
+    spec = args.config or str(args.workdir / "config.json")
+    if not args.config and not Path(spec).is_file():
+        raise UsageError(f"{args.workdir} is no run to continue: give --config=FILE")
+    config = _load("bert_jax.config").load(spec, overrides)
+    return _load("bert_jax.train").run(config, args.workdir)
+
+
+def _evaluate(args, overrides) -> int:
+    return _load("bert_jax.evaluate").main(args.workdir, args.step)
+
+
+def _predict(args, overrides) -> int:
+    predict = _load("bert_jax.predict")
+    return predict.main(args.workdir, args.step, args.texts, args.json)
+
+
+def _load(module: str):
+    return importlib.import_module(module)
+
+
+VERBS = {
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,7 @@ Representations"): train, load, save, encode with character offsets."""
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ PREFIX = "##"
 ALPHABET = 1000
 ALPHABET_SHARE = 0.5
 MIN_FREQUENCY = 2  # of a merged pair
+LONGEST_LINE = 100_000  # characters; a longer one is cut, be it inside a word
 
 
 class Tokenizer:
@@ -124,9 +125,16 @@ def train(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
     )
-    lines = (line for text in texts for line in text.split("\n"))  # read in parallel
-    library.train_from_iterator(lines, trainer)
+    library.train_from_iterator(_lines(texts), trainer)
     return Tokenizer(_library(library.get_vocab(), lowercase))
+
+
+def _lines(texts: Iterable[str]) -> Iterator[str]:
+    """The library reads several at once, with 40 times their size in memory."""
+    for text in texts:
+        for line in text.split("\n"):
+            for start in range(0, len(line), LONGEST_LINE):
+                yield line[start : start + LONGEST_LINE]
 
 
 def load(path: str | Path, lowercase: bool) -> Tokenizer:
@@ -157,7 +165,10 @@ def parse(text: str, name: str) -> Tokenizer:
         raise UsageError(f"{name} is no tokenizer.json: {error}") from error
     if model.get("type") != "WordPiece":
         raise UsageError(f"{name} holds a {model.get('type')} model, not WordPiece")
-    _check(_by_id(library.get_vocab()), name)
+    ids = library.get_vocab()
+    _check(_by_id(ids), name)
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise UsageError(f"{name}: its ids are not 0 to {len(ids) - 1}, each once")
     return Tokenizer(library)
 
 

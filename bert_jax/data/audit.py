@@ -7,21 +7,23 @@ import numpy as np
 from bert_jax.data.output import Output
 
 
-def audit(outputs: Mapping[str, Output], vocab_size: int, unk_id: int) -> dict:
-    train, valid = (np.array(o.hashes, np.uint64) for o in outputs.values())
-    found: dict = {
-        "vocabulary": vocab_size,
-        "empty": sum(output.empty for output in outputs.values()),
-        "overlap": len(np.intersect1d(train, valid)),
+def audit(train: Output, valid: Output, unk_id: int) -> dict:
+    held_out = np.array(valid.hashes, np.uint64)
+    return {
+        "empty": train.empty + valid.empty,
+        "overlap": len(np.intersect1d(np.array(train.hashes, np.uint64), held_out)),
+        "train": _split(train, unk_id),
+        "valid": _split(valid, unk_id),
     }
-    for name, output in outputs.items():
-        found[name] = {
-            "documents": output.documents,
-            "sentences": output.sentences,
-            "tokens": output.tokens,
-            "unknown": float(output.counts[unk_id] / output.tokens),
-        }
-    return found
+
+
+def _split(output: Output, unk_id: int) -> dict:
+    return {
+        "documents": output.documents,
+        "sentences": output.sentences,
+        "tokens": output.tokens,
+        "unknown": float(output.counts[unk_id] / output.tokens),
+    }
 
 
 def table(found: Mapping) -> Iterator[str]:

@@ -7,6 +7,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,20 +42,19 @@ def build(config, directory: Path, say: Say) -> dict:
     survey = _survey(config.data, say)
     splits = assign(survey.hashes, config.data.valid_share)
     tokenizer = _tokenizer(config, survey, splits, say)
-    outputs = {split: Output(directory, NAMES[split], tokenizer) for split in NAMES}
-    _write(config.data, survey, splits, tokenizer, outputs, say)
-    files = {k: v for output in outputs.values() for k, v in output.close().items()}
+    with ExitStack() as stack:
+        outputs = {s: Output(directory, name, tokenizer) for s, name in NAMES.items()}
+        for output in outputs.values():
+            stack.callback(output.close)
+        _write(config.data, survey, splits, tokenizer, outputs, say)
+        files = outputs[TRAIN].finish() | outputs[VALID].finish()
     tokenizer.save(directory / "tokenizer.json")
     files["tokenizer.json"] = describe((directory / "tokenizer.json").read_bytes())
     found = {
         "corpus": corpus.describe(config.data),
+        "vocabulary": tokenizer.vocab_size,
         "duplicates": int((splits == DROPPED).sum()),
-        **audit(
-            {NAMES[split]: output for split, output in outputs.items()},
-            tokenizer.vocab_size,
-            tokenizer.unk_id,
-        ),
-    }
+    } | audit(outputs[TRAIN], outputs[VALID], tokenizer.unk_id)
     (directory / "audit.json").write_text(json.dumps(found, indent=1) + "\n")
     for line in table(found):
         say(line)

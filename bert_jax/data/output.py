@@ -35,7 +35,7 @@ class Output:
         self.tokens += len(tokens.ids)
         self.sentences += len(tokens.sentences)
 
-    def close(self) -> dict[str, dict]:
+    def finish(self) -> dict[str, dict]:
         """Sizes and sha256 of the files by name; documents without a token vanish."""
         documents = np.unique(np.append(self.starts, self.tokens).astype(np.int64))
         self.documents = len(documents) - 1
@@ -45,7 +45,11 @@ class Output:
         self.files["sentences"].write(np.array([self.tokens], np.int64))
         self.files["documents"].write(documents)
         self.files["counts"].write(self.counts)
-        return {file.name: file.close() for file in self.files.values()}
+        return {file.name: file.finish() for file in self.files.values()}
+
+    def close(self) -> None:
+        for file in self.files.values():
+            file.file.close()
 
 
 def describe(content: bytes) -> dict:
@@ -54,17 +58,16 @@ def describe(content: bytes) -> dict:
 
 class _File:
     def __init__(self, path: Path):
-        self.name, self.file = path.name, path.open("wb")
+        self.name, self.file = path.name, path.open("wb", buffering=0)
         self.size, self.sha256 = 0, hashlib.sha256()
 
     def write(self, values: np.ndarray) -> None:
-        content = values.tobytes()
-        self.file.write(content)
+        content = memoryview(values.tobytes())
         self.sha256.update(content)
         self.size += len(content)
+        while content:  # a full disk takes a part, and then raises
+            content = content[self.file.write(content) :]
 
-    def close(self) -> dict:
-        self.file.flush()
+    def finish(self) -> dict:
         os.fsync(self.file.fileno())
-        self.file.close()
         return {"bytes": self.size, "sha256": self.sha256.hexdigest()}

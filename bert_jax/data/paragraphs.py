@@ -1,12 +1,24 @@
-"""Paragraphs from lines: hard-wrapped ones are joined, others left as they are."""
+"""Documents of paragraphs, from lines: hard-wrapped ones are joined."""
 
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, pairwise
+from typing import NamedTuple
 
 SAMPLE = 2000  # lines that tell whether a text is hard-wrapped
 WIDEST = 120  # characters of a line in a hard-wrapped text
 _SENTENCE_END = re.compile(r"""[.!?:…。！？]["'”’»)\]_*」』]*\Z""")
+
+
+class Document(NamedTuple):
+    name: str
+    text: str  # paragraphs, joined by line ends
+
+
+def clean(text: str) -> str:
+    """The paragraphs of a text, hard-wrapped lines joined, joined by line ends."""
+    lines = text.replace("\r\n", "\n").replace("\f", " ").split("\n")
+    return "\n".join(paragraph for block in paragraphs(lines) for paragraph in block)
 
 
 def blocks(text_lines: Iterable[str]) -> Iterator[list[str]]:

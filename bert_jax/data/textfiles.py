@@ -1,5 +1,6 @@
 """Text files: finding them, and reading lines of clean text from them."""
 
+import codecs
 import glob
 import gzip
 import io
@@ -47,7 +48,7 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
     """The lines of a file, without their ends; what is no clean text is refused."""
     number = 0
     try:
-        with _open(path, encoding) as file:
+        with _binary(path) as binary, _text(path, binary, encoding) as file:
             while line := file.readline(LONGEST_LINE + 1):
                 number += 1
                 if len(line) > LONGEST_LINE:
@@ -62,8 +63,10 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
                     yield line.rstrip("\n").replace("\f", " ")
     except UnicodeError as error:
         number = _undecodable(path, encoding, number)
-        reason = f"is not {encoding} ({error}); {_not_text(encoding)}"
+        reason = f"no {encoding} ({error}); {_not_text(encoding)}"
         raise UsageError(f"{path}, line {number}: {reason}") from error
+    except LookupError as error:
+        raise UsageError(f"data.encoding: {error}") from error
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path}, after line {number}: {reason}") from error
@@ -71,21 +74,18 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
         raise UsageError(f"{path} is empty")
 
 
-def _open(path: Path, encoding: str) -> io.TextIOWrapper:
-    file = _binary(path)
-    start = file.read(2)
-    file.seek(0)
-    eight_bit = not encoding.lower().replace("-", "").startswith(("utf16", "utf32"))
-    if eight_bit and start in _UTF16:
-        file.close()
-        raise UsageError(f"{path} is UTF-16: say --config.data.encoding=utf-16")
-    if encoding.lower() in ("utf-8", "utf8"):
-        encoding = "utf-8-sig"
-    return io.TextIOWrapper(file, encoding, newline=None)
-
-
 def _binary(path: Path) -> io.BufferedReader | gzip.GzipFile:
     return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+
+
+def _text(
+    path: Path, binary: io.BufferedReader | gzip.GzipFile, encoding: str
+) -> io.TextIOWrapper:
+    name = codecs.lookup(encoding).name
+    if binary.read(2) in _UTF16 and not name.startswith(("utf-16", "utf-32")):
+        raise UsageError(f"{path} is UTF-16: say --config.data.encoding=utf-16")
+    binary.seek(0)
+    return io.TextIOWrapper(binary, "utf-8-sig" if name == "utf-8" else name)
 
 
 def _not_text(encoding: str) -> str:

@@ -63,11 +63,12 @@ def pool(
     if processes == 1:
         yield lambda batches: (tokenise(tokenizer, batch) for batch in batches)
         return
-    children = [_child(tokenizer) for _ in range(processes)]
+    children = [_child() for _ in range(processes)]
     idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
-    for _, connection in children:
-        idle.put(connection)
     try:
+        for _, connection in children:
+            connection.send(tokenizer.to_str())
+            idle.put(connection)
         with ThreadPoolExecutor(processes) as threads:
             yield lambda batches: _ordered(batches, threads, idle, processes * AHEAD)
     finally:
@@ -76,7 +77,7 @@ def pool(
             child.wait()
 
 
-def _child(tokenizer: tokenizers.Tokenizer) -> tuple[subprocess.Popen, Connection]:
+def _child() -> tuple[subprocess.Popen, Connection]:
     ours, theirs = Pipe()
     end = theirs.fileno()
     child = subprocess.Popen(
@@ -87,7 +88,6 @@ def _child(tokenizer: tokenizers.Tokenizer) -> tuple[subprocess.Popen, Connectio
         | {"PYTHONPATH": os.pathsep.join(sys.path), "TOKENIZERS_PARALLELISM": "false"},
     )
     theirs.close()
-    ours.send(tokenizer.to_str())
     return child, ours
 
 

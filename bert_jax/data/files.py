@@ -1,13 +1,12 @@
-"""Documents from text files."""
+"""A corpus of text files."""
 
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from bert_jax.config import UsageError
 from bert_jax.data import textfiles
-from bert_jax.data.paragraphs import paragraphs
+from bert_jax.data.paragraphs import Document, clean, paragraphs
 from bert_jax.data.sentences import sentences
 
 LONGEST = 32_000_000  # characters of one document, which is held in memory
@@ -18,12 +17,8 @@ AUTO_DOCUMENTS = 25
 AUTO_BYTES = (500, 6000)
 
 
-class Document(NamedTuple):
-    name: str
-    text: str  # paragraphs, joined by line ends
-
-
-def documents(paths: list[Path], data) -> Iterator[Document]:
+def documents(data) -> Iterator[Document]:
+    paths = textfiles.find(data.files)
     kind, size = unit(paths, data), _window_bytes(paths)
     for path in paths:
         empty = True
@@ -34,8 +29,18 @@ def documents(paths: list[Path], data) -> Iterator[Document]:
             raise UsageError(f"{path} is empty")
 
 
-def describe(paths: list[Path], data) -> str:
-    """One line on what was taken for a document."""
+def identity(data) -> dict:
+    stats = [(path.name, path.stat()) for path in textfiles.find(data.files)]
+    return {
+        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+        "documents": data.documents,
+        "encoding": data.encoding,
+        "field": data.text_field,
+    }
+
+
+def describe(data) -> str:
+    paths = textfiles.find(data.files)
     what = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
     if all(path.suffix == ".jsonl" for path in paths):
         return f"{what}, an object a document"
@@ -52,12 +57,6 @@ def unit(paths: list[Path], data) -> str:
     if data.documents != "auto":
         return data.documents
     return "file" if len(paths) >= AUTO_FILES else "window"
-
-
-def clean(text: str) -> str:
-    """The paragraphs of a text, hard-wrapped lines joined, joined by line ends."""
-    lines = text.replace("\r\n", "\n").replace("\f", " ").split("\n")
-    return "\n".join(paragraph for block in paragraphs(lines) for paragraph in block)
 
 
 def _read(path: Path, data, kind: str, size: int) -> Iterator[Document]:

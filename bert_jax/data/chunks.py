@@ -77,7 +77,7 @@ class Chunks(NamedTuple):
 
 def as_text(split: Split, tokenizer: Tokenizer, pairs: str) -> Text:
     """The split as `pairs` reads it."""
-    sentences, documents = np.asarray(split.sentences), np.asarray(split.documents)
+    tokens, sentences, documents = map(np.asarray, split[:3])
     separators = np.empty(0, np.int64)
     if pairs == "full":
         inner = documents[1:-1]
@@ -85,9 +85,7 @@ def as_text(split: Split, tokenizer: Tokenizer, pairs: str) -> Text:
         sentences = sentences + np.searchsorted(inner, sentences, side="right")
         documents = sentences[[0, -1]]
     openings, first = _openings(sentences, documents)
-    return Text(
-        split.tokens, sentences, documents, openings, first, separators, tokenizer
-    )
+    return Text(tokens, sentences, documents, openings, first, separators, tokenizer)
 
 
 def _openings(

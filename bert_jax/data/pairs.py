@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bert_jax.config import stream
 from bert_jax.data.chunks import Chunks, Text, chunks
+from bert_jax.data.draws import between, uniform
 
 Draw = Callable[[str], np.ndarray]  # name of a random choice -> (B,) in [0, 1)
 
@@ -56,38 +56,10 @@ def assemble(
 
     Each row is a function of (seed, its version, its example) alone.
     """
-    draw = partial(_uniform, seed, versions, examples)
+    draw = partial(uniform, seed, versions, examples)
     chunk = Chunks(*(column[examples] for column in table))
     segments = {"nsp": _nsp, "sop": _sop, "single": _one, "full": _one}[pairs]
     return _lay_out(text, segments(text, chunk, draw), length)
-
-
-def hashes(key: int, versions: np.ndarray, examples: np.ndarray) -> np.ndarray:
-    """Random uint64 numbers, one for each version and example (splitmix64)."""
-    mixed = _mix(np.uint64(key) + versions.astype(np.uint64))
-    return _mix(mixed + examples.astype(np.uint64))
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """Steele, Lea & Flood 2014, figure 13: splitmix64 of each number."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def _uniform(
-    seed: int, versions: np.ndarray, examples: np.ndarray, name: str
-) -> np.ndarray:
-    bits = hashes(stream(seed, "pairs", name), versions, examples)
-    return (bits >> np.uint64(11)) * 2.0**-53
-
-
-def _between(
-    low: np.ndarray | int, high: np.ndarray, uniform: np.ndarray
-) -> np.ndarray:
-    """Integers of [low, high); low where that is empty."""
-    return low + (uniform * np.maximum(high - low, 0)).astype(np.int64)
 
 
 def _one(text: Text, chunk: Chunks, draw: Draw) -> Segments:
@@ -109,8 +81,8 @@ def _nsp(text: Text, chunk: Chunks, draw: Draw) -> Segments:
 def _sop(text: Text, chunk: Chunks, draw: Draw) -> Segments:
     start, end = chunk.starts, chunk.starts + chunk.sizes
     split, inside = _split(text, start, end, ~text.between_sentences(start), draw)
-    later, stop = _later(text, chunk, start + end - split, inside)
-    first = np.minimum(split - start, stop - later)
+    later = np.where(inside, split, _later(text, chunk, start + end - split))
+    first = np.minimum(split - start, text.documents[chunk.documents + 1] - later)
     second = np.minimum(end - split, later - start)
     first = _agree(text, start, later, first, draw)
     second = _agree(text, split, start, second, draw)
@@ -122,12 +94,12 @@ def _sop(text: Text, chunk: Chunks, draw: Draw) -> Segments:
 def _even_start(text: Text, found: Chunks) -> Chunks:
     """Chunks whose start is of the kind that their split will be.
 
-    Swapped, the start of A becomes the start of B. Where the split must be inside a
-    sentence, the chunk gives up its first words to start inside one too.
+    Swapped, the start of A becomes the start of B. Where the split cannot be between
+    sentences, the chunk gives up its first word, to start inside a sentence as well.
     """
     starts, sizes, documents = found
     low, high = _inner_openings(text, starts, starts + sizes)
-    settled = text.opens(starts) & ((low < high) | ~text.between_sentences(starts))
+    settled = text.opens(starts) & text.between_sentences(starts) & (low < high)
     last = starts + sizes - 1
     moved = text.toward_opening(np.minimum(starts + 1, last), last)
     moved = np.where(settled, starts, moved)
@@ -146,18 +118,18 @@ def _split(
     text: Text,
     start: np.ndarray,
     end: np.ndarray,
-    forced: np.ndarray | bool,
+    inside: np.ndarray | bool,
     draw: Draw,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random sentence start in the chunk; a word start where that is `forced`
+    """A random sentence start in the chunk, or a place inside a sentence.
 
-    or where no sentence starts in the chunk. Also returns where that is.
+    The latter where told so, or where no sentence starts; also returns where that is.
     """
     low, high = _inner_openings(text, start, end)
-    inside = (low == high) | forced
-    sentence = text.openings.take(_between(low, high, draw("split")), mode="clip")
-    word = _between(start + 1, end, draw("split in sentence"))
-    return _move_inside(text, sentence, inside, start, end, word), inside
+    within = np.asarray((low == high) | inside)
+    split = text.openings.take(between(low, high, draw("split")), mode="clip")
+    split = _move_inside(text, split, within, start + 1, end, draw, "split")
+    return split, within
 
 
 def _partner(
@@ -171,44 +143,49 @@ def _partner(
     """
     own, after = text.first_openings[document], text.first_openings[document + 1]
     others = len(text.openings) - (after - own)
-    pick = _between(np.zeros_like(own), others, draw("partner"))
+    pick = between(0, others, draw("partner"))
     pick = np.where(pick < own, pick, pick + after - own)
     there = np.searchsorted(text.first_openings, pick, side="right") - 1
     stop = text.documents[there + 1]
     roomy = np.searchsorted(text.openings, stop - room, side="right") - 1
     pick = np.minimum(pick, np.maximum(roomy, text.first_openings[there]))
     start = text.openings[pick]
-    limit = np.minimum(stop - room + 1, text.openings.take(pick + 1, mode="clip"))
-    word = _between(start + 1, limit, draw("partner in sentence"))
-    return _move_inside(text, start, inside, start, stop, word), stop
+    end = text.sentences[np.searchsorted(text.sentences, start, side="right")]
+    end = np.minimum(end, np.maximum(stop - room + 1, start + 9))
+    start = _move_inside(text, start, inside, start + 1, end, draw, "partner")
+    return start, stop
 
 
-def _later(
-    text: Text, chunk: Chunks, least: np.ndarray, inside: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first sentence (or word) start from `least` on, or the document's last."""
+def _later(text: Text, chunk: Chunks, least: np.ndarray) -> np.ndarray:
+    """The first sentence start from `least` on, or the last of the document."""
     last = text.first_openings[chunk.documents + 1] - 1
-    start = text.openings[np.minimum(np.searchsorted(text.openings, least), last)]
-    stop = text.documents[chunk.documents + 1]
-    word = text.toward_opening(least, stop - 1)
-    return _move_inside(text, start, inside, chunk.starts, stop, word), stop
+    return text.openings[np.minimum(np.searchsorted(text.openings, least), last)]
 
 
 def _move_inside(
     text: Text,
     start: np.ndarray,
     inside: np.ndarray,
-    begin: np.ndarray,
-    end: np.ndarray,
-    near: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    draw: Draw,
+    name: str,
 ) -> np.ndarray:
-    """`start`, but where `inside`, an opening near `near` and within (begin, end)."""
+    """`start`, but where `inside`, a random word of [low, high) inside a sentence.
+
+    Drawn until it is one, so that long words are no more likely than short ones; where
+    eight draws fail the nearest opening will do, and where there is none, `start`.
+    """
     start, rows = start.copy(), np.flatnonzero(inside)
-    begin, end, near = begin[rows], end[rows], np.minimum(near, end - 1)[rows]
-    # Backwards first: forwards would more often follow a long word than not.
-    near = text.toward_opening(near, np.minimum(begin + 1, end - 1))
-    near = text.toward_opening(near, end - 1)
-    start[rows] = np.where(text.opens(near), near, begin)
+    low, high = np.minimum(low, high - 1)[rows], high[rows]
+    at, poor = low.copy(), np.arange(len(rows))
+    for trial in range(8):
+        if not poor.size:
+            break
+        at[poor] = between(low, high, draw(f"{name} inside {trial}")[rows])[poor]
+        poor = poor[~text.opens(at[poor]) | text.between_sentences(at[poor])]
+    at = text.toward_opening(text.toward_opening(at, low), high - 1)
+    start[rows] = np.where(text.opens(at), at, start[rows])
     return start
 
 
@@ -228,8 +205,8 @@ def _agree(
             return size
         most = np.where(ends.max(axis=0) == 2, 8, 1)[going]
         rows = rows[going]
-        uniform = draw(f"shorten {trial}")[rows]
-        size[rows] -= _between(1, 1 + np.minimum(size[rows] - 1, most), uniform)
+        most = np.minimum(size[rows] - 1, most)
+        size[rows] -= between(1, 1 + most, draw(f"shorten {trial}")[rows])
         trial += 1
 
 

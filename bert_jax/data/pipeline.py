@@ -13,6 +13,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from bert_jax.config import UsageError, stream
 from bert_jax.data import pairs
 from bert_jax.data.chunks import Chunks, Text, as_text
+from bert_jax.data.draws import hashes
 from bert_jax.data.store import Split
 from bert_jax.tokenizer import Tokenizer
 
@@ -55,13 +56,17 @@ class Pipeline:
     def num_examples(self) -> int:
         return len(self._chunks.starts)
 
-    def batch(self, step: int, batch_size: int, rows: Rows) -> Batch:
-        """These rows of the global batch of `step`; it may straddle two epochs."""
+    def require(self, batch_size: int) -> None:
+        """Refuses a batch of more examples than there are."""
         if self.num_examples < batch_size:
             raise UsageError(
                 f"{self.num_examples} examples are fewer than a batch of {batch_size}: "
                 f"set train.batch to at most {self.num_examples}, or give more text"
             )
+
+    def batch(self, step: int, batch_size: int, rows: Rows) -> Batch:
+        """These rows of the global batch of `step`; it may straddle two epochs."""
+        self.require(batch_size)
         rows = np.arange(batch_size)[rows]
         epochs, positions = np.divmod(step * batch_size + rows, self.num_examples)
         examples = np.empty_like(positions)
@@ -129,7 +134,7 @@ class Pipeline:
 @lru_cache(maxsize=2)  # a batch may straddle two epochs
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The permutation of an epoch."""
-    draws = pairs.hashes(stream(seed, "order"), np.array([epoch]), np.arange(count))
+    draws = hashes(stream(seed, "order"), np.array([epoch]), np.arange(count))
     return np.argsort(draws, kind="stable")
 
 

@@ -76,7 +76,7 @@ def test_a_chunk_that_ends_with_its_sentence_is_followed_without_overlap():
 
 
 def test_a_long_sentence_goes_on_where_it_was_cut():
-    assert chunks_of([[2, 10, 2]], "nsp", 8) == [(0, 5), (2, 5), (7, 5), (12, 2)]
+    assert chunks_of([[2, 10, 3]], "nsp", 8) == [(0, 5), (2, 5), (7, 5), (12, 3)]
     assert chunks_of([[2, 10, 2]], "single", 7) == [(0, 5), (2, 5), (7, 5), (12, 2)]
 
 
@@ -210,16 +210,16 @@ def test_sop_rows(data):
 @pytest.mark.parametrize("kind", ["nsp", "sop"])
 @given(data=st.data())
 def test_the_label_changes_which_text_is_shown_and_nothing_of_its_shape(kind, data):
-    # Sentences of one token are left to the next test: two of them may not agree.
+    # A sentence of one token ends where it starts: there is nothing to shorten.
     text, length = data.draw(texts(kind, 2))
-    draws = pairs._uniform
+    draws = pairs.uniform
 
     def batch_with(coin):
         def forced(seed, versions, examples, name):
-            uniform = draws(seed, versions, examples, name)
-            return np.full_like(uniform, coin) if name == "coin" else uniform
+            drawn = draws(seed, versions, examples, name)
+            return np.full_like(drawn, coin) if name == "coin" else drawn
 
-        with mock.patch.object(pairs, "_uniform", forced):
+        with mock.patch.object(pairs, "uniform", forced):
             return rows_of(text, kind, length, versions=2)[1]
 
     zero, one = batch_with(0.9), batch_with(0.1)

@@ -59,7 +59,7 @@ def global_mean(sums: Sums, counts: Counts) -> Float[Array, ""]:
     """
     return sum(
         (
-            sums[f"{name}_loss"][0] / jnp.maximum(count, 1)
+            sums[f"{name}_loss"][0] / jnp.where(count > 0, count, 1)
             for name, count in counts.items()
         ),
         start=jnp.float32(0),

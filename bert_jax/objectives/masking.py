@@ -92,7 +92,7 @@ def _mask_row(
     starts = maskable
     if masking.unit == "word":  # a piece goes on with the word of the piece before it
         goes_on = jnp.asarray(vocabulary.continuation)[ids]
-        starts &= ~(goes_on & jnp.roll(maskable, 1))
+        starts &= ~(goes_on & jnp.roll(maskable, 1).at[0].set(False))
     word = jnp.cumsum(starts) - 1
     sizes = jnp.sum((word[None] == place[:, None]) & maskable[None], axis=1)
     draws = jax.random.uniform(for_order, place.shape)

@@ -197,6 +197,14 @@ def pair_sums(logits: Float[Array, "B 2"], batch: Batch) -> Sums:
     }
 
 
+def evaluation_masking(rate: float) -> Masking:
+    """BERT's own masks, one an example, however the model is trained.
+
+    Arms that differ in unit or replacements could not be compared otherwise.
+    """
+    return Masking(rate, unit="token", token_share=0.8, random_share=0.1, copies=1)
+
+
 def _masked_lm_of(
     config: Any,
     vocabulary: Vocabulary,
@@ -205,12 +213,14 @@ def _masked_lm_of(
 ) -> Objective:
     chosen = config.objective
     masking = Masking(
-        rate=chosen.eval_mask_rate if evaluation else chosen.mask_rate,
-        unit=chosen.mask_unit,
-        token_share=chosen.mask_token_share,
-        random_share=chosen.mask_random_share,
-        copies=1 if evaluation else chosen.mask_copies,
+        chosen.mask_rate,
+        chosen.mask_unit,
+        chosen.mask_token_share,
+        chosen.mask_random_share,
+        chosen.mask_copies,
     )
+    if evaluation:
+        masking = evaluation_masking(chosen.eval_mask_rate)
     encoder = EncoderConfig(**config.model)
     return masked_lm(encoder, masking, chosen.pair, vocabulary, unigram)
 

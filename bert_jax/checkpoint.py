@@ -105,10 +105,19 @@ def chosen(run: Path, step: int | None) -> int:
 
 
 def restore_params(run: Path, step: int, shapes: Any) -> Any:
-    """The parameters of one checkpoint, in the tree, types and shardings of `shapes`."""
+    """The parameters of one checkpoint, in the tree, types and shardings of `shapes`.
+
+    Raises UsageError if they are other parameters than those.
+    """
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        return reader.restore(_absolute(run, step), args=args)["params"]
+        try:
+            return reader.restore(_absolute(run, step), args=args)["params"]
+        except (KeyError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise UsageError(
+                f"{run} at step {step} holds other parameters than this config: {reason}"
+            ) from error
 
 
 def _absolute(run: Path, step: int) -> Path:

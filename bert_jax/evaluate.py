@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bert_jax import checkpoint
+from bert_jax import checkpoint, curve
 from bert_jax.config import UsageError
 from bert_jax.metrics import wilson
 from bert_jax.objectives.base import means
@@ -71,6 +71,7 @@ def main(workdir: Path, step: int | None) -> int:
         raise UsageError("the evaluation was stopped")
     if jax.process_index() == 0:
         print(table(step, sums))
+        print(f"learning curve: {curve.draw(workdir)}")
     return 0
 
 

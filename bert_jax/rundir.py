@@ -25,7 +25,18 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 RESULT = "result.json"
 LEASE = "lease"
-NAMES = (CONFIG, RUN, TOKENIZER, METRICS, CHECKPOINTS, TENSORBOARD, RESULT, LEASE)
+CURVE = "curve.png"
+NAMES = (
+    CONFIG,
+    RUN,
+    TOKENIZER,
+    METRICS,
+    CHECKPOINTS,
+    TENSORBOARD,
+    RESULT,
+    LEASE,
+    CURVE,
+)
 
 PACKAGES = (
     "jax",

@@ -62,10 +62,12 @@ def build(config: FrozenConfigDict) -> Setup:
     )
     objective, held_out = objectives(config, data.tokenizer, data.train.counts)
     data_seed = configs.stream(config.seed, "data")
+    train = Pipeline(data.train, data.tokenizer, config.data, data_seed)
+    train.require(config.train.batch)
     return Setup(
         config=config,
         store=data,
-        train=Pipeline(data.train, data.tokenizer, config.data, data_seed),
+        train=train,
         valid=Pipeline(data.valid, data.tokenizer, config.data, data_seed),
         objective=objective,
         held_out=held_out,
@@ -132,8 +134,9 @@ def objectives(config, tokenizer, counts: np.ndarray) -> tuple[Objective, Object
 
 def _prepared(config: FrozenConfigDict) -> store.Store:
     """Process 0 prepares what is not there yet; the others wait and open it."""
+    if jax.process_count() == 1:
+        return store.prepare(config)
     if jax.process_index() == 0:
         store.prepare(config)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("store")
-    return store.prepare(config)
+    multihost_utils.sync_global_devices("store")
+    return store.prepare(config, progress=lambda text: None)

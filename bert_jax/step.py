@@ -40,7 +40,10 @@ def make_step(
         (loss, sums), grads = total(_accumulated(gradients, batch, accumulate))
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = {name: value / count for name, (value, count) in sums.items()}
+        metrics = {
+            name: value / jnp.maximum(count, 1)  # a batch may predict nothing
+            for name, (value, count) in sums.items()
+        }
         metrics["loss"] = loss
         metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["lr"] = jnp.asarray(schedule(state.step), jnp.float32)

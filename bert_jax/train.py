@@ -35,8 +35,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
     finished one is left alone. Raises UsageError.
     """
     parallel.join_hosts()
-    parent = _parent(config)
-    identity = configs.fingerprint(config, parent)
+    identity = configs.fingerprint(config, _parent(config))
     with contextlib.ExitStack() as stack:
         stopping = stack.enter_context(Stopping(parallel.any_host))
         if jax.process_index() == 0:
@@ -47,25 +46,32 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
             say(f"{workdir} is done: {config.train.steps} steps")
             return stop.DONE
         setup = build(config)
-        if jax.process_index() == 0:
-            _begin(workdir, config, identity, parent, setup)
+        if rundir.is_run(workdir):
+            check_data(workdir, setup.store)
         _announce(setup)
         try:
-            return _loop(setup, workdir, identity, stopping)
+            done = _loop(setup, config, workdir, stopping)
         except Diverged as error:
             say(str(error))
             return stop.DIVERGED
+        if done and jax.process_index() == 0:
+            _write_result(setup.config, workdir, identity)
+        return stop.DONE if done else stop.PREEMPTED
 
 
-def _loop(setup: Setup, workdir: Path, identity: str, stopping: Stopping) -> int:
-    config, place, train = setup.config, setup.placement, setup.config.train
+def _loop(
+    setup: Setup, config: FrozenConfigDict, workdir: Path, stopping: Stopping
+) -> bool:
+    """Whether the last step was reached; `config` is what the person wrote."""
+    place, train = setup.placement, config.train
     with contextlib.ExitStack() as stack:
         keep = train.keep_last, train.keep_every, train.keep_powers
         checkpoints = stack.enter_context(
             contextlib.closing(Checkpoints(workdir, *keep))
         )
         current, start = _restore_or_init(setup, checkpoints)
-        train_step = place.step(_step(setup))
+        _begin(setup, config, workdir)
+        train_step = place.step(step_of(setup))
         evaluation = evaluate.compiled(setup)
         batches = stack.enter_context(contextlib.closing(_batches(setup, start)))
         history = rundir.read_metrics(workdir)
@@ -80,7 +86,8 @@ def _loop(setup: Setup, workdir: Path, identity: str, stopping: Stopping) -> int
                 held_out = evaluate.batches(setup)
                 sums = evaluate.total(evaluation, current.params, held_out, stopping)
                 stopped = sums is None
-                writer.write(step, evaluate.named(sums or {}))
+                if sums is not None:
+                    writer.write(step, evaluate.named(sums))
             if last or stopped or _saves(train, step):
                 writer.flush()
                 writer.write(step, {"time/seconds": clock()})
@@ -91,12 +98,9 @@ def _loop(setup: Setup, workdir: Path, identity: str, stopping: Stopping) -> int
             writer.later(step, metrics)
 
         checkpoints.wait()
-    if stopped:
-        say(f"stopped and saved at step {step}; the same command continues")
-        return stop.PREEMPTED
-    if jax.process_index() == 0:
-        _write_result(setup.config, workdir, identity)
-    return stop.DONE
+        if stopped:
+            say(f"stopped and saved at step {step}; the same command continues")
+        return not stopped
 
 
 def _every(period: int, step: int) -> bool:
@@ -132,20 +136,14 @@ def _check_same_config(workdir: Path, config: FrozenConfigDict) -> None:
         )
 
 
-def _begin(
-    workdir: Path,
-    config: FrozenConfigDict,
-    identity: str,
-    parent: str,
-    setup: Setup,
-) -> None:
-    """Write what the run is, once; a run that is continued must have the same data."""
-    if rundir.is_run(workdir):
-        check_data(workdir, setup.store)
+def _begin(setup: Setup, config: FrozenConfigDict, workdir: Path) -> None:
+    """Write what the run is, once, when nothing can be wrong with it any more."""
+    if rundir.is_run(workdir) or jax.process_index() > 0:
         return
+    parent = _parent(config)
     setup.store.tokenizer.save(workdir / rundir.TOKENIZER)
     facts = {
-        "fingerprint": identity,
+        "fingerprint": configs.fingerprint(config, parent),
         "parent": parent,
         "seed": config.seed,
         "versions": rundir.versions(),
@@ -189,7 +187,8 @@ def _restore_or_init(setup: Setup, checkpoints: Checkpoints):
     return place.local(state.initialise(*create, place.shardings)), 0
 
 
-def _step(setup: Setup):
+def step_of(setup: Setup) -> Callable:
+    """The update of a run, not yet placed."""
     config = setup.config
     return make_step(
         setup.objective,

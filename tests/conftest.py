@@ -1,16 +1,30 @@
 """Eight simulated devices, shapes checked at run time, no network."""
 
+import atexit
 import os
+import random
+import shutil
 import socket
+import tempfile
+from pathlib import Path
 
 # Read by XLA and by jax at their import, here and in the processes that tests start.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+# Most of the suite's time is compilation: it is done with little effort, and once.
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
+COMPILED = tempfile.mkdtemp(prefix="compiled-")
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
 import hypothesis
 import jaxtyping
 import pytest
+
+from bert_jax import config as configs
 
 # Not on the whole package: it breaks pytrees that eval_shape rebuilds.
 jaxtyping.install_import_hook(
@@ -33,3 +47,49 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory) -> Path:
+    """A folder of forty short documents with a little order in their words."""
+    folder = tmp_path_factory.mktemp("story")
+    draw = random.Random(0)
+    people = ["the king", "a farmer", "my aunt", "the old dog", "her brother"]
+    deeds = ["saw", "took", "lost", "wanted", "found"]
+    things = ["a red stone", "the long road", "some bread", "the quiet house"]
+    for number in range(40):
+        sentences = [
+            f"{draw.choice(people)} {draw.choice(deeds)} {draw.choice(things)}"
+            for _ in range(draw.randint(6, 30))
+        ]
+        text = " ".join(f"{sentence.capitalize()}." for sentence in sentences)
+        (folder / f"{number:02d}.txt").write_text(text + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def overrides(story, tmp_path_factory) -> dict[str, str]:
+    """What makes any config read `story` and keep its store among the test's files."""
+    return {
+        "data.corpus": "files",
+        "data.files": str(story),
+        "data.documents": "file",
+        "data.valid_share": "0.1",
+        "data.cache": str(tmp_path_factory.mktemp("cache")),
+        "parallel.mesh": "1x1x1",
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny(overrides, tmp_path_factory):
+    """Makes the demo's config, shrunk, with changes: tiny({"train.steps": 3})."""
+
+    def make(changes: dict[str, object], source: str = "configs/demo.py"):
+        small = configs.smoke(configs.load(source, overrides))
+        path = tmp_path_factory.mktemp("config") / "config.json"
+        path.write_text(configs.canonical(small))
+        return configs.load(
+            str(path), {key: str(value) for key, value in changes.items()}
+        )
+
+    return make

@@ -15,9 +15,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["config", "rundir", "stop", "flops", "tokenizer", "data"]
+HOST = ["rules", "config", "rundir", "stop", "flops", "tokenizer", "data"]
 MODEL = ["models", "objectives"]
-RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "writer"]
+RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "curve", "writer"]
 RUN += ["setup", "evaluate", "train"]
 USE = ["predict", "huggingface", "plan", "inspect"]
 ALLOWED = {
@@ -28,7 +28,7 @@ ALLOWED = {
     "sweep": ["config", "rundir", "flops", "data", "cluster"],
     "__init__": ["predict"],  # bert_jax.load, on demand
 }
-WITHOUT_JAX = [*HOST, "metrics", "writer", "cluster", "sweep"]
+WITHOUT_JAX = [*HOST, "metrics", "curve", "writer", "cluster", "sweep"]
 
 
 def module(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""BERT-base (Devlin et al. 2019, section 3.1 and appendix A.2): 12 layers, width 768.
+r"""BERT-base (Devlin et al. 2019, section 3.1 and appendix A.2): 12 layers, width 768.
 
   python launch.py train --config=configs/pretrain/bert_base.py --workdir=runs/base
   python launch.py train --config=configs/pretrain/bert_base.py:512 \

@@ -1,4 +1,4 @@
-"""BERT-large (Devlin et al. 2019, section 3.1): 24 layers, width 1024.
+r"""BERT-large (Devlin et al. 2019, section 3.1): 24 layers, width 1024.
 
   python launch.py train --config=configs/pretrain/bert_large.py --workdir=runs/large
   python launch.py train --config=configs/pretrain/bert_large.py:512 \

@@ -1,4 +1,4 @@
-"""BERT-medium (Turc et al. 2019, table 1): 8 layers, width 512.
+r"""BERT-medium (Turc et al. 2019, table 1): 8 layers, width 512.
 
   python launch.py train --config=configs/pretrain/bert_medium.py --workdir=runs/medium
   python launch.py train --config=configs/pretrain/bert_medium.py:512 \

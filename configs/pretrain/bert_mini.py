@@ -1,4 +1,4 @@
-"""BERT-mini (Turc et al. 2019, table 1): 4 layers, width 256.
+r"""BERT-mini (Turc et al. 2019, table 1): 4 layers, width 256.
 
   python launch.py train --config=configs/pretrain/bert_mini.py --workdir=runs/mini
   python launch.py train --config=configs/pretrain/bert_mini.py:512 \

@@ -1,4 +1,4 @@
-"""BERT-small (Turc et al. 2019, table 1): 4 layers, width 512.
+r"""BERT-small (Turc et al. 2019, table 1): 4 layers, width 512.
 
   python launch.py train --config=configs/pretrain/bert_small.py --workdir=runs/small
   python launch.py train --config=configs/pretrain/bert_small.py:512 \

@@ -1,4 +1,4 @@
-"""BERT-tiny (Turc et al. 2019, table 1): 2 layers, width 128.
+r"""BERT-tiny (Turc et al. 2019, table 1): 2 layers, width 128.
 
   python launch.py train --config=configs/pretrain/bert_tiny.py --workdir=runs/tiny
   python launch.py train --config=configs/pretrain/bert_tiny.py:512 \

@@ -1,4 +1,4 @@
-"""Your own text, however little: one story of 2,300 words will do.
+r"""Your own text, however little: one story of 2,300 words will do.
 
   python launch.py train --config=configs/pretrain/own_text.py \
     --config.data.files=story.txt --workdir=runs/story

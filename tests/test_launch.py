@@ -1,0 +1,153 @@
+"""The command line: help, and one line and exit code 2 for every mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import launch
+from bert_jax import config as configs
+from bert_jax import rundir
+
+ROOT = Path(__file__).parents[1]
+TEXT = "The king lost a stone. My aunt found it. " * 20
+
+
+@pytest.fixture
+def train(tiny, tmp_path, capsys):
+    """Runs `train` on the tiny config; the exit code and what was said."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        path = tmp_path / "tiny.json"
+        path.write_text(configs.canonical(tiny({})))
+        workdir = tmp_path / "run"
+        command = ["train", f"--config={path}", f"--workdir={workdir}"]
+        code = launch.main(
+            [*command, f"--config.data.cache={tmp_path / 'cache'}", *arguments]
+        )
+        assert not rundir.is_run(workdir), "something was half-written"
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate", "predict"])
+def test_every_verb_explains_itself_with_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as leave:
+        launch.main([verb, "--help"])
+    assert leave.value.code == 0
+    assert f"example: python launch.py {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["trian"],
+        ["train"],
+        ["train", "--workdir"],
+        ["train", "--workdir=w", "--confg=x"],
+        ["evaluate", "--workdir=w", "--step=last"],
+        ["evaluate", "--workdir=w", "--config.seed=1"],
+        ["train", "--workdir=w", "--config.seed"],
+    ],
+)
+def test_a_mistyped_command_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as leave:
+        launch.main(arguments)
+    assert leave.value.code == 2
+    assert "launch.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("model.num_layer=2", "did you mean model.num_layers"),
+        ("train.steps=ten", "train.steps must be of type int"),
+        ("optim.learning_rate=nan", "optim.learning_rate must be a finite number"),
+        ("model.num_heads=3", "not divisible by model.num_heads 3"),
+        ("data.length=65", "data.length 65 is above model.max_length 64"),
+        ("parallel.mesh=3x1x1", "8 is not divisible by the 3 devices"),
+        ("parallel.mesh=9x1x1", "does not fit 8 devices"),
+        ("objective.mask_unit=letter", "objective.mask_unit must be token | word"),
+        ("train.batch=800000", "fewer than a batch of 800000"),
+        ("model.vocab_size=77", "model.vocab_size is 77 but the tokenizer has"),
+        ("data.files=nowhere", "there is no file or folder nowhere"),
+        ("init_from=nowhere", "nowhere is no run"),
+        ("optim.freeze=nothing", "optim.freeze"),
+    ],
+)
+def test_a_mistake_in_the_config_is_one_line(train, override, said):
+    code, text = train(f"--config.{override}")
+    assert code == 2
+    last = text.strip().splitlines()[-1]
+    assert said in last
+    assert last.startswith("launch.py train: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.txt", b"", "is empty"),
+        ("blank.txt", b"\n \n", "is empty"),
+        ("binary.txt", bytes(range(256)) * 50, "binary"),
+        ("wide.txt", TEXT.encode("utf-16"), "is UTF-16"),
+        ("latin.txt", ("caf\u00e9 " + TEXT).encode("latin-1"), "line 1: no utf-8"),
+        ("long.txt", b"word " * 10_000_000, "line 1: longer than"),
+        ("only.txt", TEXT.encode(), "document"),
+        (
+            "empty.jsonl",
+            b'{"text": "One."}\n{"text": ""}\n',
+            "line 2: an empty document",
+        ),
+        ("broken.jsonl", b'{"text": "One."}\n{"text": \n', "line 2"),
+        ("picture.png", b"png", "only .txt"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(train, tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    code, text = train(f"--config.data.files={path}")
+    last = text.strip().splitlines()[-1]
+    assert code == 2
+    assert said in last
+    assert name in last or "document" in last
+    assert not list((tmp_path / "cache").glob("*/manifest.json"))
+
+
+def test_a_directory_that_is_no_run(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    for verb in ("evaluate", "predict"):
+        assert launch.main([verb, f"--workdir={tmp_path}"]) == 2
+        assert "is no run" in capsys.readouterr().err
+    assert launch.main(["train", f"--workdir={tmp_path}"]) == 2
+    assert "is no run to continue: give --config" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_directory_of_something_else_is_not_written_to(train, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    code, text = train()
+    assert code == 2
+    assert "thesis.tex" in text
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_help_loads_no_jax():
+    code = "import sys, launch\ntry: launch.main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print('jax' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_the_command_line_exits_with_the_code(tmp_path):
+    command = [sys.executable, "launch.py", "train", f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,108 @@
+"""The same numbers on one device and on eight, placed by jit and by pmap."""
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from bert_jax import parallel, setup, state, train
+from bert_jax.config import UsageError
+
+STEPS = 20
+PLACEMENTS = [
+    ("jit", "8x1x1"),
+    ("jit", "4x2x1"),
+    ("jit", "2x2x2"),
+    ("pmap", "8x1x1"),
+]
+
+
+@pytest.fixture(scope="module")
+def losses(tiny):
+    """Losses and gradient norms of twenty steps with dropout, for a placement."""
+    known: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+
+    def run(placement: str, mesh: str) -> dict[str, np.ndarray]:
+        changes = {
+            "parallel.placement": placement,
+            "parallel.mesh": mesh,
+            "model.dropout": 0.1,
+            "model.attention_dropout": 0.1,
+            "train.steps": STEPS,
+            "train.batch": 16,
+        }
+        parts = setup.build(tiny(changes))
+        place = parts.placement
+        create = parts.objective.init, parts.optimiser, 0, place.shardings
+        current = place.local(state.initialise(*create))
+        step = place.step(train.step_of(parts))
+        logs = []
+        for number in range(STEPS):
+            batch = parts.train.batch(number, 16, place.rows(16))
+            current, metrics = step(current, place.batch(batch))
+            logs.append(jax.device_get(metrics))
+        return {name: np.array([log[name] for log in logs]) for name in logs[0]}
+
+    def cached(placement: str, mesh: str) -> dict[str, np.ndarray]:
+        if (placement, mesh) not in known:
+            known[placement, mesh] = run(placement, mesh)
+        return known[placement, mesh]
+
+    return cached
+
+
+@pytest.mark.parametrize(("placement", "mesh"), PLACEMENTS)
+def test_eight_devices_give_the_losses_of_one(losses, placement, mesh):
+    alone, together = losses("jit", "1x1x1"), losses(placement, mesh)
+    for name in ("loss", "mlm_loss", "pair_loss", "grad_norm", "unigram_loss"):
+        np.testing.assert_allclose(together[name], alone[name], rtol=1e-5)
+
+
+def test_dropout_and_masks_do_something(losses):
+    log = losses("jit", "1x1x1")
+    assert len(np.unique(log["unigram_loss"])) == STEPS
+    assert log["mlm_loss"][-1] < log["mlm_loss"][0]
+
+
+def test_parameters_are_divided_as_the_rules_say():
+    mesh = Mesh(np.array(jax.devices()).reshape(2, 2, 2), parallel.AXES)
+
+    def spec(path, *shape):
+        return parallel.spec(path, shape, mesh)
+
+    block = "encoder/block_00/"
+    assert spec(block + "attention/query/kernel", 16, 16) == P("fsdp", "tensor")
+    assert spec(block + "attention/out/kernel", 16, 16) == P("tensor", "fsdp")
+    assert spec(block + "mlp/up/bias", 32) == P("tensor")
+    assert spec("encoder/embeddings/token/embedding", 100, 16) == P("tensor", "fsdp")
+    assert spec("encoder/embeddings/token/embedding", 101, 16) == P(None, "fsdp")
+    assert spec("pooler/kernel", 16, 16) == P(None, "fsdp")
+    assert spec(block + "mlp_norm/scale", 16) == P(None)
+    # Moments follow their parameters: their paths end alike.
+    moment = "opt_state/1/0/mu/" + block + "mlp/down/kernel"
+    assert spec(moment, 32, 16) == P("tensor", "fsdp")
+
+
+def test_a_mesh_takes_what_is_left_where_it_says_so():
+    assert parallel.mesh_sizes("-1x1x1", 8) == (8, 1, 1)
+    assert parallel.mesh_sizes("2x-1x2", 8) == (2, 2, 2)
+    assert parallel.mesh_sizes("1x1x1", 8) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("mesh", ["3x-1x1", "16x1x1", "-1x5x1"])
+def test_a_mesh_that_does_not_fit_is_refused(mesh):
+    with pytest.raises(
+        UsageError, match=f"parallel.mesh={mesh} does not fit 8 devices"
+    ):
+        parallel.mesh_sizes(mesh, 8)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(UsageError, match="train.batch 12 is not divisible by the 8"):
+        parallel.place("jit", "8x1x1", {"train.batch": 12})
+
+
+def test_pmap_refuses_a_mesh_of_more_than_one_axis():
+    with pytest.raises(UsageError, match="pmap needs mesh Nx1x1, not 4x2x1"):
+        parallel.place("pmap", "4x2x1", {})

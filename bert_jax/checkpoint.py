@@ -22,6 +22,7 @@ from jax.experimental import multihost_utils
 
 from bert_jax import rundir
 from bert_jax.config import UsageError
+from bert_jax.parallel import path_name
 from bert_jax.state import TrainState
 
 MANIFEST = "manifest.json"
@@ -109,15 +110,33 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
 
     Raises UsageError if they are other parameters than those.
     """
+    source = _absolute(run, step)
+    if differing := _differing(source / "params", shapes):
+        raise UsageError(
+            f"{run} at step {step} holds other parameters than this config: "
+            f"{'; '.join(differing[:3])}"
+            + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+        )
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        try:
-            return reader.restore(_absolute(run, step), args=args)["params"]
-        except (KeyError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise UsageError(
-                f"{run} at step {step} holds other parameters than this config: {reason}"
-            ) from error
+        return reader.restore(source, args=args)["params"]
+
+
+def _differing(source: Path, shapes: Any) -> list[str]:
+    """`path: (saved shape) -> (wanted shape)` of what is not the same in both."""
+    handler = ocp.StandardCheckpointHandler()
+    saved = _shapes(handler.metadata(source).tree)  # pyright: ignore[reportArgumentType]
+    wanted = _shapes(shapes)
+    return [
+        f"{name}: {saved.get(name, 'absent')} -> {wanted.get(name, 'absent')}"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
+    ]
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {path_name(path): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def _absolute(run: Path, step: int) -> Path:

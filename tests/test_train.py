@@ -228,7 +228,8 @@ def test_what_four_devices_saved_goes_on_with_one_two_and_eight(tiny, tmp_path):
         (workdir / "result.json").unlink()
         shutil.rmtree(workdir / "checkpoints" / "21")
         shutil.rmtree(workdir / "checkpoints" / "24")
-        kept = [line for line in (workdir / "metrics.jsonl").open() if before(line, 18)]
+        lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+        kept = [line for line in lines if before(line, 18)]
         (workdir / "metrics.jsonl").write_text("".join(kept))
         found = on(devices, workdir)
         assert found.keys() == expected.keys()
@@ -287,7 +288,8 @@ def test_a_signal_to_one_host_stops_both(tiny, tmp_path):
 
 
 def test_phase_two_starts_from_the_parameters_of_phase_one(straight, tiny, tmp_path):
-    config = tiny({"init_from": straight, "data.length": 48, "train.steps": 1})
+    changes = {"data.length": 48, "train.steps": 2, "optim.warmup_steps": 1}
+    config = tiny({"init_from": straight, **changes})
     assert train.run(config, tmp_path / "two") == stop.DONE
     facts = rundir.read(tmp_path / "two", rundir.RUN)
     parent = rundir.read(straight, rundir.RUN)["fingerprint"]

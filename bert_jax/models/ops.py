@@ -9,10 +9,17 @@ MASKED = -1e30  # finite, so that no arithmetic on scores can make a nan
 
 
 def dot(lhs, rhs, dimension_numbers, precision=None, preferred_element_type=None):
-    """Multiply matrices: `lax.dot_general`, as `nn.Dense(dot_general=...)` calls it."""
-    return lax.dot_general(
-        lhs, rhs, dimension_numbers, precision, preferred_element_type
+    """Multiply vectors by a matrix, as `nn.Dense(dot_general=...)` asks for it.
+
+    The vectors are the rows of one long matrix: with several leading dimensions XLA
+    transposes them in the backward pass, which costs the CPU a tenth of a step.
+    """
+    (_, contracted), _ = dimension_numbers
+    rows = lhs.reshape(-1, lhs.shape[-1])
+    product = lax.dot_general(
+        rows, rhs, (((1,), contracted), ((), ())), precision, preferred_element_type
     )
+    return product.reshape(*lhs.shape[:-1], -1)
 
 
 def attention(

@@ -114,7 +114,7 @@ def test_a_whole_number_serves_where_a_float_is_wanted():
             "5",
             "train.batch 32 is not divisible by train.accumulate",
         ),
-        ("optim.warmup_steps", "2000", "optim.warmup_steps 2000 is above train.steps"),
+        ("optim.warmup_steps", "2001", "optim.warmup_steps 2001 is above train.steps"),
         ("objective.pair", "sop", "objective.pair=sop needs data.pairs=sop"),
         ("objective.kind", "clm", "model.attention=causal go together"),
         ("objective.mask_token_share", "0.95", "above 1"),

@@ -7,6 +7,7 @@ a save that never finished.
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -26,6 +27,9 @@ from bert_jax.parallel import path_name
 from bert_jax.state import TrainState
 
 MANIFEST = "manifest.json"
+
+# Orbax logs what fails in its threads with a traceback each, and then raises it too.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def steps(directory: Path) -> list[int]:
@@ -184,6 +188,7 @@ class Checkpoints:
             return
         self.wait()
         target = _absolute(self._run, step)
+        _require_room(target, state)
         args = ocp.args.Composite(
             params=ocp.args.StandardSave(state.params),
             rest=ocp.args.StandardSave(_rest(state)),
@@ -232,6 +237,18 @@ def is_power(step: int) -> bool:
 
 def _rest(state: TrainState) -> dict:
     return {"step": state.step, "opt_state": state.opt_state}
+
+
+def _require_room(target: Path, state: TrainState) -> None:
+    """Refuse to begin a save that the disk has no room for."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(target.parents[1]).free
+    if free < needed:
+        raise UsageError(
+            f"no space left on the device for {target}: it needs {needed / 1e6:.0f} MB "
+            f"and {free / 1e6:.0f} MB are free; free some and run again; the "
+            "checkpoints before it are intact"
+        )
 
 
 class _named:

@@ -1,6 +1,7 @@
 """Checkpoints: what is verified, passed over, kept, and left by a failed save."""
 
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -169,6 +170,16 @@ def test_a_full_disk_leaves_the_last_good_step(saved, monkeypatch):
     checkpoints.close()
     assert checkpoint.steps(saved / rundir.CHECKPOINTS) == [1, 2, 3]
     assert restored(saved)[0] == 3
+
+
+def test_a_save_that_has_no_room_is_not_begun(saved, monkeypatch):
+    checkpoints = Checkpoints(saved, 1, 0, False)
+    usage = shutil.disk_usage(saved)._replace(free=16_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UsageError, match=r"checkpoints/4: it needs 0 MB and 0 MB are"):
+        checkpoints.save(4, state(4))
+    checkpoints.close()
+    assert checkpoint.steps(saved / rundir.CHECKPOINTS) == [1, 2, 3]
 
 
 def test_another_failure_of_the_background_is_not_swallowed(saved, monkeypatch):

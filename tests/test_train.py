@@ -287,6 +287,13 @@ def test_a_signal_to_one_host_stops_both(tiny, tmp_path):
     assert checkpoint.newest(tmp_path / "run" / "checkpoints", print) is not None
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "configs").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_every_config_trains_when_shrunk(file, tiny, tmp_path):
+    assert train.run(tiny({}, str(file)), tmp_path / "run") == stop.DONE
+
+
 def test_phase_two_starts_from_the_parameters_of_phase_one(straight, tiny, tmp_path):
     changes = {"data.length": 48, "train.steps": 2, "optim.warmup_steps": 1}
     config = tiny({"init_from": straight, **changes})

@@ -22,6 +22,13 @@ def main(arguments: list[str]) -> int:
     except UsageError as error:
         print(f"launch.py {args.verb}: {error}", file=sys.stderr)
         return stop.USAGE
+    except KeyboardInterrupt:
+        print(
+            f"launch.py {args.verb}: interrupted; nothing was left half-made, "
+            "the same command starts again",
+            file=sys.stderr,
+        )
+        return stop.PREEMPTED
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:

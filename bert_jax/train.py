@@ -37,7 +37,6 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
     parallel.join_hosts()
     identity = configs.fingerprint(config, _parent(config))
     with contextlib.ExitStack() as stack:
-        stopping = stack.enter_context(Stopping(parallel.any_host))
         if jax.process_index() == 0:
             rundir.create(workdir)
             stack.enter_context(rundir.lease(workdir))
@@ -49,6 +48,8 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         if rundir.is_run(workdir):
             check_data(workdir, setup.store)
         _announce(setup)
+        # From here on a signal saves; before, there is nothing to save.
+        stopping = stack.enter_context(Stopping(parallel.any_host))
         try:
             done = _loop(setup, config, workdir, stopping)
         except Diverged as error:

@@ -136,6 +136,25 @@ def test_a_directory_of_something_else_is_not_written_to(train, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
+def test_ctrl_c_before_there_is_anything_to_save_is_one_line(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "tiny.json"
+    path.write_text(configs.canonical(tiny({})))
+    monkeypatch.setattr("bert_jax.data.build._survey", interrupt)
+    command = [
+        "prepare",
+        f"--config={path}",
+        f"--config.data.cache={tmp_path / 'cache'}",
+    ]
+    assert launch.main(command) == 75
+    assert "interrupted" in capsys.readouterr().err.splitlines()[-1]
+    assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
+
+
 def test_help_loads_no_jax():
     code = "import sys, launch\ntry: launch.main(['--help'])\nexcept SystemExit: pass\n"
     code += "print('jax' in sys.modules)"

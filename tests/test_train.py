@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,24 @@ def start(config, workdir: Path, **environment: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def start_two_hosts(config, workdir: Path, devices: int) -> list[subprocess.Popen]:
+    """Two processes of one run, each with its own simulated devices."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    return [
+        start(
+            config,
+            workdir,
+            JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
+            JAX_NUM_PROCESSES="2",
+            JAX_PROCESS_ID=str(number),
+            XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}",
+        )
+        for number in range(2)
+    ]
 
 
 def wait_until(done, process: subprocess.Popen):
@@ -247,18 +266,7 @@ def test_two_hosts_give_the_losses_of_one(placement, tiny, tmp_path):
     alone = tiny({**changes, "parallel.mesh": "4x1x1"})
     train.run(alone, tmp_path / "alone")
     together = tiny({**changes, "parallel.mesh": "-1x1x1"})
-    port = 20_000 + os.getpid() % 20_000 + (placement == "pmap")
-    processes = [
-        start(
-            together,
-            tmp_path / "together",
-            JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
-            JAX_NUM_PROCESSES="2",
-            JAX_PROCESS_ID=str(number),
-            XLA_FLAGS="--xla_force_host_platform_device_count=2",
-        )
-        for number in range(2)
-    ]
+    processes = start_two_hosts(together, tmp_path / "together", devices=2)
     said = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     found = metrics(tmp_path / "together")
@@ -268,18 +276,7 @@ def test_two_hosts_give_the_losses_of_one(placement, tiny, tmp_path):
 
 def test_a_signal_to_one_host_stops_both(tiny, tmp_path):
     config = tiny({**CHANGES, "parallel.mesh": "-1x1x1", "train.steps": 2000})
-    port = 20_002 + os.getpid() % 20_000
-    processes = [
-        start(
-            config,
-            tmp_path / "run",
-            JAX_COORDINATOR_ADDRESS=f"localhost:{port}",
-            JAX_NUM_PROCESSES="2",
-            JAX_PROCESS_ID=str(number),
-            XLA_FLAGS="--xla_force_host_platform_device_count=1",
-        )
-        for number in range(2)
-    ]
+    processes = start_two_hosts(config, tmp_path / "run", devices=1)
     wait_until(lambda: logged(tmp_path / "run") >= 2, processes[0])
     processes[1].send_signal(signal.SIGTERM)
     said = [process.communicate(timeout=300)[1] for process in processes]

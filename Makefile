@@ -47,7 +47,7 @@ demo: env
 	@echo "      $(BIN)/python launch.py --help"
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: env
 	$(BIN)/ruff check

@@ -31,6 +31,9 @@ jaxtyping.install_import_hook(
     ["bert_jax.models", "bert_jax.objectives"], "beartype.beartype"
 )
 
+# Its imports must come after the hook.
+pytest_plugins = ["tests.running"]
+
 hypothesis.settings.register_profile("house", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("house")
 

@@ -1,0 +1,32 @@
+"""Two processes that are the two hosts of one run."""
+
+import signal
+
+import pytest
+
+from bert_jax import checkpoint, train
+from tests.running import CHANGES, logged, metrics, start_two_hosts, wait_until
+
+
+@pytest.mark.parametrize("placement", ["jit", "pmap"])
+def test_two_hosts_give_the_losses_of_one(placement, tiny, tmp_path):
+    changes = {**CHANGES, "parallel.placement": placement, "train.steps": 6}
+    alone = tiny({**changes, "parallel.mesh": "4x1x1"})
+    train.run(alone, tmp_path / "alone")
+    together = tiny({**changes, "parallel.mesh": "-1x1x1"})
+    processes = start_two_hosts(together, tmp_path / "together", devices=2)
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    found = metrics(tmp_path / "together")
+    for step, row in metrics(tmp_path / "alone").items():
+        assert found[step] == pytest.approx(row, rel=1e-5), step
+
+
+def test_a_signal_to_one_host_stops_both(tiny, tmp_path):
+    config = tiny({**CHANGES, "parallel.mesh": "-1x1x1", "train.steps": 2000})
+    processes = start_two_hosts(config, tmp_path / "run", devices=1)
+    wait_until(lambda: logged(tmp_path / "run") >= 2, processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [75, 75], said
+    assert checkpoint.newest(tmp_path / "run" / "checkpoints", print) is not None

@@ -115,26 +115,31 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
     Raises UsageError if they are other parameters than those.
     """
     source = _absolute(run, step)
-    if differing := _differing(source / "params", shapes):
+    if different := differing(param_shapes(run, step), shapes):
         raise UsageError(
             f"{run} at step {step} holds other parameters than this config: "
-            f"{'; '.join(differing[:3])}"
-            + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+            f"{'; '.join(different[:3])}"
+            + (f" and {len(different) - 3} more" if len(different) > 3 else "")
         )
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         return reader.restore(source, args=args)["params"]
 
 
-def _differing(source: Path, shapes: Any) -> list[str]:
-    """`path: (saved shape) -> (wanted shape)` of what is not the same in both."""
-    handler = ocp.StandardCheckpointHandler()
-    saved = _shapes(handler.metadata(source).tree)  # pyright: ignore[reportArgumentType]
-    wanted = _shapes(shapes)
+def param_shapes(run: Path, step: int) -> Any:
+    """The tree of one checkpoint's parameters, shapes and types for arrays."""
+    source = _absolute(run, step) / "params"
+    saved = ocp.StandardCheckpointHandler().metadata(source).tree  # pyright: ignore[reportArgumentType]
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), saved)
+
+
+def differing(saved: Any, wanted: Any) -> list[str]:
+    """`path: saved shape -> wanted shape` of what is not the same in both trees."""
+    before, after = _shapes(saved), _shapes(wanted)
     return [
-        f"{name}: {saved.get(name, 'absent')} -> {wanted.get(name, 'absent')}"
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name)
+        f"{name}: {before.get(name, 'absent')} -> {after.get(name, 'absent')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
     ]
 
 

@@ -14,7 +14,9 @@ from ml_collections import FrozenConfigDict
 
 from bert_jax import checkpoint, rundir, setup, tokenizer
 from bert_jax.config import UsageError
-from bert_jax.objectives.base import Objective
+from bert_jax.models import network as networks
+from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.network import Network
 from bert_jax.tokenizer import Tokenizer
 
 BATCH = 32  # sequences in one call of the model
@@ -38,14 +40,14 @@ class Model:
         self,
         config: FrozenConfigDict,
         tokenizer: Tokenizer,
-        objective: Objective,
+        network: Network,
         params: Any,
         step: int,
     ):
         self.config, self.tokenizer, self.step = config, tokenizer, step
-        self.params = params
+        self.network, self.params = network, params
         self.max_length = config.model.max_length
-        self._predict = jax.jit(partial(_outputs, objective), static_argnums=0)
+        self._predict = jax.jit(partial(_outputs, network), static_argnums=0)
 
     def encode(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
@@ -61,8 +63,10 @@ class Model:
         Raises UsageError for a text without [MASK], and for a run that was not
         trained to fill masks.
         """
-        if self.config.objective.kind != "mlm":
+        if self.config.model.attention == "causal":
             raise UsageError("this run is a causal LM: it cannot fill masks")
+        if "mlm_head" not in self.network.heads:
+            raise UsageError("this run has no masked-LM head: it cannot fill masks")
         inputs = self.encode(texts)
         masked = inputs["ids"] == self.tokenizer.mask_id
         for text, row in zip(texts, masked):
@@ -104,9 +108,9 @@ class Model:
     ) -> np.ndarray:
         """(B, D): the pooler's vector of each text.
 
-        Raises UsageError for a run that had no pair loss, whose pooler is untrained.
+        Raises UsageError for a run that had no pair loss, and so no pooler.
         """
-        if self.config.objective.pair == "none":
+        if "pooler" not in self.network.heads:
             raise UsageError("this run trained no pooler (objective.pair=none)")
         return self._run(self.encode(texts, pairs), ("pooled",))["pooled"]
 
@@ -137,8 +141,8 @@ class Model:
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def _outputs(objective: Objective, names: tuple[str, ...], params, batch):
-    outputs = objective.predict(params, batch)
+def _outputs(network: Network, names: tuple[str, ...], params, batch):
+    outputs = networks.predict(network, params, batch)
     return {name: outputs[name] for name in names}
 
 
@@ -185,16 +189,16 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     config = setup.read_config(run)
     words = tokenizer.load(run / rundir.TOKENIZER, config.tokenizer.lowercase)
     config = setup.resolved(config, words.vocab_size)
-    nothing_counted = np.zeros(words.vocab_size, np.int64)
-    objective, _ = setup.objectives(config, words, nothing_counted)
     step = checkpoint.chosen(run, step)
+    saved = checkpoint.param_shapes(run, step)
+    network = networks.of_params(EncoderConfig(**config.model), saved)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        jax.eval_shape(objective.init, jax.random.key(0)),
+        jax.eval_shape(partial(networks.init, network), jax.random.key(0)),
     )
     params = checkpoint.restore_params(run, step, shapes)
-    return Model(config, words, objective, params, step)
+    return Model(config, words, network, params, step)
 
 
 def main(workdir: Path, step: int | None, texts: list[str], as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""What reads the encoder's output: the masked-LM head, the pooler, the pair head."""
+"""What reads the encoder's output: the masked-LM head, the pooler, linear heads."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -45,16 +45,14 @@ class Pooler(nn.Module):
         return jnp.tanh(layer(x[:, 0]))
 
 
-class PairHead(nn.Module):
-    """Two logits: 0, the second segment follows the first; 1, it does not.
-
-    Devlin et al. 2019, section 3.1, task 2.
-    """
+class LinearHead(nn.Module):
+    """Logits by one dense layer (Devlin et al. 2019, sections 3.1 and 4)."""
 
     config: EncoderConfig
+    size: int
 
     @nn.compact
-    def __call__(self, pooled: Float[Array, "B D"]) -> Float[Array, "B 2"]:
-        layer = dense(self.config, 2, None)
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B C"]:
+        layer = dense(self.config, self.size, None)
         nn.share_scope(self, layer)
-        return layer(pooled).astype(jnp.float32)
+        return layer(x).astype(jnp.float32)

@@ -7,15 +7,13 @@ Devlin et al. 2019, section 3.1 (masked LM, next sentence); Lan et al. 2020, sec
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from bert_jax.models import ops
-from bert_jax.models.encoder import Encoder, EncoderConfig
-from bert_jax.models.heads import MaskedLMHead, PairHead, Pooler
+from bert_jax.models import network as networks
+from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.network import Network
 from bert_jax.objectives.base import (
     Batch,
     Counts,
@@ -28,8 +26,9 @@ from bert_jax.objectives.base import (
 )
 from bert_jax.objectives.masking import Masking, Vocabulary, mask
 
-SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
-PAIRS = {"nsp": True, "sop": True, "none": False}  # whether there is a pair loss
+ALONE = ("mlm_head",)
+PAIRED = ("mlm_head", "pooler", "pair_head")
+HEADS = {"nsp": PAIRED, "sop": PAIRED, "none": ALONE}  # by the pair loss
 
 
 def build(
@@ -58,7 +57,7 @@ def masked_lm(
     def choose(batch: Batch, key: Key[Array, ""]) -> Batch:
         return mask(batch, key, masking, vocabulary)
 
-    return _objective(PretrainModel(encoder, PAIRS[pair]), "mlm", choose, unigram)
+    return _objective(Network(encoder, HEADS[pair], 0), "mlm", choose, unigram)
 
 
 def causal_lm(
@@ -73,7 +72,7 @@ def causal_lm(
     def choose(batch: Batch, key: Key[Array, ""] | None) -> Batch:
         return {**batch, **next_tokens(batch, vocabulary.special)}
 
-    return _objective(PretrainModel(encoder, False), "lm", choose, unigram)
+    return _objective(Network(encoder, ALONE, 0), "lm", choose, unigram)
 
 
 def next_tokens(batch: Batch, special: Bool[np.ndarray, "V"]) -> Batch:
@@ -100,52 +99,22 @@ def unigram_log_probs(
     return np.log(np.maximum(counts, 1) / counts.sum()).astype(np.float32)
 
 
-class PretrainModel(nn.Module):
-    """The encoder and the heads of pretraining."""
-
-    config: EncoderConfig
-    pair: bool
-
-    def setup(self):
-        self.encoder = Encoder(self.config)
-        self.mlm_head = MaskedLMHead(self.config)
-        if self.pair:
-            self.pooler = Pooler(self.config)
-            self.pair_head = PairHead(self.config)
-
-    def __call__(
-        self, batch: Batch, rows: Int[Array, "B"] | None
-    ) -> dict[str, Float[Array, "..."]]:
-        """Hidden states, logits at batch["positions"] if given, pooled, pair logits."""
-        hidden = self.encoder(batch["ids"], batch["types"], batch["lengths"], rows)
-        outputs = {"hidden": hidden}
-        if "positions" in batch:
-            table = self.encoder.variables["params"]["embeddings"]["token"]["embedding"]
-            chosen = ops.gather(hidden, batch["positions"])
-            outputs["logits"] = self.mlm_head(chosen, table)
-        if self.pair:
-            outputs["pooled"] = self.pooler(hidden)
-            outputs["pair_logits"] = self.pair_head(outputs["pooled"])
-        return outputs
-
-
 def _objective(
-    model: PretrainModel,
+    network: Network,
     name: str,
     choose: Callable[[Batch, Any], Batch],
     unigram: Float[np.ndarray, "V"],
 ) -> Objective:
-    """The four functions around a model; `choose` adds the targets to a batch."""
+    """The four functions around a network; `choose` adds the targets to a batch."""
+    paired = "pair_head" in network.heads
 
     def init(key: Key[Array, ""]) -> Params:
-        one = jnp.ones((1, 1), jnp.int32)
-        batch = {"ids": one, "types": one, "lengths": one[0], "positions": one - 1}
-        return model.init(key, batch, None)["params"]
+        return networks.init(network, key)
 
     def prepare(batch: Batch, key: Key[Array, ""]) -> tuple[Batch, Counts]:
         batch = choose(batch, key)
         counts = {name: jnp.sum(batch["target_weights"])}
-        if model.pair:
+        if paired:
             counts["pair"] = jnp.sum(batch["weights"])
         return batch, counts
 
@@ -154,20 +123,14 @@ def _objective(
     ) -> tuple[Float[Array, ""], Sums]:
         rows = None if key is None else batch["rows"]
         rngs = {} if key is None else {"dropout": key}
-        outputs: Any = model.apply({"params": params}, batch, rows, rngs=rngs)
+        outputs: Any = network.apply({"params": params}, batch, rows, rngs=rngs)
         sums = token_sums(name, outputs["logits"], batch, unigram)
-        if model.pair:
+        if paired:
             sums |= pair_sums(outputs["pair_logits"], batch)
         return global_mean(sums, counts), sums
 
     def predict(params: Params, batch: Batch) -> dict[str, Any]:
-        outputs, sown = model.apply(
-            {"params": params}, batch, None, mutable=list(SOWN.values())
-        )
-        return outputs | {
-            prediction: jax.tree.leaves(sown[collection])
-            for prediction, collection in SOWN.items()
-        }
+        return networks.predict(network, params, batch)
 
     return Objective(init, prepare, loss, predict)
 

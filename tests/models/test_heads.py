@@ -8,7 +8,7 @@ import pytest
 from scipy.special import erf
 
 from bert_jax.models.encoder import Encoder, EncoderConfig
-from bert_jax.models.heads import MaskedLMHead, PairHead, Pooler
+from bert_jax.models.heads import LinearHead, MaskedLMHead, Pooler
 from configs import base
 
 KEY = jax.random.key(0)
@@ -72,8 +72,8 @@ def test_the_pooler_is_tanh_of_a_dense_layer_on_the_first_token():
     np.testing.assert_allclose(pooler.apply({"params": params}, X), expected, rtol=1e-5)
 
 
-def test_the_pair_head_gives_two_logits():
-    head = PairHead(SMALL)
+def test_a_linear_head_is_one_dense_layer():
+    head = LinearHead(SMALL, 2)
     params = init(head, X[:, 0])
     assert jax.tree.map(jnp.shape, params) == {"kernel": (8, 2), "bias": (2,)}
     expected = X[:, 0] @ params["kernel"] + params["bias"][None]
@@ -84,8 +84,9 @@ def test_the_pair_head_gives_two_logits():
 def test_logits_are_float32_whatever_the_compute():
     config = dataclasses.replace(SMALL, dtype="bfloat16")
     x = X.astype(jnp.bfloat16)
-    for head, inputs in ((MaskedLMHead, (x, TABLE)), (PairHead, (x[:, 0],))):
-        logits, _ = head(config).init_with_output(KEY, *inputs)
+    heads = (MaskedLMHead(config), (x, TABLE)), (LinearHead(config, 2), (x[:, 0],))
+    for head, inputs in heads:
+        logits, _ = head.init_with_output(KEY, *inputs)
         assert logits.dtype == jnp.float32
 
 

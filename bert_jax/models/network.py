@@ -1,0 +1,100 @@
+"""The encoder with any of the heads: what training, prediction and exchange share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from bert_jax.models import ops
+from bert_jax.models.encoder import Encoder, EncoderConfig
+from bert_jax.models.heads import LinearHead, MaskedLMHead, Pooler
+
+# What a head of one dense layer reads, and how many numbers it gives: 0, a class each.
+LINEAR = {
+    "pair_head": ("pooled", 2),  # follows, does not (BERT section 3.1, task 2)
+    "classify_head": ("pooled", 0),  # the classes of a text or of a pair
+    "choice_head": ("pooled", 1),  # how well one of several answers fits
+    "tag_head": ("hidden", 0),  # the classes of each token
+    "span_head": ("hidden", 2),  # whether an answer starts, ends here (section 4.2)
+}
+HEADS = ("mlm_head", "pooler", *LINEAR)
+SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
+
+
+class Network(nn.Module):
+    """An encoder and the heads named, each a group of parameters under its name.
+
+    `classes` is the size of classify_head or tag_head, of no meaning without them.
+    """
+
+    config: EncoderConfig
+    heads: tuple[str, ...]
+    classes: int
+
+    def setup(self):
+        self.encoder = Encoder(self.config)
+        if "mlm_head" in self.heads:
+            self.mlm_head = MaskedLMHead(self.config)
+        if "pooler" in self.heads:
+            self.pooler = Pooler(self.config)
+        for name, (_, size) in LINEAR.items():
+            if name in self.heads:
+                setattr(self, name, LinearHead(self.config, size or self.classes))
+
+    def __call__(
+        self, batch: Mapping[str, Any], rows: Int[Array, "B"] | None
+    ) -> dict[str, Float[Array, "..."]]:
+        """`hidden`, `pooled`, and the logits of each head by name.
+
+        `logits` are those of the vocabulary at batch["positions"], if it has any.
+        """
+        hidden = self.encoder(batch["ids"], batch["types"], batch["lengths"], rows)
+        outputs = {"hidden": hidden}
+        if "mlm_head" in self.heads and "positions" in batch:
+            table = self.encoder.variables["params"]["embeddings"]["token"]["embedding"]
+            chosen = ops.gather(hidden, batch["positions"])
+            outputs["logits"] = self.mlm_head(chosen, table)
+        if "pooler" in self.heads:
+            outputs["pooled"] = self.pooler(hidden)
+        for name, (reads, _) in LINEAR.items():
+            if name in self.heads:
+                outputs[logits_of(name)] = getattr(self, name)(outputs[reads])
+        return outputs
+
+
+def logits_of(head: str) -> str:
+    """The name of a linear head's output: pair_head gives pair_logits."""
+    return head.replace("_head", "_logits")
+
+
+def init(network: Network, key: Any) -> Any:
+    """The parameters of step 0."""
+    one = jnp.ones((1, 1), jnp.int32)
+    batch = {"ids": one, "types": one, "lengths": one[0], "positions": one - 1}
+    return network.init(key, batch, None)["params"]
+
+
+def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a call gives, without dropout, and what the encoder sows: every layer's
+    `states` and `attention`."""
+    outputs, sown = network.apply(
+        {"params": params}, batch, None, mutable=list(SOWN.values())
+    )
+    return outputs | {
+        prediction: jax.tree.leaves(sown[collection])
+        for prediction, collection in SOWN.items()
+    }
+
+
+def of_params(config: EncoderConfig, params: Mapping[str, Any]) -> Network:
+    """The network that these parameters, or their shapes, belong to."""
+    heads = tuple(name for name in HEADS if name in params)
+    classes = [
+        params[name]["bias"].shape[0]
+        for name in ("classify_head", "tag_head")
+        if name in heads
+    ]
+    return Network(config, heads, max(classes, default=0))

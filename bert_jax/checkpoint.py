@@ -116,14 +116,41 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
     """
     source = _absolute(run, step)
     if different := differing(param_shapes(run, step), shapes):
-        raise UsageError(
-            f"{run} at step {step} holds other parameters than this config: "
-            f"{'; '.join(different[:3])}"
-            + (f" and {len(different) - 3} more" if len(different) > 3 else "")
-        )
+        raise UsageError(other_parameters(f"{run} at step {step}", different))
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         return reader.restore(source, args=args)["params"]
+
+
+def restore_alone(run: Path, step: int) -> Any:
+    """All parameters of one checkpoint, on one device."""
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+        param_shapes(run, step),
+    )
+    return restore_params(run, step, shapes)
+
+
+def shared(saved: Any, wanted: Any, source: str) -> list[str]:
+    """The groups (encoder, pooler, ...) that a run can take over from another.
+
+    The encoder must be there and all groups of one name alike. Raises UsageError.
+    """
+    groups = [name for name in wanted if name in saved or name == "encoder"]
+    before = {name: saved[name] for name in groups if name in saved}
+    if different := differing(before, {name: wanted[name] for name in groups}):
+        raise UsageError(other_parameters(source, different))
+    return groups
+
+
+def other_parameters(source: str, different: list[str]) -> str:
+    """What to say of parameters that do not fit."""
+    more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+    return (
+        f"{source} holds other parameters than this config: "
+        f"{'; '.join(different[:3])}{more}"
+    )
 
 
 def param_shapes(run: Path, step: int) -> Any:

@@ -190,14 +190,13 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     words = tokenizer.load(run / rundir.TOKENIZER, config.tokenizer.lowercase)
     config = setup.resolved(config, words.vocab_size)
     step = checkpoint.chosen(run, step)
-    saved = checkpoint.param_shapes(run, step)
-    network = networks.of_params(EncoderConfig(**config.model), saved)
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    shapes = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        jax.eval_shape(partial(networks.init, network), jax.random.key(0)),
-    )
-    params = checkpoint.restore_params(run, step, shapes)
+    params = checkpoint.restore_alone(run, step)
+    network = networks.of_params(EncoderConfig(**config.model), params)
+    wanted = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
+    if different := checkpoint.differing(params, wanted):
+        raise UsageError(
+            checkpoint.other_parameters(f"{run} at step {step}", different)
+        )
     return Model(config, words, network, params, step)
 
 

@@ -18,6 +18,8 @@ from bert_jax.objectives import pretrain
 from bert_jax.objectives.base import Objective
 from bert_jax.objectives.masking import Vocabulary
 
+NO_DATA = ""  # the data's fingerprint in the run.json of an imported model
+
 
 class Setup(NamedTuple):
     """config: with model.vocab_size resolved. train, valid: host batches. objective,
@@ -34,13 +36,15 @@ class Setup(NamedTuple):
 
     def shapes(self) -> state.TrainState:
         """The state as shapes, types and shardings."""
-        return self._sharded(state.shapes(self.objective.init, self.optimiser))
+        return self.sharded(state.shapes(self.objective.init, self.optimiser))
 
     def param_shapes(self) -> Any:
         """Those of the parameters alone."""
         return self.shapes().params
 
-    def _sharded(self, tree: Any) -> Any:
+    def sharded(self, tree: Any) -> Any:
+        """A tree of shapes, with the sharding of each."""
+
         def join(leaf, sharding):
             return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
@@ -81,6 +85,7 @@ def reopen(workdir: Path) -> Setup:
 
     Raises UsageError if the data are no longer those that it was trained on.
     """
+    check_has_data(workdir)
     config = read_config(workdir)
     setup = build(config)
     check_data(workdir, setup.store)
@@ -91,6 +96,15 @@ def read_config(workdir: Path) -> FrozenConfigDict:
     """The config of a run."""
     rundir.read(workdir, rundir.CONFIG)
     return configs.load(str(workdir / rundir.CONFIG), {})
+
+
+def check_has_data(workdir: Path) -> None:
+    """Refuse an imported model where data of its own are needed."""
+    if rundir.read(workdir, rundir.RUN)["data"] == NO_DATA:
+        raise UsageError(
+            f"{workdir} is an imported model and has no data: train a run from it with "
+            f"--config=FILE --config.init_from={workdir}"
+        )
 
 
 def check_data(workdir: Path, data: store.Store) -> None:

@@ -16,7 +16,7 @@ from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.data.pipeline import Batch, prefetch
-from bert_jax.setup import Setup, build, check_data, fingerprints
+from bert_jax.setup import Setup, build, check_data, check_has_data, fingerprints
 from bert_jax.step import make_step
 from bert_jax.stop import Stopping
 from bert_jax.writer import Diverged, Writer
@@ -40,7 +40,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         if jax.process_index() == 0:
             rundir.create(workdir)
             stack.enter_context(rundir.lease(workdir))
-            _check_same_config(workdir, config)
+            _check_continues(workdir, config)
         if rundir.is_done(workdir, identity):
             say(f"{workdir} is done: {config.train.steps} steps")
             return stop.DONE
@@ -125,9 +125,10 @@ def _parent(config: FrozenConfigDict) -> str:
     return f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"
 
 
-def _check_same_config(workdir: Path, config: FrozenConfigDict) -> None:
+def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
     if not rundir.is_run(workdir):
         return
+    check_has_data(workdir)
     old = configs.without_execution(rundir.read(workdir, rundir.CONFIG))
     new = configs.without_execution(config.to_dict())
     if changed := rundir.differences(old, new):
@@ -178,14 +179,40 @@ def _restore_or_init(setup: Setup, checkpoints: Checkpoints):
     if step is not None:
         say(f"continuing from step {step}")
         return place.local(checkpoints.restore(step, shapes)), step
-    if setup.config.init_from:
-        source, at = checkpoint.locate(setup.config.init_from)
-        params = checkpoint.restore_params(source, at, shapes.params)
-        say(f"starting from the parameters of {source}, step {at}")
-        adopted = state.adopt(params, setup.optimiser, place.shardings)
-        return place.local(adopted), 0
     create = setup.objective.init, setup.optimiser, setup.config.seed
-    return place.local(state.initialise(*create, place.shardings)), 0
+    if not setup.config.init_from:
+        return place.local(state.initialise(*create, place.shardings)), 0
+    params = _inherited(setup, shapes.params)
+    return place.local(state.adopt(params, setup.optimiser, place.shardings)), 0
+
+
+def _inherited(setup: Setup, wanted: Any) -> Any:
+    """The parameters that `init_from` names; heads that it lacks are initialised."""
+    source, at = checkpoint.locate(setup.config.init_from)
+    _check_same_vocabulary(source, setup.store.tokenizer.fingerprint)
+    saved = checkpoint.param_shapes(source, at)
+    shared = checkpoint.shared(saved, wanted, f"{source} at step {at}")
+    loaded = checkpoint.restore_params(source, at, setup.sharded(saved))
+    fresh = [name for name in wanted if name not in shared]
+    left = [name for name in saved if name not in shared]
+    say(
+        f"starting from {source}, step {at}: loaded {', '.join(shared)}; "
+        f"initialised {', '.join(fresh) or 'nothing'}; "
+        f"left over {', '.join(left) or 'nothing'}"
+    )
+    if not fresh:
+        return {name: loaded[name] for name in shared}
+    create = setup.objective.init, setup.optimiser, setup.config.seed
+    made = state.initialise(*create, setup.placement.shardings).params
+    return {name: (loaded if name in shared else made)[name] for name in wanted}
+
+
+def _check_same_vocabulary(source: Path, fingerprint: str) -> None:
+    if rundir.read(source, rundir.RUN)["tokenizer"] != fingerprint:
+        raise UsageError(
+            f"{source} has another vocabulary than this run, so its token table means "
+            f"other pieces: set --config.tokenizer.path={source / rundir.TOKENIZER}"
+        )
 
 
 def step_of(setup: Setup) -> Callable:

@@ -57,6 +57,7 @@ def get_config():
     config.objective = ConfigDict()
     config.objective.kind = "mlm"  # mlm | clm
     config.objective.pair = "nsp"  # nsp | sop | none: the second loss of mlm
+    config.objective.pair_weight = 1.0  # what it counts beside the first
     config.objective.mask_unit = "token"  # token | word
     config.objective.mask_rate = 0.15
     config.objective.mask_token_share = 0.8  # of the predicted: replaced by [MASK]

@@ -232,3 +232,67 @@ def test_offsets_point_at_the_characters_of_each_piece(small, text):
             assert piece == token.removeprefix("##")
     assert small.ids([text]) == [encoding.ids]
     assert [each.ids for each in small.encode_batch([text])] == [encoding.ids]
+
+
+# The vocabulary of bert-base-uncased, as far as these sentences need it.
+BERT_IDS = """
+[PAD] 0 [UNK] 100 [CLS] 101 [SEP] 102 [MASK] 103 , 1010 . 1012 ? 1029 a 1037 the 1996
+of 1997 and 1998 in 1999 is 2003 it 2009 this 2023 also 2036 its 2049 what 2054
+city 2103 here 2182 great 2307 center 2415 china 2859 hot 2980 capital 3007 cold 3147
+financial 3361 industrial 3919 weather 4633 fashion 4827 shanghai 8344
+"""
+SENTENCES = ["It is hot in here.", "This is cold.", "What a great weather."]
+QUESTION = "What is the fashion capital of China?"
+CONTEXT = (
+    "Shanghai is a City in China, it is also a financial center, its fashion capital "
+    "and industrial city."
+)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    vocabulary = [f"[unused{i}]" for i in range(30_522)]
+    pieces = BERT_IDS.split()
+    for piece, place in zip(pieces[::2], pieces[1::2], strict=True):
+        vocabulary[int(place)] = piece
+    return tokenizer.load(
+        write(tmp_path_factory.mktemp("bert") / "vocab.txt", vocabulary), True
+    )
+
+
+def test_three_sentences_are_padded_to_the_longest(bert):
+    inputs = bert.encode_inputs(SENTENCES, None, 512, pad=False)
+    assert inputs["ids"].tolist() == [
+        [101, 2009, 2003, 2980, 1999, 2182, 1012, 102],
+        [101, 2023, 2003, 3147, 1012, 102, 0, 0],
+        [101, 2054, 1037, 2307, 4633, 1012, 102, 0],
+    ]
+    assert inputs["lengths"].tolist() == [8, 6, 7]
+
+
+def test_three_sentences_are_cut_to_four_tokens(bert):
+    inputs = bert.encode_inputs(SENTENCES, None, 4, pad=True)
+    assert inputs["ids"].tolist() == [
+        [101, 2009, 2003, 102],
+        [101, 2023, 2003, 102],
+        [101, 2054, 1037, 102],
+    ]
+    assert inputs["lengths"].tolist() == [4, 4, 4]
+
+
+def test_a_question_and_its_context_are_two_types_and_offsets_find_the_answer(bert):
+    inputs = bert.encode_inputs([QUESTION], [CONTEXT], 512, pad=False)
+    [ids], [types], [offsets] = inputs["ids"], inputs["types"], inputs["offsets"]
+    assert " ".join(map(str, ids)) == (
+        "101 2054 2003 1996 4827 3007 1997 2859 1029 102 8344 2003 1037 2103 1999 2859 "
+        "1010 2009 2003 2036 1037 3361 2415 1010 2049 4827 3007 1998 3919 2103 1012 102"
+    )
+    assert types.tolist() == 10 * [0] + 22 * [1]
+    start = CONTEXT.index("Shanghai")
+    stop = start + len("Shanghai")
+    answer = [
+        token
+        for token, (begin, end) in enumerate(offsets)
+        if types[token] == 1 and begin < stop and end > start
+    ]
+    assert (answer[0], answer[-1]) == (10, 10)

@@ -52,14 +52,17 @@ def means(sums: Mapping[str, tuple[Any, Any]]) -> dict[str, float]:
     }
 
 
-def global_mean(sums: Sums, counts: Counts) -> Float[Array, ""]:
-    """The loss: for each count, this part's share of the mean over the whole update.
+def global_mean(
+    sums: Sums, counts: Counts, weights: Mapping[str, float]
+) -> Float[Array, ""]:
+    """The loss: for each count, this part's share of the weighted global mean.
 
-    The count "mlm" belongs to the sum "mlm_loss". A count of nothing gives 0, not nan.
+    The count and the weight "mlm" belong to the sum "mlm_loss". A count of nothing
+    gives 0, not nan.
     """
     return sum(
         (
-            sums[f"{name}_loss"][0] / jnp.where(count > 0, count, 1)
+            weights[name] * sums[f"{name}_loss"][0] / jnp.where(count > 0, count, 1)
             for name, count in counts.items()
         ),
         start=jnp.float32(0),

@@ -46,18 +46,21 @@ def masked_lm(
     encoder: EncoderConfig,
     masking: Masking,
     pair: str,
+    pair_weight: float,
     vocabulary: Vocabulary,
     unigram: Float[np.ndarray, "V"],
 ) -> Objective:
     """Predict the masked tokens and, unless pair is "none", the pair label.
 
+    The loss is that of the tokens plus `pair_weight` times that of the pairs.
     `unigram` holds the log-probability of every token, a baseline to stay below.
     """
 
     def choose(batch: Batch, key: Key[Array, ""]) -> Batch:
         return mask(batch, key, masking, vocabulary)
 
-    return _objective(Network(encoder, HEADS[pair], 0), "mlm", choose, unigram)
+    network = Network(encoder, HEADS[pair], 0)
+    return _objective(network, {"mlm": 1.0, "pair": pair_weight}, choose, unigram)
 
 
 def causal_lm(
@@ -72,7 +75,7 @@ def causal_lm(
     def choose(batch: Batch, key: Key[Array, ""] | None) -> Batch:
         return {**batch, **next_tokens(batch, vocabulary.special)}
 
-    return _objective(Network(encoder, ALONE, 0), "lm", choose, unigram)
+    return _objective(Network(encoder, ALONE, 0), {"lm": 1.0}, choose, unigram)
 
 
 def next_tokens(batch: Batch, special: Bool[np.ndarray, "V"]) -> Batch:
@@ -101,11 +104,15 @@ def unigram_log_probs(
 
 def _objective(
     network: Network,
-    name: str,
+    weights: dict[str, float],
     choose: Callable[[Batch, Any], Batch],
     unigram: Float[np.ndarray, "V"],
 ) -> Objective:
-    """The four functions around a network; `choose` adds the targets to a batch."""
+    """The four functions around a network; `choose` adds the targets to a batch.
+
+    `weights` of the losses: that of the tokens first, then that of the pairs.
+    """
+    name = next(iter(weights))
     paired = "pair_head" in network.heads
 
     def init(key: Key[Array, ""]) -> Params:
@@ -127,7 +134,7 @@ def _objective(
         sums = token_sums(name, outputs["logits"], batch, unigram)
         if paired:
             sums |= pair_sums(outputs["pair_logits"], batch)
-        return global_mean(sums, counts), sums
+        return global_mean(sums, counts, weights), sums
 
     def predict(params: Params, batch: Batch) -> dict[str, Any]:
         return networks.predict(network, params, batch)
@@ -185,7 +192,9 @@ def _masked_lm_of(
     if evaluation:
         masking = evaluation_masking(chosen.eval_mask_rate)
     encoder = EncoderConfig(**config.model)
-    return masked_lm(encoder, masking, chosen.pair, vocabulary, unigram)
+    return masked_lm(
+        encoder, masking, chosen.pair, chosen.pair_weight, vocabulary, unigram
+    )
 
 
 def _causal_lm_of(

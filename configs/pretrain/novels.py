@@ -15,9 +15,10 @@ def get_config():
     config = base.get_config()
     config.data.update(corpus="files", files="novels")
     config.tokenizer.vocab_size = 4096
-    config.model.update(num_layers=4, model_dim=128, num_heads=2, mlp_dim=512)
+    config.model.update(num_layers=2, model_dim=128, num_heads=2, mlp_dim=512)
     config.model.update(norm="pre", max_length=128, dropout=0.0, attention_dropout=0.0)
+    config.objective.pair_weight = 4.0
     config.optim.update(learning_rate=2e-3, warmup_steps=500)
-    config.train.update(steps=17_000, batch=32, log_every=100, save_every=1000)
+    config.train.update(steps=16_000, batch=32, log_every=100, save_every=1000)
     config.eval.update(every=2000, batch=64, max_examples=4096)
     return config

@@ -1,13 +1,11 @@
 import dataclasses
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from scipy.special import erf
 
-from bert_jax.models.encoder import Encoder, EncoderConfig
+from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.heads import LinearHead, MaskedLMHead, Pooler
 from configs import base
 
@@ -88,27 +86,3 @@ def test_logits_are_float32_whatever_the_compute():
     for head, inputs in heads:
         logits, _ = head.init_with_output(KEY, *inputs)
         assert logits.dtype == jnp.float32
-
-
-@pytest.mark.parametrize(
-    "layers, dim, heads, mlp, count",
-    [(12, 768, 12, 3072, 109_482_240), (24, 1024, 16, 4096, 335_141_888)],
-    ids=["base", "large"],
-)
-def test_parameters_count_as_published_with_the_pooler(layers, dim, heads, mlp, count):
-    config = config_of(
-        vocab_size=30_522,
-        num_layers=layers,
-        model_dim=dim,
-        num_heads=heads,
-        mlp_dim=mlp,
-    )
-
-    class Bert(nn.Module):
-        @nn.compact
-        def __call__(self, ids, lengths):
-            return Pooler(config)(Encoder(config)(ids, ids, lengths))
-
-    ids, lengths = jnp.zeros((1, 2), jnp.int32), jnp.array([2])
-    shapes = jax.eval_shape(Bert().init, KEY, ids, lengths)["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count

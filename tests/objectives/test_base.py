@@ -78,23 +78,26 @@ def test_parts_of_a_batch_with_the_whole_counts_add_up_to_the_whole(weights, dat
 
     def part(rows):
         total = jnp.float32((losses * weights)[rows].sum())
-        return base.global_mean({"mlm_loss": (total, counts["mlm"])}, counts)
+        return base.global_mean(
+            {"mlm_loss": (total, counts["mlm"])}, counts, {"mlm": 1.0}
+        )
 
     whole = part(slice(None))
     halves = part(slice(cut)) + part(slice(cut, None))
     np.testing.assert_allclose(halves, whole, rtol=1e-6)
 
 
-def test_each_loss_is_divided_by_its_own_count():
+def test_each_loss_is_divided_by_its_own_count_and_weighed():
     sums = {
         "mlm_loss": (jnp.float32(6), jnp.float32(1)),
         "mlm_accuracy": (jnp.float32(100), jnp.float32(1)),
         "pair_loss": (jnp.float32(2), jnp.float32(1)),
     }
     counts = {"mlm": jnp.float32(3), "pair": jnp.float32(0.5)}
-    assert base.global_mean(sums, counts) == 6
+    assert base.global_mean(sums, counts, {"mlm": 1.0, "pair": 2.0}) == 10
 
 
 def test_a_count_of_nothing_gives_zero_and_not_nan():
     nothing = jnp.float32(0)
-    assert base.global_mean({"mlm_loss": (nothing, nothing)}, {"mlm": nothing}) == 0
+    sums = {"mlm_loss": (nothing, nothing)}
+    assert base.global_mean(sums, {"mlm": nothing}, {"mlm": 1.0}) == 0

@@ -1,0 +1,298 @@
+"""Runs from Hugging Face directories, and directories from runs.
+
+Only safetensors are read: a pickled file can run any code when it is opened.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from ml_collections import ConfigDict
+from safetensors.numpy import save_file
+
+from bert_jax import checkpoint, huggingface, rundir, setup, tokenizer
+from bert_jax import config as configs
+from bert_jax.config import UsageError
+from bert_jax.huggingface import Tensors
+from bert_jax.models import network as networks
+from bert_jax.models.encoder import EncoderConfig
+from bert_jax.state import TrainState
+from bert_jax.tokenizer import Tokenizer
+from configs import base
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npy", ".npz")
+FLOATS = ("F64", "F32", "F16", "BF16")
+SIZED = {"classify_head", "tag_head"}  # whose classes have labels
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def import_model(source: Path, workdir: Path) -> int:
+    """Make a run of one checkpoint, step 0, of a Hugging Face directory.
+
+    Raises UsageError, before anything is written, for what cannot be read safely or
+    has no place in our BERT.
+    """
+    theirs = _read_json(source, "config.json")
+    fields = huggingface.model_fields(theirs)
+    words = _read_tokenizer(source)
+    tensors = _read_tensors(source)
+    digest = _digest(tensors)
+    params = huggingface.to_ours(tensors, theirs, say)
+    config = _config(fields, params, words)
+    classes = _check_shapes(config, params)
+    _fit_vocabulary(params, config.model, words.vocab_size)
+    labels = huggingface.labels_of(theirs, classes)
+
+    rundir.create(workdir)
+    with rundir.lease(workdir):
+        if rundir.is_run(workdir):
+            raise UsageError(f"{workdir} is a run already: choose another --workdir")
+        _save(params, workdir)
+        words.save(workdir / rundir.TOKENIZER)
+        facts = {
+            "fingerprint": configs.fingerprint(config, digest),
+            "parent": digest,
+            "source": str(source),
+            "labels": labels,
+            "seed": config.seed,
+            "versions": rundir.versions(),
+            "devices": [device.device_kind for device in jax.devices()],
+            "data": setup.NO_DATA,
+            "tokenizer": words.fingerprint,
+        }
+        rundir.write_json(workdir / rundir.RUN, facts)
+        rundir.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    say(f"{workdir}: {count:,} parameters in {', '.join(sorted(params))}")
+    return 0
+
+
+def export_run(workdir: Path, step: int | None, target: Path) -> int:
+    """Write a run's step as a directory that `from_pretrained` reads.
+
+    Raises UsageError for a model that their BERT cannot express, and for a directory
+    that holds anything.
+    """
+    config = setup.read_config(workdir)
+    huggingface.check_expressible(config.model)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} is not empty: choose another --to")
+    target = target.resolve()  # "." has no name, and a link cannot be replaced
+    step = checkpoint.chosen(workdir, step)
+    words = tokenizer.load(workdir / rundir.TOKENIZER, config.tokenizer.lowercase)
+    config = setup.resolved(config, words.vocab_size)
+    params = jax.device_get(checkpoint.restore_alone(workdir, step))
+    name, tensors = huggingface.to_theirs(params)
+    labels = rundir.read(workdir, rundir.RUN)["labels"] if SIZED & params.keys() else []
+
+    beside = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        save_file(tensors, beside / WEIGHTS, metadata={"format": "pt"})
+        theirs = huggingface.their_config(config.model, name, labels, words.pad_id)
+        rundir.write_json(beside / "config.json", theirs)
+        _write_tokenizer(beside, words, config.model.max_length)
+        beside.replace(target)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UsageError(f"cannot write {target}: {error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    say(f"{target}: {name}, step {step} of {workdir}")
+    return 0
+
+
+def _inside(source: Path, name: str) -> Path:
+    """A file of the directory that does not lead out of it."""
+    path = source / name
+    if not path.exists():
+        raise UsageError(f"{source} has no {name}")
+    if not path.resolve().is_relative_to(source.resolve()):
+        raise UsageError(
+            f"{path} leads out of {source}, to {path.resolve()}: copy the file itself "
+            "there (cp -L)"
+        )
+    return path
+
+
+def _read_json(source: Path, name: str) -> dict[str, Any]:
+    if source.suffix in PICKLED and source.is_file():
+        raise UsageError(_convert(source))
+    if not source.is_dir():
+        raise UsageError(f"--from={source} is no directory: name the one of {name}")
+    path = _inside(source, name)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} is not a JSON object")
+    return value
+
+
+def _convert(path: Path) -> str:
+    """What to say of a pickled file."""
+    if path.suffix in (".npy", ".npz"):
+        return (
+            f"{path} may hold pickled objects and is not read: save {WEIGHTS} instead"
+        )
+    target = path.with_name(WEIGHTS)
+    return (
+        f"{path} is a pickle, which can run any code, and is not read. If you trust "
+        'it, convert it where torch is installed: python -c "import torch, '
+        f"safetensors.torch as s; s.save_file({{k: v.clone() for k, v in torch.load("
+        f"'{path}', weights_only=True).items()}}, '{target}')\""
+    )
+
+
+def _read_tensors(source: Path) -> Tensors:
+    """All tensors of the directory, of one file or of shards, in float32."""
+    if (source / WEIGHTS).exists() or (source / WEIGHTS).is_symlink():
+        return _read_safetensors(_inside(source, WEIGHTS))
+    if not (source / INDEX).exists():
+        for path in sorted(source.iterdir()):
+            if path.suffix in PICKLED:
+                raise UsageError(_convert(path))
+        raise UsageError(f"{source} has no {WEIGHTS}")
+    shard_of = _read_json(source, INDEX).get("weight_map")
+    if not isinstance(shard_of, dict) or not all(
+        isinstance(shard, str) for shard in shard_of.values()
+    ):
+        raise UsageError(f"{INDEX}: weight_map must give the file of each tensor")
+    shards = {
+        name: _read_safetensors(_inside(source, name))
+        for name in sorted(set(shard_of.values()))
+    }
+    for tensor, shard in shard_of.items():
+        if tensor not in shards[shard]:
+            raise UsageError(f"{source / shard} lacks {tensor}, which {INDEX} promises")
+    return {tensor: shards[shard][tensor] for tensor, shard in shard_of.items()}
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    """The library checks the header's size and that offsets neither gap nor overlap."""
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            stored = file.keys()
+            names = [name for name in stored if not huggingface.is_buffer(name)]
+            for name in names:
+                if (kind := file.get_slice(name).get_dtype()) not in FLOATS:
+                    raise UsageError(f"{path}: {name} is {kind}, not floating point")
+            return {
+                name: np.asarray(file.get_tensor(name), np.float32) for name in names
+            }
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UsageError(f"{path} is damaged: {error}") from error
+
+
+def _digest(tensors: Tensors) -> str:
+    """What the weights are, whatever the files were called."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _read_tokenizer(source: Path) -> Tokenizer:
+    """tokenizer.json, or vocab.txt with the rules of tokenizer_config.json."""
+    if (source / "tokenizer.json").exists():
+        path = _inside(source, "tokenizer.json")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from error
+        return tokenizer.parse(text, str(path))
+    path, lowercase = _inside(source, "vocab.txt"), True
+    if (source / "tokenizer_config.json").exists():
+        rules = _read_json(source, "tokenizer_config.json")
+        lowercase = bool(rules.get("do_lower_case", True))
+        for key, usual in (
+            ("strip_accents", lowercase),
+            ("tokenize_chinese_chars", True),
+        ):
+            if rules.get(key) not in (None, usual):
+                raise UsageError(
+                    f"tokenizer_config.json: {key} is {rules[key]} with do_lower_case "
+                    f"{lowercase}: give a tokenizer.json, which can say so"
+                )
+    return tokenizer.load(path, lowercase)
+
+
+def _write_tokenizer(target: Path, words: Tokenizer, max_length: int) -> None:
+    rules = json.loads(words.to_str())["normalizer"]
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "model_max_length": max_length,
+        "do_lower_case": words.lowercase,
+        "strip_accents": rules.get("strip_accents"),
+        "tokenize_chinese_chars": rules.get("handle_chinese_chars", True),
+        **{f"{piece.strip('[]').lower()}_token": piece for piece in tokenizer.SPECIALS},
+    }
+    words.save(target / "tokenizer.json")
+    rundir.write_json(target / "tokenizer_config.json", config)
+    vocabulary = "".join(f"{piece}\n" for piece in words.vocabulary)
+    rundir.write_text(target / "vocab.txt", vocabulary)
+
+
+def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
+    """Cut the rows of the token table that no piece has: some are padded to 64."""
+    table = params["encoder"]["embeddings"]["token"]["embedding"]
+    rows = len(table)
+    if rows < pieces:
+        raise UsageError(
+            f"the vocabulary has {pieces} pieces but the token table {rows} rows"
+        )
+    if rows > pieces:
+        say(f"{rows - pieces} rows of the token table have no piece: left out")
+        params["encoder"]["embeddings"]["token"]["embedding"] = table[:pieces]
+        if "mlm_head" in params:
+            params["mlm_head"]["bias"] = params["mlm_head"]["bias"][:pieces]
+    model.vocab_size = pieces
+
+
+def _config(
+    fields: dict[str, Any], params: Mapping[str, Any], words: Tokenizer
+) -> ConfigDict:
+    """A config of this model; its data and schedule were never ours to know."""
+    config = base.get_config()
+    config.model.update(fields)
+    config.tokenizer.lowercase = words.lowercase
+    paired = "pair_head" in params
+    config.objective.pair = "nsp" if paired else "none"
+    config.data.pairs = "nsp" if paired else "single"
+    config.data.length = config.model.max_length
+    configs.check(config)
+    return config
+
+
+def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
+    """Refuse arrays of other shapes than the config's; how many classes there are."""
+    network = networks.of_params(EncoderConfig(**config.model), params)
+    wanted = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
+    if different := checkpoint.differing(params, wanted):
+        raise UsageError(f"config.json and the tensors disagree: {different[0]}")
+    return network.classes
+
+
+def _save(params: Any, workdir: Path) -> None:
+    state = TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.asarray, params), ())
+    checkpoints = checkpoint.Checkpoints(workdir, 1, 0, False)
+    try:
+        checkpoints.save(0, state)
+    finally:
+        checkpoints.close()

@@ -52,11 +52,14 @@ demo: env
 test: env
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+parity: $(PARITY)/references
+	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_parity_live.py
+
 # Neither torch nor transformers is a dependency: only this environment has them.
-parity:
+$(PARITY)/references:
 	$(MAKE) env VENV=$(PARITY)
 	$(PARITY)/bin/python -m pip install --quiet $(REFERENCES)
-	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_parity_live.py
+	touch $@
 
 lint: env
 	$(BIN)/ruff check

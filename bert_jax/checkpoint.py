@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 
 from bert_jax import rundir
 from bert_jax.config import UsageError
-from bert_jax.parallel import path_name
+from bert_jax.optim import path_name
 from bert_jax.state import TrainState
 
 MANIFEST = "manifest.json"

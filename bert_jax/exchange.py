@@ -1,7 +1,4 @@
-"""Runs from Hugging Face directories, and directories from runs.
-
-Only safetensors are read: a pickled file can run any code when it is opened.
-"""
+"""Runs from Hugging Face directories, and directories from runs."""
 
 import hashlib
 import json
@@ -19,7 +16,7 @@ import safetensors
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from bert_jax import checkpoint, huggingface, rundir, setup, tokenizer
+from bert_jax import checkpoint, directory, huggingface, rundir, setup, tokenizer
 from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.huggingface import Tensors
@@ -29,10 +26,6 @@ from bert_jax.state import TrainState
 from bert_jax.tokenizer import Tokenizer
 from configs import base
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npy", ".npz")
-FLOATS = ("F64", "F32", "F16", "BF16")
 SIZED = {"classify_head", "tag_head"}  # whose classes have labels
 
 
@@ -46,10 +39,10 @@ def import_model(source: Path, workdir: Path) -> int:
     Raises UsageError, before anything is written, for what cannot be read safely or
     has no place in our BERT.
     """
-    theirs = _read_json(source, "config.json")
+    theirs = directory.read_json(source, "config.json")
     fields = huggingface.model_fields(theirs)
     words = _read_tokenizer(source)
-    tensors = _read_tensors(source)
+    tensors = directory.read_tensors(source)
     digest = _digest(tensors)
     params = huggingface.to_ours(tensors, theirs, say)
     config = _config(fields, params, words)
@@ -99,11 +92,13 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     name, tensors = huggingface.to_theirs(params)
     labels = rundir.read(workdir, rundir.RUN)["labels"] if SIZED & params.keys() else []
 
+    _say_what_is_lost(name, params, config.objective.pair)
+
     beside = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        save_file(tensors, beside / WEIGHTS, metadata={"format": "pt"})
+        save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
         theirs = huggingface.their_config(config.model, name, labels, words.pad_id)
         rundir.write_json(beside / "config.json", theirs)
         _write_tokenizer(beside, words, config.model.max_length)
@@ -116,87 +111,15 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     return 0
 
 
-def _inside(source: Path, name: str) -> Path:
-    """A file of the directory that does not lead out of it."""
-    path = source / name
-    if not path.exists():
-        raise UsageError(f"{source} has no {name}")
-    if not path.resolve().is_relative_to(source.resolve()):
-        raise UsageError(
-            f"{path} leads out of {source}, to {path.resolve()}: copy the file itself "
-            "there (cp -L)"
-        )
-    return path
-
-
-def _read_json(source: Path, name: str) -> dict[str, Any]:
-    if source.suffix in PICKLED and source.is_file():
-        raise UsageError(_convert(source))
-    if not source.is_dir():
-        raise UsageError(f"--from={source} is no directory: name the one of {name}")
-    path = _inside(source, name)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} is not a JSON object")
-    return value
-
-
-def _convert(path: Path) -> str:
-    """What to say of a pickled file."""
-    if path.suffix in (".npy", ".npz"):
-        return (
-            f"{path} may hold pickled objects and is not read: save {WEIGHTS} instead"
-        )
-    target = path.with_name(WEIGHTS)
-    return (
-        f"{path} is a pickle, which can run any code, and is not read. If you trust "
-        'it, convert it where torch is installed: python -c "import torch, '
-        f"safetensors.torch as s; s.save_file({{k: v.clone() for k, v in torch.load("
-        f"'{path}', weights_only=True).items()}}, '{target}')\""
-    )
-
-
-def _read_tensors(source: Path) -> Tensors:
-    """All tensors of the directory, of one file or of shards, in float32."""
-    if (source / WEIGHTS).exists() or (source / WEIGHTS).is_symlink():
-        return _read_safetensors(_inside(source, WEIGHTS))
-    if not (source / INDEX).exists():
-        for path in sorted(source.iterdir()):
-            if path.suffix in PICKLED:
-                raise UsageError(_convert(path))
-        raise UsageError(f"{source} has no {WEIGHTS}")
-    shard_of = _read_json(source, INDEX).get("weight_map")
-    if not isinstance(shard_of, dict) or not all(
-        isinstance(shard, str) for shard in shard_of.values()
-    ):
-        raise UsageError(f"{INDEX}: weight_map must give the file of each tensor")
-    shards = {
-        name: _read_safetensors(_inside(source, name))
-        for name in sorted(set(shard_of.values()))
-    }
-    for tensor, shard in shard_of.items():
-        if tensor not in shards[shard]:
-            raise UsageError(f"{source / shard} lacks {tensor}, which {INDEX} promises")
-    return {tensor: shards[shard][tensor] for tensor, shard in shard_of.items()}
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    """The library checks the header's size and that offsets neither gap nor overlap."""
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            stored = file.keys()
-            names = [name for name in stored if not huggingface.is_buffer(name)]
-            for name in names:
-                if (kind := file.get_slice(name).get_dtype()) not in FLOATS:
-                    raise UsageError(f"{path}: {name} is {kind}, not floating point")
-            return {
-                name: np.asarray(file.get_tensor(name), np.float32) for name in names
-            }
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UsageError(f"{path} is damaged: {error}") from error
+def _say_what_is_lost(name: str, params: Mapping[str, Any], pair: str) -> None:
+    """What their class means or holds otherwise."""
+    wanted = huggingface.ARCHITECTURES[name]
+    if "pooler" in params and "pooler" not in wanted:
+        say(f"the pooler is left out: {name} has none")
+    if "pooler" in wanted and "pooler" not in params:
+        say(f"there is no pooler: {name} makes a random one (add_pooling_layer=False)")
+    if "pair_head" in params and pair == "sop":
+        say("the pair head tells the order of two sentences, not if the second is next")
 
 
 def _digest(tensors: Tensors) -> str:
@@ -211,15 +134,15 @@ def _digest(tensors: Tensors) -> str:
 def _read_tokenizer(source: Path) -> Tokenizer:
     """tokenizer.json, or vocab.txt with the rules of tokenizer_config.json."""
     if (source / "tokenizer.json").exists():
-        path = _inside(source, "tokenizer.json")
+        path = directory.inside(source, "tokenizer.json")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read {path}: {error}") from error
         return tokenizer.parse(text, str(path))
-    path, lowercase = _inside(source, "vocab.txt"), True
+    path, lowercase = directory.inside(source, "vocab.txt"), True
     if (source / "tokenizer_config.json").exists():
-        rules = _read_json(source, "tokenizer_config.json")
+        rules = directory.read_json(source, "tokenizer_config.json")
         lowercase = bool(rules.get("do_lower_case", True))
         for key, usual in (
             ("strip_accents", lowercase),

@@ -121,14 +121,16 @@ def to_ours(tensors: Tensors, card: Mapping[str, Any], say: Say) -> dict[str, An
 def to_theirs(params: Mapping[str, Any]) -> tuple[str, Tensors]:
     """Our parameters -> their architecture's name, and its tensors.
 
-    A tied decoder is not written twice, as they do not write it either.
+    A tied decoder is not written twice, as they do not write it either. A pooler is
+    left out where their class has none.
     """
-    flat = traverse_util.flatten_dict(params, sep="/")
     heads = params.keys() - {"encoder"}
     name = architecture(heads)
+    kept = {"encoder"} | heads & ARCHITECTURES[name]
+    flat = traverse_util.flatten_dict({key: params[key] for key in kept}, sep="/")
     layers = sum(key.startswith("block_") for key in params["encoder"])
     tensors = {}
-    for row in _rows(layers, set(params)):
+    for row in _rows(layers, kept):
         array = np.asarray(flat.pop(row.ours))
         array = array.T if row.transposed else array
         theirs = row.theirs.removeprefix("bert.") if name == "BertModel" else row.theirs
@@ -139,12 +141,12 @@ def to_theirs(params: Mapping[str, Any]) -> tuple[str, Tensors]:
 
 
 def architecture(heads: set[str]) -> str:
-    """The class of theirs that has exactly these heads."""
+    """The class of theirs that has these heads, and a pooler if there must be one."""
     for name, theirs in ARCHITECTURES.items():
-        if theirs == heads or (name == "BertModel" and not heads):
+        if theirs in (heads, heads - {"pooler"}) or (name == "BertModel" and not heads):
             return name
     raise UsageError(
-        f"Hugging Face has no BERT with exactly {', '.join(sorted(heads))} on top"
+        f"Hugging Face has no BERT with just {', '.join(sorted(heads))} on top"
     )
 
 

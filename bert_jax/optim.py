@@ -63,14 +63,15 @@ def matches(pattern: str) -> Callable[[Any], Any]:
 
     def tree(params: Any) -> Any:
         return jax.tree_util.tree_map_with_path(
-            lambda path, _: bool(pattern) and bool(re.search(pattern, _name(path))),
+            lambda path, _: bool(pattern) and bool(re.search(pattern, path_name(path))),
             params,
         )
 
     return tree
 
 
-def _name(path: Any) -> str:
+def path_name(path: Any) -> str:
+    """A tree path as `encoder/block_03/attention/query/kernel`."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 

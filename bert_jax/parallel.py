@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bert_jax.config import UsageError
+from bert_jax.optim import path_name
 
 AXES = ("data", "fsdp", "tensor")
 
@@ -125,11 +126,6 @@ def spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
     if len(shape) >= 2 and free:
         axes[max(free)[1]] = "fsdp"
     return P(*axes)
-
-
-def path_name(path: tuple) -> str:
-    """A tree path as `encoder/block_03/attention/query/kernel`."""
-    return "/".join(str(getattr(p, "key", getattr(p, "name", p))) for p in path)
 
 
 def _shardings(tree: Any, mesh: Mesh) -> Any:

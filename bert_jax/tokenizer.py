@@ -165,6 +165,10 @@ def parse(text: str, name: str) -> Tokenizer:
         raise UsageError(f"{name} is no tokenizer.json: {error}") from error
     if model.get("type") != "WordPiece":
         raise UsageError(f"{name} holds a {model.get('type')} model, not WordPiece")
+    if library.normalizer is None or library.pre_tokenizer is None:
+        raise UsageError(
+            f"{name} has no normalizer or pre_tokenizer: its rules are open"
+        )
     ids = library.get_vocab()
     _check(_by_id(ids), name)
     if sorted(ids.values()) != list(range(len(ids))):

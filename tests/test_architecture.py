@@ -19,7 +19,7 @@ HOST = ["rules", "config", "rundir", "stop", "flops", "tokenizer", "data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "curve", "writer"]
 RUN += ["setup", "evaluate", "train"]
-USE = ["predict", "huggingface", "exchange", "plan", "inspect"]
+USE = ["predict", "huggingface", "directory", "exchange", "plan", "inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},

@@ -23,6 +23,8 @@ def get_config(phase="one"):
     config.optim.update(learning_rate=2e-3, warmup_steps=500)
     config.train.update(steps=16_000, batch=32, log_every=100, save_every=1000)
     config.eval.update(every=1000, batch=64, max_examples=4096)
+    if phase not in ("one", "two"):
+        raise ValueError(f"there is no phase {phase!r}: it is one or two")
     if phase == "two":
         config.seed = 1
         config.optim.update(learning_rate=1e-3, warmup_steps=100)

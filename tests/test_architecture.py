@@ -17,8 +17,8 @@ SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
 HOST = ["rules", "config", "rundir", "stop", "flops", "tokenizer", "data"]
 MODEL = ["models", "objectives"]
-RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "curve", "writer"]
-RUN += ["setup", "evaluate", "train"]
+RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "entities"]
+RUN += ["answers", "curve", "writer", "setup", "evaluate", "train"]
 USE = ["predict", "huggingface", "directory", "exchange", "plan", "inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
@@ -28,7 +28,8 @@ ALLOWED = {
     "sweep": ["config", "rundir", "flops", "data", "cluster"],
     "__init__": ["predict"],  # bert_jax.load, on demand
 }
-WITHOUT_JAX = [*HOST, "metrics", "curve", "writer", "cluster", "sweep"]
+WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "curve", "writer"]
+WITHOUT_JAX += ["cluster", "sweep"]
 
 
 def module(path: Path) -> str:

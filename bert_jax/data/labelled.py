@@ -1,0 +1,138 @@
+"""Labelled records, their labels, and the lines of the files that hold them."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bert_jax.config import UsageError
+
+NAMED = 20  # labels that an error names; more are counted
+
+
+class Sentence(NamedTuple):
+    where: str  # "FILE, line N"
+    text: str
+    pair: str  # "" where there is none
+    label: str  # "" in an unlabelled set
+
+
+class Tagged(NamedTuple):
+    where: str  # of the first word
+    words: tuple[str, ...]
+    tags: tuple[str, ...]  # one a word, or () in an unlabelled set
+
+
+class Question(NamedTuple):
+    where: str  # "FILE, $.data[0].paragraphs[0].qas[0]", a JSONPath
+    id: str
+    question: str
+    context: str
+    answers: tuple[tuple[int, str], ...]  # (first character, text); () if impossible
+
+
+def label_set(
+    records: Iterable[Sentence] | Iterable[Tagged], stated: Sequence[str]
+) -> list[str]:
+    """The labels in the order of their numbers: as stated, or sorted if none are.
+
+    Unlabelled records count for nothing. UsageError if there is no label at all, if one
+    is stated twice, or if a record has one that is not stated.
+    """
+    if repeated := [label for label in stated if stated.count(label) > 1]:
+        raise UsageError(f"the label {repeated[0]!r} is stated twice: state it once")
+    found = set()
+    for record in records:
+        for place, label in _labels(record):
+            if stated and label not in stated:
+                raise UsageError(
+                    f"{place}: the label {label!r} is not among the stated ones: "
+                    f"{_names(stated)}"
+                )
+            found.add(label)
+    if not found:
+        raise UsageError("no record has a label: name the column that holds it")
+    return list(stated) or sorted(found)
+
+
+def numbers(records: Iterable[Sentence]) -> np.ndarray:
+    """(N,) float64: the labels of a regression. UsageError for what is no number."""
+    return np.array([_number(record) for record in records], np.float64)
+
+
+def lines(path: Path, encoding: str) -> Iterator[str]:
+    """Every line without its end (LF or CRLF), so that `enumerate` numbers them.
+
+    A byte order mark is dropped. A carriage return inside a line stays, as line numbers
+    would else differ from those of other tools. UsageError for an empty file and for
+    what is not text in this encoding.
+    """
+    number = 0
+    try:
+        with path.open(encoding=encoding, newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if "\0" in line:
+                    raise UsageError(
+                        f"{path}, line {number}: binary, or not {encoding}: "
+                        "state the encoding of the file"
+                    )
+                text = line.removeprefix("\ufeff") if number == 1 else line
+                yield text.removesuffix("\n").removesuffix("\r")
+    except UnicodeError as error:
+        raise UsageError(
+            f"{path}, line {_undecodable(path, encoding, number)}: no {encoding} "
+            f"({error}): state the encoding of the file"
+        ) from error
+    except LookupError as error:
+        raise UsageError(f"{path}: {error}: state the encoding of the file") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    if not number:
+        raise UsageError(f"{path} is empty")
+
+
+def encodable(where: str, text: str) -> str:
+    """The text, which JSON may have given half of an escaped surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{where}: badly encoded ({error})") from error
+    return text
+
+
+def _labels(record: Sentence | Tagged) -> Iterator[tuple[str, str]]:
+    """Where each label of a record stands, and the label."""
+    if isinstance(record, Sentence):
+        if record.label:
+            yield record.where, record.label
+    else:
+        for word, tag in zip(record.words, record.tags, strict=bool(record.tags)):
+            yield f"{record.where}, {word!r} in this sentence", tag
+
+
+def _names(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return ", ".join(map(repr, labels[:NAMED])) + more
+
+
+def _number(record: Sentence) -> float:
+    try:
+        number = float(record.label)
+    except ValueError:
+        number = math.nan
+    # Python reads 1_000 as a number; in a column of scores it is a slip.
+    if not math.isfinite(number) or "_" in record.label:
+        raise UsageError(f"{record.where}: the label {record.label!r} is no number")
+    return number
+
+
+def _undecodable(path: Path, encoding: str, read: int) -> int:
+    """The number of the first line that does not decode."""
+    try:
+        path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode(encoding, "ignore")
+        return before.count("\n") + 1
+    return read + 1

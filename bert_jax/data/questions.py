@@ -1,0 +1,118 @@
+"""Questions, contexts and answers from SQuAD 1.1 and 2.0 JSON (Rajpurkar et al. 2016,
+2018)."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bert_jax.config import UsageError
+from bert_jax.data.labelled import Question, encodable
+
+SHOWN = 40  # characters of an answer in an error
+_KINDS = {list: "list", str: "text", int: "number", bool: "truth value"}
+
+
+def questions(path: Path, labelled: bool) -> Iterator[Question]:
+    """The questions of a file, in UTF-8 (or -16, -32) as JSON is.
+
+    Unlabelled ones have no answers, whatever the file says of them. Labelled ones have
+    one or more, or else are marked impossible (SQuAD 2.0). UsageError for another
+    nesting, an empty text, an id that occurs twice, and an answer that does not stand
+    in its context where it is said to.
+    """
+    places = {}
+    for at, context, qa in _entries(_tree(path), f"{path}, $"):
+        name, question = _text(qa, at, "id"), _text(qa, at, "question")
+        if name in places:
+            raise UsageError(f"{at}: its id {name!r} is that of {places[name]}")
+        places[name] = at.removeprefix(f"{path}, ")
+        answers = tuple(_answers(qa, at, context)) if labelled else ()
+        yield Question(at, name, question, context, answers)
+    if not places:
+        raise UsageError(f"{path} holds no question")
+
+
+def _tree(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+        if not content.strip():
+            raise UsageError(f"{path} is empty")
+        return json.loads(content)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        reason = f"no JSON ({error.msg}, column {error.colno})"
+        raise UsageError(f"{path}, line {error.lineno}: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: no JSON ({error})") from error
+
+
+def _entries(tree: Any, root: str) -> Iterator[tuple[str, str, Any]]:
+    """Where each question stands, its context, and what the file holds of it."""
+    for article_at, article in _items(tree, root, "data"):
+        for at, paragraph in _items(article, article_at, "paragraphs"):
+            context = _text(paragraph, at, "context")
+            for qa_at, qa in _items(paragraph, at, "qas"):
+                yield qa_at, context, qa
+
+
+def _answers(qa: dict, at: str, context: str) -> Iterator[tuple[int, str]]:
+    impossible = "is_impossible" in qa and _get(qa, at, "is_impossible", bool)
+    empty = True
+    for answer_at, answer in _items(qa, at, "answers"):
+        empty = False
+        if impossible:
+            raise UsageError(f"{at}: answers, but is_impossible is true")
+        text = _text(answer, answer_at, "text")
+        start = _get(answer, answer_at, "answer_start", int)
+        _check(context, start, text, answer_at)
+        yield start, text
+    if empty and not impossible:
+        raise UsageError(f"{at}: no answers, but is_impossible is not true")
+
+
+def _check(context: str, start: int, text: str, at: str) -> None:
+    if start >= 0 and context.startswith(text, start):
+        return
+    found = _nearest(context, text, start)
+    truth = "nowhere in it" if found < 0 else f"at {found}"
+    cut = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    raise UsageError(
+        f"{at}: the answer {cut!r} is not at character {start} of its context "
+        f"but {truth}"
+    )
+
+
+def _nearest(context: str, text: str, start: int) -> int:
+    """Where a text stands that is nearest to `start`, -1 if nowhere."""
+    before = context.rfind(text, 0, max(start, 0) + len(text))
+    after = context.find(text, max(start, 0))
+    found = [place for place in (before, after) if place >= 0]
+    return min(found, key=lambda place: abs(place - start), default=-1)
+
+
+# What is in a JSON value, by key. `at` is the value's file and JSONPath (RFC 9535).
+
+
+def _items(value: Any, at: str, key: str) -> Iterator[tuple[str, Any]]:
+    for number, item in enumerate(_get(value, at, key, list)):
+        yield f"{at}.{key}[{number}]", item
+
+
+def _text(value: Any, at: str, key: str) -> str:
+    text = encodable(f"{at}.{key}", _get(value, at, key, str))
+    if not text.strip():
+        raise UsageError(f"{at}.{key}: empty text")
+    return text
+
+
+def _get(value: Any, at: str, key: str, kind: type) -> Any:
+    if not isinstance(value, dict):
+        raise UsageError(f"{at}: no JSON object")
+    if key not in value:
+        there = ", ".join(map(repr, value)) or "none"
+        raise UsageError(f"{at}: no key {key!r}; it has {there}")
+    if type(value[key]) is not kind:  # a truth value is an int too
+        raise UsageError(f"{at}: {key!r} holds no {_KINDS[kind]}")
+    return value[key]

@@ -58,11 +58,24 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The config that `canonical` wrote."""
+    """The config that `canonical` wrote, perhaps before a key of today existed.
+
+    Such a key takes its value of configs/base.py, which is what was done before it.
+    """
     try:
-        return ConfigDict(json.loads(text))
-    except (json.JSONDecodeError, TypeError) as error:
+        written = json.loads(text)
+        return ConfigDict(_completed(base.get_config().to_dict(), written))
+    except (json.JSONDecodeError, TypeError, AttributeError) as error:
         raise UsageError(f"this config.json cannot be read: {error}") from error
+
+
+def _completed(defaults: dict, written: dict) -> dict:
+    return defaults | {
+        key: _completed(defaults[key], value)
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict)
+        else value
+        for key, value in written.items()
+    }
 
 
 def _call(path: str, argument: str) -> ConfigDict:

@@ -224,6 +224,8 @@ def _untie(tensors: Tensors, say: Say) -> None:
             )
     if found:
         say(f"{' and '.join(found)}: tied, read once")
+    elif originals[f"{TIED}bias"] in tensors:
+        say("no decoder of its own: it is tied to the token table")
 
 
 ACTIVATIONS = {

@@ -16,7 +16,14 @@ from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.data.pipeline import Batch, prefetch
-from bert_jax.setup import Setup, build, check_data, check_has_data, fingerprints
+from bert_jax.setup import (
+    Setup,
+    build,
+    check_data,
+    check_has_data,
+    fingerprints,
+    read_config,
+)
 from bert_jax.step import make_step
 from bert_jax.stop import Stopping
 from bert_jax.writer import Diverged, Writer
@@ -129,7 +136,7 @@ def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
     if not rundir.is_run(workdir):
         return
     check_has_data(workdir)
-    old = configs.without_execution(rundir.read(workdir, rundir.CONFIG))
+    old = configs.without_execution(read_config(workdir))
     new = configs.without_execution(config.to_dict())
     if changed := rundir.differences(old, new):
         raise UsageError(

@@ -1,5 +1,6 @@
 """Config files: what they may say, and what a mistake in one is answered with."""
 
+import json
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -187,6 +188,15 @@ def test_canonical_json_reads_back_equal(tmp_path):
     again = load(str(path), {})
     assert canonical(again) == canonical(config)
     assert fingerprint(again, "") == fingerprint(config, "")
+
+
+def test_a_config_json_from_before_a_key_existed_takes_its_base_value(tmp_path):
+    config = load(DEMO, {"train.steps": "900"})
+    old = json.loads(configs.canonical(config))
+    del old["objective"]["pair_weight"], old["seed"]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(old))
+    assert load(str(path), {}) == config
 
 
 def test_a_broken_config_json_is_one_line(tmp_path):

@@ -48,6 +48,9 @@ def read(tensors, name: str):
     return to_ours(tensors, config, said.append), said
 
 
+UNTOLD = "no decoder of its own: it is tied to the token table"
+
+
 def refuses(tensors, name: str, said: str):
     with pytest.raises(UsageError, match=re.escape(said)):
         read(tensors, name)
@@ -105,7 +108,8 @@ def test_old_names_of_layer_norms_are_read():
     }
     ours, said = read(old, "BertForPreTraining")
     assert bits(to_theirs(ours)[1]) == bits(tensors)
-    assert said == ["12 old names: gamma and beta are read as weight and bias"]
+    old_names = "12 old names: gamma and beta are read as weight and bias"
+    assert said == [old_names, UNTOLD]
 
 
 def test_names_with_and_without_the_prefix_are_the_same_model():
@@ -136,8 +140,8 @@ def test_a_tied_decoder_is_read_once(copies):
     assert said == [f"{' and '.join(copied)}: tied, read once"]
 
 
-def test_without_a_decoder_there_is_nothing_to_say():
-    assert read(theirs("BertForPreTraining"), "BertForPreTraining")[1] == []
+def test_without_a_decoder_it_is_said_to_be_tied():
+    assert read(theirs("BertForPreTraining"), "BertForPreTraining")[1] == [UNTOLD]
 
 
 def test_a_decoder_can_stand_for_what_it_is_tied_to():
@@ -163,7 +167,7 @@ def test_a_decoder_that_differs_is_refused(copy, original):
 def test_a_missing_pooler_is_said():
     ours, said = read(theirs("BertForMaskedLM"), "BertForMaskedLM")
     assert ours.keys() == {"encoder", "mlm_head"}
-    assert said == ["there is no pooler: the run has none"]
+    assert said == [UNTOLD, "there is no pooler: the run has none"]
 
 
 @pytest.mark.parametrize("prefix", ["", "bert."])

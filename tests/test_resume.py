@@ -111,6 +111,14 @@ def test_how_a_run_is_executed_may_change(straight, tiny):
     assert train.run(changed, straight) == stop.DONE
 
 
+def test_a_run_from_before_a_key_existed_continues(straight, config, tmp_path):
+    workdir = shutil.copytree(straight, tmp_path / "run")
+    old = json.loads((workdir / rundir.CONFIG).read_text())
+    del old["objective"]["pair_weight"]
+    (workdir / rundir.CONFIG).write_text(json.dumps(old))
+    assert train.run(config, workdir) == stop.DONE
+
+
 def test_data_that_changed_are_refused(config, tiny, story, straight, tmp_path):
     folder, workdir = tmp_path / "story", tmp_path / "run"
     shutil.copytree(story, folder)

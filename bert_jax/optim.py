@@ -17,6 +17,7 @@ from bert_jax.config import UsageError
 Config = Any  # a ConfigDict: its attributes have no static types
 
 TRAINED, FROZEN = "trained", "frozen"
+BLOCK = re.compile(r"encoder/block_(\d+)/")
 
 
 def make(optim: Config, steps: int) -> optax.GradientTransformation:
@@ -32,11 +33,13 @@ def make(optim: Config, steps: int) -> optax.GradientTransformation:
         OPTIMISERS[optim.name](optim),
         optax.scale_by_learning_rate(schedule(optim, steps)),
     )
-    if not optim.freeze:
+    if optim.freeze:
+        chain = optax.partition(
+            {TRAINED: chain, FROZEN: optax.set_to_zero()}, _frozen_labels(optim.freeze)
+        )
+    if optim.layer_decay == 1:
         return chain
-    return optax.partition(
-        {TRAINED: chain, FROZEN: optax.set_to_zero()}, _frozen_labels(optim.freeze)
-    )
+    return optax.chain(chain, scale_by_layer(optim.layer_decay))
 
 
 def schedule(optim: Config, steps: int) -> Callable[[Any], jax.Array]:
@@ -56,6 +59,35 @@ def schedule(optim: Config, steps: int) -> Callable[[Any], jax.Array]:
         return optim.learning_rate * jnp.where(step < optim.warmup_steps, warmup, share)
 
     return rate
+
+
+def scale_by_layer(decay: float) -> optax.GradientTransformation:
+    """Discriminative rates (Howard and Ruder 2018, section 3.1): each layer's is
+    `decay` times that of the layer above it, as `layers_below_the_heads` counts them.
+    """
+
+    def scaled(updates: Any, params: Any) -> Any:
+        below = layers_below_the_heads(updates)
+        return jax.tree.map(lambda x, layers: x * decay**layers, updates, below)
+
+    return optax.stateless(scaled)
+
+
+def layers_below_the_heads(params: Any) -> Any:
+    """A tree of counts: heads 0, the last of L blocks 1, the first L, embeddings L + 1.
+
+    (ELECTRA's released code gives its last block 2.)
+    """
+    paths = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    blocks = 1 + max(int(found[1]) for found in map(BLOCK.search, paths) if found)
+
+    def count(path: Any, _: Any) -> int:
+        name = path_name(path)
+        if found := BLOCK.search(name):
+            return blocks - int(found[1])
+        return blocks + 1 if "encoder/embeddings/" in name else 0
+
+    return jax.tree_util.tree_map_with_path(count, params)
 
 
 def matches(pattern: str) -> Callable[[Any], Any]:

@@ -132,6 +132,10 @@ def _of_training(config: ConfigDict) -> Rules:
         f"optim.warmup_steps {warmup} is above train.steps {train.steps}",
     )
     yield (
+        config.optim.layer_decay <= 1,
+        f"optim.layer_decay must be at most 1, not {config.optim.layer_decay}",
+    )
+    yield (
         _is_mesh(config.parallel.mesh),
         (
             "parallel.mesh must read DATAxFSDPxTENSOR, such as -1x1x1, not "

@@ -79,6 +79,7 @@ def get_config():
     config.optim.weight_decay = 0.01
     config.optim.no_decay = r"(scale|bias)$"  # a regex over parameter paths
     config.optim.freeze = ""  # a regex over parameter paths; "" freezes nothing
+    config.optim.layer_decay = 1.0  # of the rate, from each layer to the one below it
     config.optim.clip_norm = 1.0  # of the global gradient; 0 is off
 
     config.train = ConfigDict()

@@ -116,6 +116,7 @@ def test_a_whole_number_serves_where_a_float_is_wanted():
             "train.batch 32 is not divisible by train.accumulate",
         ),
         ("optim.warmup_steps", "2001", "optim.warmup_steps 2001 is above train.steps"),
+        ("optim.layer_decay", "1.5", "optim.layer_decay must be at most 1"),
         ("objective.pair", "sop", "objective.pair=sop needs data.pairs=sop"),
         ("objective.kind", "clm", "model.attention=causal go together"),
         ("objective.mask_token_share", "0.95", "above 1"),

@@ -278,3 +278,34 @@ def test_the_rate_of_an_update_is_the_schedule_at_the_number_of_updates_before()
     expected = by_hand("head/kernel", adam, rates=(0, 0.05, 0.1))
     found = run(settings, steps=10)["head"]["kernel"]
     np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+def deep():
+    """Two blocks between embeddings and a head, all ones."""
+    names = ["embeddings", "block_00", "block_01", "final_norm"]
+    leaf = {"kernel": jnp.ones(2)}
+    return {"encoder": {name: leaf for name in names}, "pooler": leaf}
+
+
+def test_each_layer_is_trained_at_a_share_of_the_rate_of_the_one_above():
+    """Adam's first update is the rate itself, whatever the gradient."""
+    optimiser = optim.make(config(layer_decay=0.5, epsilon=1e-12), 10)
+    updates, _ = optimiser.update(deep(), optimiser.init(deep()), deep())
+    moved = {name: -leaf["kernel"][0] for name, leaf in updates["encoder"].items()}
+    expected = {"embeddings": 0.0125, "block_00": 0.025, "block_01": 0.05}
+    # 1 - 0.999 has five digits in float32.
+    assert moved == pytest.approx(expected | {"final_norm": 0.1}, rel=1e-5)
+    assert -updates["pooler"]["kernel"][0] == pytest.approx(0.1, rel=1e-5)
+
+
+def test_what_is_frozen_stays_so_beside_layers_of_other_rates():
+    settings = config(layer_decay=0.5, freeze="block_01", weight_decay=0.1)
+    optimiser = optim.make(settings, 10)
+    updates, _ = optimiser.update(deep(), optimiser.init(deep()), deep())
+    assert not updates["encoder"]["block_01"]["kernel"].any()
+    assert updates["encoder"]["block_00"]["kernel"].all()
+
+
+def test_without_layer_decay_the_optimiser_is_what_it_was():
+    optimiser = optim.make(config(), 10)
+    assert len(optimiser.init(deep())) == 3

@@ -43,6 +43,7 @@ OPTIM = {
     "weight_decay": 0.01,
     "no_decay": r"(scale|bias)$",
     "freeze": "",
+    "layer_decay": 1.0,
     "clip_norm": 0.0,
 }
 

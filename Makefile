@@ -53,7 +53,7 @@ test: env
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 parity: $(PARITY)/references
-	$(PARITY)/bin/python -m pytest tests/test_parity.py tests/test_parity_live.py
+	$(PARITY)/bin/python -m pytest tests/test_parity*.py
 
 # Neither torch nor transformers is a dependency: only this environment has them.
 $(PARITY)/references:

@@ -1,7 +1,10 @@
-"""The encoder with any of the heads: what training, prediction and exchange share."""
+"""The encoder with any of the heads: what training, prediction and exchange share.
+
+Sections are those of Devlin et al. 2019.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,16 +12,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from bert_jax.models import ops
-from bert_jax.models.encoder import Encoder, EncoderConfig
+from bert_jax.models.encoder import Encoder, EncoderConfig, row_keys
 from bert_jax.models.heads import LinearHead, MaskedLMHead, Pooler
 
-# What a head of one dense layer reads, and how many numbers it gives: 0, a class each.
+
+class Linear(NamedTuple):
+    """A head of one dense layer: what it reads, after dropout or not, and its size."""
+
+    reads: str
+    dropped: bool
+    size: int  # 0 is that of the classes
+
+
 LINEAR = {
-    "pair_head": ("pooled", 2),  # follows, does not (BERT section 3.1, task 2)
-    "classify_head": ("pooled", 0),  # the classes of a text or of a pair
-    "choice_head": ("pooled", 1),  # how well one of several answers fits
-    "tag_head": ("hidden", 0),  # the classes of each token
-    "span_head": ("hidden", 2),  # whether an answer starts, ends here (section 4.2)
+    "pair_head": Linear("pooled", False, 2),  # follows, does not (section 3.1)
+    "classify_head": Linear("pooled", True, 0),  # a text or a pair of them (4.1)
+    "choice_head": Linear("pooled", True, 1),  # how well one answer fits (4.4)
+    "tag_head": Linear("hidden", True, 0),  # each token (5.3)
+    "span_head": Linear("hidden", False, 2),  # an answer starts, ends here (4.2)
 }
 HEADS = ("mlm_head", "pooler", *LINEAR)
 SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
@@ -40,9 +51,9 @@ class Network(nn.Module):
             self.mlm_head = MaskedLMHead(self.config)
         if "pooler" in self.heads:
             self.pooler = Pooler(self.config)
-        for name, (_, size) in LINEAR.items():
+        for name, head in LINEAR.items():
             if name in self.heads:
-                setattr(self, name, LinearHead(self.config, size or self.classes))
+                setattr(self, name, LinearHead(self.config, head.size or self.classes))
 
     def __call__(
         self, batch: Mapping[str, Any], rows: Int[Array, "B"] | None
@@ -59,9 +70,12 @@ class Network(nn.Module):
             outputs["logits"] = self.mlm_head(chosen, table)
         if "pooler" in self.heads:
             outputs["pooled"] = self.pooler(hidden)
-        for name, (reads, _) in LINEAR.items():
+        for name, head in LINEAR.items():
             if name in self.heads:
-                outputs[logits_of(name)] = getattr(self, name)(outputs[reads])
+                x = outputs[head.reads]
+                if head.dropped:
+                    x = ops.dropout(x, self.config.dropout, row_keys(self, rows))
+                outputs[logits_of(name)] = getattr(self, name)(x)
         return outputs
 
 

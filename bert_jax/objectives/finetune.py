@@ -1,0 +1,166 @@
+"""Fine-tuning (Devlin et al. 2019, section 4): an encoder, one head, labelled data.
+
+`label` is the batch's key for what is to be predicted, NO_LABEL where there is nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from bert_jax.models import network as networks
+from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.network import Network
+from bert_jax.objectives.base import (
+    Batch,
+    Counts,
+    Objective,
+    Params,
+    Sums,
+    global_mean,
+    weighted_accuracy,
+    weighted_cross_entropy,
+)
+
+NO_LABEL = -1
+TASK = {"task": 1.0}  # the one loss
+
+Weigh = Callable[[Batch], Float[Array, "*rows"]]
+Score = Callable[[dict[str, Any], Batch, Float[Array, "*rows"]], Sums]
+
+
+def classify(
+    encoder: EncoderConfig, class_weights: Float[np.ndarray, "C"]
+) -> Objective:
+    """One of C classes of a text or a pair (section 4.1); label (B,).
+
+    The mean weighs each example by its class; weights of one are the plain mean.
+    """
+    network = Network(encoder, ("pooler", "classify_head"), len(class_weights))
+
+    def weigh(batch: Batch) -> Float[Array, "B"]:
+        return batch["weights"] * jnp.asarray(class_weights)[batch["label"]]
+
+    def score(
+        outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
+    ) -> Sums:
+        logits, label = outputs["classify_logits"], batch["label"]
+        return {
+            "task_loss": weighted_cross_entropy(logits, label, weights),
+            "accuracy": weighted_accuracy(logits, label, batch["weights"]),
+        }
+
+    return _objective(network, weigh, score)
+
+
+def regress(encoder: EncoderConfig) -> Objective:
+    """A number of a text or a pair, by its squared error; label (B,), float."""
+    network = Network(encoder, ("pooler", "classify_head"), 1)
+
+    def score(
+        outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
+    ) -> Sums:
+        error = outputs["classify_logits"][:, 0] - batch["label"]
+        return {"task_loss": (jnp.sum(weights * error**2), jnp.sum(weights))}
+
+    return _objective(network, lambda batch: batch["weights"], score)
+
+
+def tag(encoder: EncoderConfig, classes: int) -> Objective:
+    """A class of each token that has a label (section 5.3); label (B, T)."""
+    network = Network(encoder, ("tag_head",), classes)
+
+    def weigh(batch: Batch) -> Float[Array, "B T"]:
+        return (batch["label"] != NO_LABEL) * batch["weights"][:, None]
+
+    def score(
+        outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B T"]
+    ) -> Sums:
+        logits, label = outputs["tag_logits"], jnp.maximum(batch["label"], 0)
+        return {
+            "task_loss": weighted_cross_entropy(logits, label, weights),
+            "accuracy": weighted_accuracy(logits, label, weights),
+        }
+
+    return _objective(network, weigh, score)
+
+
+def span(encoder: EncoderConfig) -> Objective:
+    """Where an answer starts and ends (section 4.2); label (B, 2), 0 for no answer.
+
+    The loss is the mean of the two cross-entropies over the row's own tokens.
+    """
+    network = Network(encoder, ("span_head",), 0)
+
+    def score(
+        outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
+    ) -> Sums:
+        logits = jnp.moveaxis(outputs["span_logits"], -1, 1)
+        places = jnp.arange(logits.shape[-1])[None, None]
+        inside = places < batch["lengths"][:, None, None]
+        logits, both = (
+            jnp.where(inside, logits, -1e30),
+            weights[:, None] * jnp.ones((1, 2)),
+        )
+        total, count = weighted_cross_entropy(logits, batch["label"], both)
+        right = jnp.all(jnp.argmax(logits, -1) == batch["label"], axis=-1)
+        return {
+            "task_loss": (total / 2, count / 2),
+            "accuracy": (jnp.sum(weights * right), jnp.sum(weights)),
+        }
+
+    return _objective(network, lambda batch: batch["weights"], score)
+
+
+def choose(encoder: EncoderConfig) -> Objective:
+    """The best of C answers (section 4.4); ids and types (B, C, T), lengths (B, C)."""
+    network = Network(encoder, ("pooler", "choice_head"), 0)
+
+    def score(
+        outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
+    ) -> Sums:
+        logits = outputs["choice_logits"].reshape(batch["lengths"].shape)
+        return {
+            "task_loss": weighted_cross_entropy(logits, batch["label"], weights),
+            "accuracy": weighted_accuracy(logits, batch["label"], weights),
+        }
+
+    return _objective(network, lambda batch: batch["weights"], score)
+
+
+def flat(batch: Batch) -> Batch:
+    """The texts of a batch as rows: each of several choices is a row of its own."""
+    lengths = batch["lengths"]
+    if lengths.ndim == 1:
+        return batch
+    rows, choices = lengths.shape
+    own = batch["rows"][:, None] * choices + jnp.arange(choices)[None]
+    wide = {name: batch[name].reshape(rows * choices, -1) for name in ("ids", "types")}
+    return {**wide, "lengths": lengths.reshape(-1), "rows": own.reshape(-1)}
+
+
+def _objective(network: Network, weigh: Weigh, score: Score) -> Objective:
+    """The four functions around a network, the weight of its labels and its sums."""
+
+    def init(key: Key[Array, ""]) -> Params:
+        return networks.init(network, key)
+
+    def prepare(batch: Batch, key: Key[Array, ""] | None) -> tuple[Batch, Counts]:
+        return batch, {"task": jnp.sum(weigh(batch))}
+
+    def loss(
+        params: Params, batch: Batch, key: Key[Array, ""] | None, counts: Counts
+    ) -> tuple[Float[Array, ""], Sums]:
+        texts = flat(batch)
+        rows = None if key is None else texts["rows"]
+        rngs = {} if key is None else {"dropout": key}
+        outputs: Any = network.apply({"params": params}, texts, rows, rngs=rngs)
+        sums = score(outputs, batch, weigh(batch))
+        return global_mean(sums, counts, TASK), sums
+
+    def predict(params: Params, batch: Batch) -> dict[str, Any]:
+        return networks.predict(network, params, flat(batch))
+
+    return Objective(init, prepare, loss, predict)

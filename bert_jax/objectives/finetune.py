@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Network
+from bert_jax.models.ops import MASKED
 from bert_jax.objectives.base import (
     Batch,
     Counts,
@@ -100,11 +101,9 @@ def span(encoder: EncoderConfig) -> Objective:
         logits = jnp.moveaxis(outputs["span_logits"], -1, 1)
         places = jnp.arange(logits.shape[-1])[None, None]
         inside = places < batch["lengths"][:, None, None]
-        logits, both = (
-            jnp.where(inside, logits, -1e30),
-            weights[:, None] * jnp.ones((1, 2)),
-        )
-        total, count = weighted_cross_entropy(logits, batch["label"], both)
+        logits = jnp.where(inside, logits, MASKED)
+        ends = jnp.broadcast_to(weights[:, None], batch["label"].shape)
+        total, count = weighted_cross_entropy(logits, batch["label"], ends)
         right = jnp.all(jnp.argmax(logits, -1) == batch["label"], axis=-1)
         return {
             "task_loss": (total / 2, count / 2),

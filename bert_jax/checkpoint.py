@@ -114,22 +114,29 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
 
     Raises UsageError if they are other parameters than those.
     """
-    source = _absolute(run, step)
-    if different := differing(param_shapes(run, step), shapes):
-        raise UsageError(other_parameters(f"{run} at step {step}", different))
+    _check_same(param_shapes(run, step), shapes, f"{run} at step {step}")
+    return read_params(run, step, shapes)
+
+
+def read_params(run: Path, step: int, shapes: Any) -> Any:
+    """`restore_params` where the shapes are known to be those that were saved."""
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        return reader.restore(source, args=args)["params"]
+        return reader.restore(_absolute(run, step), args=args)["params"]
 
 
 def restore_alone(run: Path, step: int) -> Any:
     """All parameters of one checkpoint, on one device."""
+    return read_params(run, step, on_one_device(param_shapes(run, step)))
+
+
+def on_one_device(shapes: Any) -> Any:
+    """The shapes, each with a sharding that puts it there."""
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    shapes = jax.tree.map(
+    return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
-        param_shapes(run, step),
+        shapes,
     )
-    return restore_params(run, step, shapes)
 
 
 def shared(saved: Any, wanted: Any, source: str) -> list[str]:
@@ -139,18 +146,17 @@ def shared(saved: Any, wanted: Any, source: str) -> list[str]:
     """
     groups = [name for name in wanted if name in saved or name == "encoder"]
     before = {name: saved[name] for name in groups if name in saved}
-    if different := differing(before, {name: wanted[name] for name in groups}):
-        raise UsageError(other_parameters(source, different))
+    _check_same(before, {name: wanted[name] for name in groups}, source)
     return groups
 
 
-def other_parameters(source: str, different: list[str]) -> str:
-    """What to say of parameters that do not fit."""
-    more = f" and {len(different) - 3} more" if len(different) > 3 else ""
-    return (
-        f"{source} holds other parameters than this config: "
-        f"{'; '.join(different[:3])}{more}"
-    )
+def _check_same(saved: Any, wanted: Any, source: str) -> None:
+    if different := differing(saved, wanted):
+        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+        raise UsageError(
+            f"{source} holds other parameters than this config: "
+            f"{'; '.join(different[:3])}{more}"
+        )
 
 
 def param_shapes(run: Path, step: int) -> Any:

@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from bert_jax.models.encoder import EncoderConfig
 from bert_jax.state import TrainState
 from bert_jax.tokenizer import Tokenizer
 from configs import base
-
-SIZED = {"classify_head", "tag_head"}  # whose classes have labels
 
 
 def say(text: str) -> None:
@@ -55,20 +52,8 @@ def import_model(source: Path, workdir: Path) -> int:
         if rundir.is_run(workdir):
             raise UsageError(f"{workdir} is a run already: choose another --workdir")
         _save(params, workdir)
-        words.save(workdir / rundir.TOKENIZER)
-        facts = {
-            "fingerprint": configs.fingerprint(config, digest),
-            "parent": digest,
-            "source": str(source),
-            "labels": labels,
-            "seed": config.seed,
-            "versions": rundir.versions(),
-            "devices": [device.device_kind for device in jax.devices()],
-            "data": setup.NO_DATA,
-            "tokenizer": words.fingerprint,
-        }
-        rundir.write_json(workdir / rundir.RUN, facts)
-        rundir.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+        facts = {"source": str(source), "labels": labels, "data": setup.NO_DATA}
+        setup.begin(workdir, config, words, digest, facts)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     say(f"{workdir}: {count:,} parameters in {', '.join(sorted(params))}")
     return 0
@@ -90,7 +75,8 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     config = setup.resolved(config, words.vocab_size)
     params = jax.device_get(checkpoint.restore_alone(workdir, step))
     name, tensors = huggingface.to_theirs(params)
-    labels = rundir.read(workdir, rundir.RUN)["labels"] if SIZED & params.keys() else []
+    sized = networks.SIZED & params.keys()
+    labels = rundir.read(workdir, rundir.RUN)["labels"] if sized else []
 
     _say_what_is_lost(name, params, config.objective.pair)
 
@@ -206,8 +192,7 @@ def _config(
 def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
     """Refuse arrays of other shapes than the config's; how many classes there are."""
     network = networks.of_params(EncoderConfig(**config.model), params)
-    wanted = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
-    if different := checkpoint.differing(params, wanted):
+    if different := checkpoint.differing(params, networks.shapes(network)):
         raise UsageError(f"config.json and the tensors disagree: {different[0]}")
     return network.classes
 

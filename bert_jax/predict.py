@@ -190,13 +190,10 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     words = tokenizer.load(run / rundir.TOKENIZER, config.tokenizer.lowercase)
     config = setup.resolved(config, words.vocab_size)
     step = checkpoint.chosen(run, step)
-    params = checkpoint.restore_alone(run, step)
-    network = networks.of_params(EncoderConfig(**config.model), params)
-    wanted = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
-    if different := checkpoint.differing(params, wanted):
-        raise UsageError(
-            checkpoint.other_parameters(f"{run} at step {step}", different)
-        )
+    saved = checkpoint.param_shapes(run, step)
+    network = networks.of_params(EncoderConfig(**config.model), saved)
+    wanted = checkpoint.on_one_device(networks.shapes(network))
+    params = checkpoint.restore_params(run, step, wanted)
     return Model(config, words, network, params, step)
 
 

@@ -17,6 +17,7 @@ from bert_jax.data.pipeline import Pipeline
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.base import Objective
 from bert_jax.objectives.masking import Vocabulary
+from bert_jax.tokenizer import Tokenizer
 
 NO_DATA = ""  # the data's fingerprint in the run.json of an imported model
 
@@ -96,6 +97,27 @@ def read_config(workdir: Path) -> FrozenConfigDict:
     """The config of a run."""
     rundir.read(workdir, rundir.CONFIG)
     return configs.load(str(workdir / rundir.CONFIG), {})
+
+
+def begin(
+    workdir: Path,
+    config: ConfigDict | FrozenConfigDict,
+    tokenizer: Tokenizer,
+    parent: str,
+    facts: dict[str, Any],
+) -> None:
+    """Write what a run is: tokenizer.json, run.json with these facts, config.json."""
+    tokenizer.save(workdir / rundir.TOKENIZER)
+    common = {
+        "fingerprint": configs.fingerprint(config, parent),
+        "parent": parent,
+        "seed": config.seed,
+        "versions": rundir.versions(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "tokenizer": tokenizer.fingerprint,
+    }
+    rundir.write_json(workdir / rundir.RUN, common | facts)
+    rundir.write_text(workdir / rundir.CONFIG, configs.canonical(config))
 
 
 def check_has_data(workdir: Path) -> None:

@@ -18,10 +18,10 @@ from bert_jax.config import UsageError
 from bert_jax.data.pipeline import Batch, prefetch
 from bert_jax.setup import (
     Setup,
+    begin,
     build,
     check_data,
     check_has_data,
-    fingerprints,
     read_config,
 )
 from bert_jax.step import make_step
@@ -150,17 +150,8 @@ def _begin(setup: Setup, config: FrozenConfigDict, workdir: Path) -> None:
     if rundir.is_run(workdir) or jax.process_index() > 0:
         return
     parent = _parent(config)
-    setup.store.tokenizer.save(workdir / rundir.TOKENIZER)
-    facts = {
-        "fingerprint": configs.fingerprint(config, parent),
-        "parent": parent,
-        "seed": config.seed,
-        "versions": rundir.versions(),
-        "devices": [device.device_kind for device in jax.devices()],
-        **fingerprints(setup.store),
-    }
-    rundir.write_json(workdir / rundir.RUN, facts)
-    rundir.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    facts = {"data": setup.store.fingerprint}
+    begin(workdir, config, setup.store.tokenizer, parent, facts)
 
 
 def _announce(setup: Setup) -> None:
@@ -186,11 +177,15 @@ def _restore_or_init(setup: Setup, checkpoints: Checkpoints):
     if step is not None:
         say(f"continuing from step {step}")
         return place.local(checkpoints.restore(step, shapes)), step
-    create = setup.objective.init, setup.optimiser, setup.config.seed
     if not setup.config.init_from:
-        return place.local(state.initialise(*create, place.shardings)), 0
+        return place.local(_initialised(setup)), 0
     params = _inherited(setup, shapes.params)
     return place.local(state.adopt(params, setup.optimiser, place.shardings)), 0
+
+
+def _initialised(setup: Setup) -> state.TrainState:
+    create = setup.objective.init, setup.optimiser, setup.config.seed
+    return state.initialise(*create, setup.placement.shardings)
 
 
 def _inherited(setup: Setup, wanted: Any) -> Any:
@@ -199,7 +194,7 @@ def _inherited(setup: Setup, wanted: Any) -> Any:
     _check_same_vocabulary(source, setup.store.tokenizer.fingerprint)
     saved = checkpoint.param_shapes(source, at)
     shared = checkpoint.shared(saved, wanted, f"{source} at step {at}")
-    loaded = checkpoint.restore_params(source, at, setup.sharded(saved))
+    loaded = checkpoint.read_params(source, at, setup.sharded(saved))
     fresh = [name for name in wanted if name not in shared]
     left = [name for name in saved if name not in shared]
     say(
@@ -209,8 +204,7 @@ def _inherited(setup: Setup, wanted: Any) -> Any:
     )
     if not fresh:
         return {name: loaded[name] for name in shared}
-    create = setup.objective.init, setup.optimiser, setup.config.seed
-    made = state.initialise(*create, setup.placement.shardings).params
+    made = _initialised(setup).params
     return {name: (loaded if name in shared else made)[name] for name in wanted}
 
 

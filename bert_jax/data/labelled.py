@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,6 +100,16 @@ def encodable(where: str, text: str) -> str:
     except UnicodeEncodeError as error:
         raise UsageError(f"{where}: badly encoded ({error})") from error
     return text
+
+
+def member(where: str, value: Any, key: str) -> Any:
+    """What a JSON value holds under a key. UsageError if it is no object or lacks it."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{where}: no JSON object")
+    if key not in value:
+        there = ", ".join(map(repr, value)) or "none"
+        raise UsageError(f"{where}: no key {key!r}; it has {there}")
+    return value[key]
 
 
 def _labels(record: Sentence | Tagged) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Question, encodable
+from bert_jax.data.labelled import Question, encodable, member
 
 SHOWN = 40  # characters of an answer in an error
 _KINDS = {list: "list", str: "text", int: "number", bool: "truth value"}
@@ -108,11 +108,7 @@ def _text(value: Any, at: str, key: str) -> str:
 
 
 def _get(value: Any, at: str, key: str, kind: type) -> Any:
-    if not isinstance(value, dict):
-        raise UsageError(f"{at}: no JSON object")
-    if key not in value:
-        there = ", ".join(map(repr, value)) or "none"
-        raise UsageError(f"{at}: no key {key!r}; it has {there}")
-    if type(value[key]) is not kind:  # a truth value is an int too
+    held = member(at, value, key)
+    if type(held) is not kind:  # a truth value is an int too
         raise UsageError(f"{at}: {key!r} holds no {_KINDS[kind]}")
-    return value[key]
+    return held

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Sentence, encodable, lines
+from bert_jax.data.labelled import Sentence, encodable, lines, member
 
 LONGEST_FIELD = 10_000_000  # characters between two quotes
 csv.field_size_limit(LONGEST_FIELD)  # the module's own 131,072 is less than a report
@@ -194,22 +194,15 @@ def _object(where: str, line: str) -> dict:
     return value
 
 
-def _value(where: str, value: dict, key: str):
-    if key not in value:
-        there = ", ".join(map(repr, value))
-        raise UsageError(f"{where}: no key {key!r}; it has {there or 'none'}")
-    return value[key]
-
-
 def _text(where: str, value: dict, key: str) -> str:
-    text = _value(where, value, key) if key else ""
+    text = member(where, value, key) if key else ""
     if not isinstance(text, str):
         raise UsageError(f"{where}: no text in {key!r} but {json.dumps(text):.40}")
     return encodable(where, text)
 
 
 def _label(where: str, value: dict, key: str) -> str:
-    label = _value(where, value, key) if key else ""
+    label = member(where, value, key) if key else ""
     if label is None or (isinstance(label, float) and math.isnan(label)):
         return ""
     if isinstance(label, bool | int | float):

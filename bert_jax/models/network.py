@@ -4,6 +4,7 @@ Sections are those of Devlin et al. 2019.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -32,6 +33,7 @@ LINEAR = {
     "span_head": Linear("hidden", False, 2),  # an answer starts, ends here (4.2)
 }
 HEADS = ("mlm_head", "pooler", *LINEAR)
+SIZED = {name for name, head in LINEAR.items() if not head.size}
 SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
 
 
@@ -91,6 +93,11 @@ def init(network: Network, key: Any) -> Any:
     return network.init(key, batch, None)["params"]
 
 
+def shapes(network: Network) -> Any:
+    """The tree of its parameters, shapes and types for arrays."""
+    return jax.eval_shape(partial(init, network), jax.random.key(0))
+
+
 def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     """What a call gives, without dropout, and what the encoder sows: every layer's
     `states` and `attention`."""
@@ -106,9 +113,5 @@ def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str
 def of_params(config: EncoderConfig, params: Mapping[str, Any]) -> Network:
     """The network that these parameters, or their shapes, belong to."""
     heads = tuple(name for name in HEADS if name in params)
-    classes = [
-        params[name]["bias"].shape[0]
-        for name in ("classify_head", "tag_head")
-        if name in heads
-    ]
+    classes = [params[name]["bias"].shape[0] for name in heads if name in SIZED]
     return Network(config, heads, max(classes, default=0))

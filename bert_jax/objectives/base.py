@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from bert_jax.models import network as networks
+from bert_jax.models.network import Network
+
 Params = Any
 Batch = Mapping[str, Any]  # arrays, of numpy before the step and of jax inside
 Counts = dict[str, Array]
@@ -36,6 +39,47 @@ class Objective(NamedTuple):
         [Params, Batch, Key[Array, ""] | None, Counts], tuple[Float[Array, ""], Sums]
     ]
     predict: Callable[[Params, Batch], dict[str, Any]]
+
+
+def of_network(
+    network: Network,
+    weights: Mapping[str, float],
+    prepare: Callable[[Batch, Key[Array, ""]], tuple[Batch, Counts]],
+    score: Callable[[dict[str, Any], Batch], Sums],
+) -> Objective:
+    """The objective of a network whose outputs for a batch `score` turns into sums.
+
+    `weights` are those of the losses in their sum.
+    """
+
+    def init(key: Key[Array, ""]) -> Params:
+        return networks.init(network, key)
+
+    def loss(
+        params: Params, batch: Batch, key: Key[Array, ""] | None, counts: Counts
+    ) -> tuple[Float[Array, ""], Sums]:
+        texts = flat(batch)
+        rows = None if key is None else texts["rows"]
+        rngs = {} if key is None else {"dropout": key}
+        outputs: Any = network.apply({"params": params}, texts, rows, rngs=rngs)
+        sums = score(outputs, batch)
+        return global_mean(sums, counts, weights), sums
+
+    def predict(params: Params, batch: Batch) -> dict[str, Any]:
+        return networks.predict(network, params, flat(batch))
+
+    return Objective(init, prepare, loss, predict)
+
+
+def flat(batch: Batch) -> Batch:
+    """The texts of a batch as rows: each of several choices is a row of its own."""
+    lengths = batch["lengths"]
+    if lengths.ndim == 1:
+        return batch
+    rows, choices = lengths.shape
+    own = batch["rows"][:, None] * choices + jnp.arange(choices)[None]
+    wide = {name: batch[name].reshape(rows * choices, -1) for name in ("ids", "types")}
+    return {**wide, "lengths": lengths.reshape(-1), "rows": own.reshape(-1)}
 
 
 def add_sums(left: Any, right: Any) -> Any:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Network
 from bert_jax.models.ops import MASKED
@@ -18,9 +17,8 @@ from bert_jax.objectives.base import (
     Batch,
     Counts,
     Objective,
-    Params,
     Sums,
-    global_mean,
+    of_network,
     weighted_accuracy,
     weighted_cross_entropy,
 )
@@ -129,37 +127,13 @@ def choose(encoder: EncoderConfig) -> Objective:
     return _objective(network, lambda batch: batch["weights"], score)
 
 
-def flat(batch: Batch) -> Batch:
-    """The texts of a batch as rows: each of several choices is a row of its own."""
-    lengths = batch["lengths"]
-    if lengths.ndim == 1:
-        return batch
-    rows, choices = lengths.shape
-    own = batch["rows"][:, None] * choices + jnp.arange(choices)[None]
-    wide = {name: batch[name].reshape(rows * choices, -1) for name in ("ids", "types")}
-    return {**wide, "lengths": lengths.reshape(-1), "rows": own.reshape(-1)}
-
-
 def _objective(network: Network, weigh: Weigh, score: Score) -> Objective:
-    """The four functions around a network, the weight of its labels and its sums."""
-
-    def init(key: Key[Array, ""]) -> Params:
-        return networks.init(network, key)
+    """The objective of a network, the weight of its labels, and its sums."""
 
     def prepare(batch: Batch, key: Key[Array, ""] | None) -> tuple[Batch, Counts]:
         return batch, {"task": jnp.sum(weigh(batch))}
 
-    def loss(
-        params: Params, batch: Batch, key: Key[Array, ""] | None, counts: Counts
-    ) -> tuple[Float[Array, ""], Sums]:
-        texts = flat(batch)
-        rows = None if key is None else texts["rows"]
-        rngs = {} if key is None else {"dropout": key}
-        outputs: Any = network.apply({"params": params}, texts, rows, rngs=rngs)
-        sums = score(outputs, batch, weigh(batch))
-        return global_mean(sums, counts, TASK), sums
+    def sums(outputs: dict[str, Any], batch: Batch) -> Sums:
+        return score(outputs, batch, weigh(batch))
 
-    def predict(params: Params, batch: Batch) -> dict[str, Any]:
-        return networks.predict(network, params, flat(batch))
-
-    return Objective(init, prepare, loss, predict)
+    return of_network(network, TASK, prepare, sums)

@@ -11,16 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Network
 from bert_jax.objectives.base import (
     Batch,
     Counts,
     Objective,
-    Params,
     Sums,
-    global_mean,
+    of_network,
     weighted_accuracy,
     weighted_cross_entropy,
 )
@@ -108,15 +106,12 @@ def _objective(
     choose: Callable[[Batch, Any], Batch],
     unigram: Float[np.ndarray, "V"],
 ) -> Objective:
-    """The four functions around a network; `choose` adds the targets to a batch.
+    """The objective of a network; `choose` adds the targets to a batch.
 
     `weights` of the losses: that of the tokens first, then that of the pairs.
     """
     name = next(iter(weights))
     paired = "pair_head" in network.heads
-
-    def init(key: Key[Array, ""]) -> Params:
-        return networks.init(network, key)
 
     def prepare(batch: Batch, key: Key[Array, ""]) -> tuple[Batch, Counts]:
         batch = choose(batch, key)
@@ -125,21 +120,11 @@ def _objective(
             counts["pair"] = jnp.sum(batch["weights"])
         return batch, counts
 
-    def loss(
-        params: Params, batch: Batch, key: Key[Array, ""] | None, counts: Counts
-    ) -> tuple[Float[Array, ""], Sums]:
-        rows = None if key is None else batch["rows"]
-        rngs = {} if key is None else {"dropout": key}
-        outputs: Any = network.apply({"params": params}, batch, rows, rngs=rngs)
+    def score(outputs: dict[str, Any], batch: Batch) -> Sums:
         sums = token_sums(name, outputs["logits"], batch, unigram)
-        if paired:
-            sums |= pair_sums(outputs["pair_logits"], batch)
-        return global_mean(sums, counts, weights), sums
+        return sums | pair_sums(outputs["pair_logits"], batch) if paired else sums
 
-    def predict(params: Params, batch: Batch) -> dict[str, Any]:
-        return networks.predict(network, params, batch)
-
-    return Objective(init, prepare, loss, predict)
+    return of_network(network, weights, prepare, score)
 
 
 def token_sums(

@@ -7,12 +7,12 @@ import pytest
 from scipy.special import log_softmax
 
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.objectives import finetune
-from configs import base
+from bert_jax.objectives import base, finetune
+from configs import base as base_config
 
 ROWS, WIDTH, CHOICES, VOCAB = 6, 9, 3, 30
 ENCODER = EncoderConfig(
-    **base.get_config().model.to_dict()
+    **base_config.get_config().model.to_dict()
     | {"vocab_size": VOCAB, "num_layers": 1, "model_dim": 16, "num_heads": 2}
     | {"mlp_dim": 32, "max_length": WIDTH, "init_stddev": 0.3, "dropout": 0.3}
 )
@@ -164,8 +164,8 @@ def test_what_stands_in_the_padding_is_no_candidate():
 
 def test_each_choice_is_dropped_by_a_key_of_its_own():
     batch = batch_of("choose")
-    rows = finetune.flat(batch)["rows"]
+    rows = base.flat(batch)["rows"]
     assert len(set(rows.tolist())) == ROWS * CHOICES
     np.testing.assert_array_equal(
-        finetune.flat(batch)["ids"].reshape(ROWS, CHOICES, WIDTH), batch["ids"]
+        base.flat(batch)["ids"].reshape(ROWS, CHOICES, WIDTH), batch["ids"]
     )

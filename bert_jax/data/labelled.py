@@ -33,6 +33,13 @@ class Question(NamedTuple):
     answers: tuple[tuple[int, str], ...]  # (first character, text); () if impossible
 
 
+class Choice(NamedTuple):
+    where: str  # "FILE, line N"
+    text: str
+    choices: tuple[str, ...]
+    label: str  # the right one's number from 0; "" in an unlabelled set
+
+
 def label_set(
     records: Iterable[Sentence] | Iterable[Tagged], stated: Sequence[str]
 ) -> list[str]:

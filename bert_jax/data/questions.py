@@ -2,7 +2,7 @@
 2018)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,26 @@ def questions(path: Path, labelled: bool) -> Iterator[Question]:
     nesting, an empty text, an id that occurs twice, and an answer that does not stand
     in its context where it is said to.
     """
+    yield from checked(str(path), _entries(_tree(path), f"{path}, $"), labelled)
+
+
+def checked(
+    source: str, entries: Iterable[tuple[str, str, Any]], labelled: bool
+) -> Iterator[Question]:
+    """Questions from entries: where one stands, its context, what SQuAD's JSON has of it.
+
+    UsageError as in `questions`, of which `source` names the file.
+    """
     places = {}
-    for at, context, qa in _entries(_tree(path), f"{path}, $"):
-        name, question = _text(qa, at, "id"), _text(qa, at, "question")
+    for at, context, qa in entries:
+        name, question = text_of(qa, at, "id"), text_of(qa, at, "question")
         if name in places:
             raise UsageError(f"{at}: its id {name!r} is that of {places[name]}")
-        places[name] = at.removeprefix(f"{path}, ")
+        places[name] = at.removeprefix(f"{source}, ")
         answers = tuple(_answers(qa, at, context)) if labelled else ()
         yield Question(at, name, question, context, answers)
     if not places:
-        raise UsageError(f"{path} holds no question")
+        raise UsageError(f"{source} holds no question")
 
 
 def _tree(path: Path) -> Any:
@@ -52,7 +62,7 @@ def _entries(tree: Any, root: str) -> Iterator[tuple[str, str, Any]]:
     """Where each question stands, its context, and what the file holds of it."""
     for article_at, article in _items(tree, root, "data"):
         for at, paragraph in _items(article, article_at, "paragraphs"):
-            context = _text(paragraph, at, "context")
+            context = text_of(paragraph, at, "context")
             for qa_at, qa in _items(paragraph, at, "qas"):
                 yield qa_at, context, qa
 
@@ -64,7 +74,7 @@ def _answers(qa: dict, at: str, context: str) -> Iterator[tuple[int, str]]:
         empty = False
         if impossible:
             raise UsageError(f"{at}: answers, but is_impossible is true")
-        text = _text(answer, answer_at, "text")
+        text = text_of(answer, answer_at, "text")
         start = _get(answer, answer_at, "answer_start", int)
         _check(context, start, text, answer_at)
         yield start, text
@@ -100,7 +110,8 @@ def _items(value: Any, at: str, key: str) -> Iterator[tuple[str, Any]]:
         yield f"{at}.{key}[{number}]", item
 
 
-def _text(value: Any, at: str, key: str) -> str:
+def text_of(value: Any, at: str, key: str) -> str:
+    """What stands under a key. UsageError if it is missing, empty or no text."""
     text = encodable(f"{at}.{key}", _get(value, at, key, str))
     if not text.strip():
         raise UsageError(f"{at}.{key}: empty text")

@@ -52,7 +52,7 @@ def table(
     for number, row in rows:
         empty = False
         values = [row[place] if place >= 0 else "" for place in places]
-        yield _sentence(f"{path}, line {number}", columns, values)
+        yield sentence(f"{path}, line {number}", columns, values)
     if empty:
         raise UsageError(f"{path} has no row below its header")
 
@@ -64,17 +64,10 @@ def json_lines(path: Path, encoding: str, columns: Columns) -> Iterator[Sentence
     and where it holds nothing or another kind of value.
     """
     _named(path, columns)
-    empty = True
-    for number, line in enumerate(lines(path, encoding), 1):
-        if line.strip():
-            empty = False
-            where = f"{path}, line {number}"
-            value = _object(where, line)
-            values = [_text(where, value, key) for key in (columns.text, columns.pair)]
-            values.append(_label(where, value, columns.label))
-            yield _sentence(where, columns, values)
-    if empty:
-        raise UsageError(f"{path} is empty")
+    for where, value in objects(path, encoding):
+        values = [text_of(where, value, key) for key in (columns.text, columns.pair)]
+        values.append(label_of(where, value, columns.label))
+        yield sentence(where, columns, values)
 
 
 def _named(path: Path, columns: Columns) -> None:
@@ -82,7 +75,8 @@ def _named(path: Path, columns: Columns) -> None:
         raise UsageError(f"{path}: name the column that holds its text")
 
 
-def _sentence(where: str, columns: Columns, values: list[str]) -> Sentence:
+def sentence(where: str, columns: Columns, values: list[str]) -> Sentence:
+    """The record of a text, a pair and a label. UsageError for an empty column."""
     for column, value in zip(columns, values, strict=True):
         if column and not value.strip():
             raise UsageError(f"{where}: nothing in the column {column!r}")
@@ -184,6 +178,36 @@ def _place(path: Path, first: list[str], header: bool, column: str) -> int:
 # JSON lines.
 
 
+def objects(path: Path, encoding: str) -> Iterator[tuple[str, dict]]:
+    """Each line's place and object. Blank lines are skipped. UsageError if none is left."""
+    empty = True
+    for number, line in enumerate(lines(path, encoding), 1):
+        if line.strip():
+            empty = False
+            where = f"{path}, line {number}"
+            yield where, _object(where, line)
+    if empty:
+        raise UsageError(f"{path} is empty")
+
+
+def text_of(where: str, value: dict, key: str) -> str:
+    """What stands under a key, "" for the key "". UsageError if it is no text."""
+    text = member(where, value, key) if key else ""
+    if not isinstance(text, str):
+        raise UsageError(f"{where}: no text in {key!r} but {json.dumps(text):.40}")
+    return encodable(where, text)
+
+
+def label_of(where: str, value: dict, key: str) -> str:
+    """As `text_of`; numbers and truth values as JSON has them, "" for null and NaN."""
+    label = member(where, value, key) if key else ""
+    if label is None or (isinstance(label, float) and math.isnan(label)):
+        return ""
+    if isinstance(label, bool | int | float):
+        return json.dumps(label)
+    return text_of(where, value, key)
+
+
 def _object(where: str, line: str) -> dict:
     try:
         value = json.loads(line)
@@ -192,19 +216,3 @@ def _object(where: str, line: str) -> dict:
     if not isinstance(value, dict):
         raise UsageError(f"{where}: no JSON object")
     return value
-
-
-def _text(where: str, value: dict, key: str) -> str:
-    text = member(where, value, key) if key else ""
-    if not isinstance(text, str):
-        raise UsageError(f"{where}: no text in {key!r} but {json.dumps(text):.40}")
-    return encodable(where, text)
-
-
-def _label(where: str, value: dict, key: str) -> str:
-    label = member(where, value, key) if key else ""
-    if label is None or (isinstance(label, float) and math.isnan(label)):
-        return ""
-    if isinstance(label, bool | int | float):
-        return json.dumps(label)
-    return _text(where, value, key)

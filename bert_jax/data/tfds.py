@@ -1,40 +1,39 @@
 """A TFDS dataset, through `as_data_source`, which needs no TensorFlow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.download.util import DownloadError
 
 from bert_jax.config import UsageError
 from bert_jax.data.paragraphs import Document, clean
 
+# TFDS knows the datasets of these packages (wikipedia, glue) only once they are imported.
+PACKAGES = ("text", "question_answering")
+_UNPREPARED = (
+    OSError,  # no network, no space
+    ImportError,  # preparing a few datasets needs TensorFlow or Beam
+    AssertionError,  # files that are to be downloaded by hand
+    DownloadError,
+    NonMatchingChecksumError,
+)
+
 
 def documents(data) -> Iterator[Document]:
-    builder = _builder(data)
-    builder.download_and_prepare()
-    info = builder.info
-    if data.tfds_split.partition("[")[0] not in info.splits:  # "train[:10%]" is fine
-        raise UsageError(
-            f"{data.tfds_name} has no split {data.tfds_split!r}, "
-            f"but {', '.join(info.splits)}: say --config.data.tfds_split=NAME"
-        )
-    if data.text_field not in info.features:
-        raise UsageError(
-            f"{data.tfds_name} has no field {data.text_field!r}, "
-            f"but {', '.join(info.features)}: say --config.data.text_field=NAME"
-        )
-    source = builder.as_data_source(split=data.tfds_split)
-    for number, example in enumerate(source):
+    mend = "say --config.data.tfds_split=NAME"
+    features, examples = source(data.tfds_name, data.tfds_split, data.tfds_dir, mend)
+    require(data.tfds_name, features, data.text_field, "--config.data.text_field")
+    for number, example in enumerate(examples):
         name = f"{data.tfds_name} {data.tfds_split}[{number}]"
-        try:
-            yield Document(name, clean(example[data.text_field].decode()))
-        except (AttributeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{name}: no UTF-8 text ({error})") from error
+        yield Document(name, clean(decoded(name, example[data.text_field])))
 
 
 def identity(data) -> dict:
     return {
-        "name": _builder(data).info.full_name,
+        "name": builder(data.tfds_name, data.tfds_dir).info.full_name,
         "split": data.tfds_split,
         "field": data.text_field,
     }
@@ -44,10 +43,61 @@ def describe(data) -> str:
     return f"{data.tfds_name}, {data.tfds_split}: an example a document"
 
 
-def _builder(data) -> Any:
-    where = data.tfds_dir or None
+def builder(name: str, directory: str) -> Any:
+    """The TFDS builder of a name; directory "" is TFDS's own. UsageError if unknown."""
+    for package in PACKAGES:
+        import_module(f"tensorflow_datasets.{package}")
     try:
-        return tfds.builder(data.tfds_name, data_dir=where, file_format="array_record")
-    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"no TFDS dataset {data.tfds_name!r}: {reason}") from error
+        return tfds.builder(
+            name, data_dir=directory or None, file_format="array_record"
+        )
+    except (AssertionError, ImportError, ValueError) as error:
+        raise UsageError(f"no TFDS dataset {name!r}: {_reason(error)}") from error
+
+
+def source(
+    name: str, split: str, directory: str, mend: str
+) -> tuple[Any, Sequence[dict]]:
+    """The features of a dataset and the examples of a split, downloaded if need be.
+
+    UsageError if the dataset cannot be had, or for an unknown or empty split: `mend`
+    says where to name another one.
+    """
+    found = builder(name, directory)
+    try:
+        found.download_and_prepare()
+    except _UNPREPARED as error:
+        raise UsageError(
+            f"cannot prepare {name} in {found.data_dir}: {_reason(error)}: "
+            "copy this folder from a machine with a network that has prepared it"
+        ) from error
+    try:
+        examples = found.as_data_source(split=split)
+    except ValueError as error:
+        raise UsageError(
+            f"{name} has no split {split!r}, but {', '.join(found.info.splits)}: "
+            f"{mend} ({_reason(error)})"
+        ) from error
+    if not len(examples):
+        raise UsageError(f"{name} {split} is empty: {mend}")
+    return found.info.features, examples
+
+
+def require(name: str, features: Any, field: str, key: str) -> None:
+    """UsageError for a field that a dataset lacks; it says to state one under `key`."""
+    if field not in features:
+        raise UsageError(
+            f"{name} has no field {field!r}, but {', '.join(features)}: say {key}=NAME"
+        )
+
+
+def decoded(where: str, value: Any) -> str:
+    """The text of a Text feature. UsageError for another kind of value."""
+    try:
+        return value.decode()
+    except (AttributeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{where}: no UTF-8 text ({error})") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

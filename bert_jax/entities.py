@@ -33,6 +33,11 @@ class Score(NamedTuple):
     gold: int
 
 
+def is_tag(label: str) -> bool:
+    """Whether a label can mark chunks: O, or B-, I-, E- or S- before a type."""
+    return bool(_TAG.fullmatch(label))
+
+
 def from_tags(tags: Sequence[str]) -> list[Entity]:
     """The entities of one sentence in order; no tags are illegal in sequence.
 
@@ -40,7 +45,7 @@ def from_tags(tags: Sequence[str]) -> list[Entity]:
     E- continue an entity of their type that a B- or I- just before them left open, and
     any other tag than O starts one. ValueError for tags of another form.
     """
-    unknown = sorted({tag for tag in tags if not _TAG.fullmatch(tag)})
+    unknown = sorted({tag for tag in tags if not is_tag(tag)})
     if unknown:
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"tags {names}: want O, or B-, I-, E- or S- before a type")

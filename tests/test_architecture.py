@@ -15,21 +15,24 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["rules", "config", "rundir", "stop", "flops", "tokenizer", "data"]
+HOST = ["rules", "config", "rundir", "lineage", "best", "stop", "flops", "tokenizer"]
+HOST += ["data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "entities"]
-RUN += ["answers", "curve", "writer", "setup", "evaluate", "train"]
-USE = ["predict", "huggingface", "directory", "exchange", "plan", "inspect"]
+RUN += ["answers", "decode", "tasks", "curve", "writer", "setup", "evaluate"]
+RUN += ["start", "train", "seeds"]
+USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
+USE += ["huggingface", "directory", "exchange", "plan", "inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},
     **{unit: HOST + MODEL + (RUN + USE)[:i] for i, unit in enumerate(RUN + USE)},
     "cluster": ["config", "rundir"],
     "sweep": ["config", "rundir", "flops", "data", "cluster"],
-    "__init__": ["predict"],  # bert_jax.load, on demand
+    "__init__": ["model"],  # bert_jax.load, on demand
 }
-WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "curve", "writer"]
-WITHOUT_JAX += ["cluster", "sweep"]
+WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "decode", "tasks", "curve"]
+WITHOUT_JAX += ["writer", "cluster", "sweep"]
 
 
 def module(path: Path) -> str:

@@ -1,5 +1,6 @@
 # make env    .venv, from requirements.lock: all versions and hashes
-# make demo   news articles -> a small BERT, its evaluation, three filled masks
+# make demo   news articles -> a small BERT, its evaluation, three filled masks, and
+#             what its pretraining is worth for telling five topics apart
 # make test   the test suite: CPU only, no network
 # make parity the comparison with Hugging Face's PyTorch, in an environment of its own
 # make lint   ruff and pyright
@@ -43,6 +44,11 @@ demo: env
 	  "The company said its [MASK] rose last year." \
 	  "The prime [MASK] said the election was over." \
 	  "He scored the first [MASK] of the game."
+	$(BIN)/python launch.py train --config=configs/finetune/topics.py:scratch \
+	  --config.init_from=$(RUN) --workdir=$(RUN)-topics/scratch --seeds=3
+	$(BIN)/python launch.py train --config=configs/finetune/topics.py \
+	  --config.init_from=$(RUN) --workdir=$(RUN)-topics/pretrained --seeds=3 \
+	  --against=$(RUN)-topics/scratch
 	@echo
 	@echo "Next: $(BIN)/python launch.py predict --workdir=$(RUN) 'Your own [MASK].'"
 	@echo "      $(BIN)/python launch.py train --config=configs/pretrain/own_text.py \\"

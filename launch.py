@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train = verb(
         "train",
-        "pretrain, or continue the run of a directory",
+        "pretrain or fine-tune, or continue the run of a directory",
         "train --config=configs/demo.py --workdir=runs/demo --config.seed=1",
     )
     evaluate = verb(
@@ -81,8 +81,8 @@ def parser() -> argparse.ArgumentParser:
     )
     predict = verb(
         "predict",
-        "fill the [MASK] of sentences, from arguments or standard input",
-        'predict --workdir=runs/demo "The [MASK] said"',
+        "label texts, find names or answers, or fill each [MASK]: as the run was trained",
+        'predict --workdir=runs/sst2 "A moving film."',
     )
     read = verb(
         "import",
@@ -109,6 +109,20 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument(
             "--step", type=int, help="a checkpoint of the run (default: the newest)"
         )
+    train.add_argument(
+        "--seeds",
+        type=int,
+        default=0,
+        metavar="K",
+        help="of a task: K runs, from config.seed on, in folders of --workdir, and "
+        "their mean and spread",
+    )
+    train.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="with --seeds: such a folder, to tell the gain over it by pairs of seeds",
+    )
     read.add_argument(
         "--from",
         required=True,
@@ -121,21 +135,48 @@ def parser() -> argparse.ArgumentParser:
         "--to", required=True, type=Path, metavar="DIR", help="a new directory"
     )
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
-    predict.add_argument("texts", nargs="*", metavar="TEXT")
+    predict.add_argument(
+        "--explain", action="store_true", help="of one text, every step to the result"
+    )
+    predict.add_argument(
+        "--vectors", action="store_true", help="the mean vector of each text instead"
+    )
+    predict.add_argument(
+        "--file",
+        default="",
+        help="texts: a .txt of one a line, or a file in the format of the run's task",
+    )
+    predict.add_argument(
+        "texts",
+        nargs="*",
+        metavar="TEXT",
+        help="without any, and without --file, the lines of standard input; a tab "
+        "parts two texts, a question and its context, a text and its choices",
+    )
     return whole
 
 
 def _prepare(args, overrides) -> int:
-    config = _load("bert_jax.config").load(args.config, overrides)
-    _load("bert_jax.data.store").prepare(config)
+    lineage = _load("bert_jax.lineage")
+    config = lineage.with_vocabulary(lineage.load(args.config, overrides))
+    _load("bert_jax.data.prepare").main(config)
     return stop.DONE
 
 
 def _train(args, overrides) -> int:
-    spec = args.config or str(args.workdir / "config.json")
-    if not args.config and not Path(spec).is_file():
+    own = args.workdir / "config.json"
+    if args.against and not args.seeds:
+        raise UsageError("--against tells a gain of --seeds=K: give that too")
+    if not args.config and not own.is_file():
         raise UsageError(f"{args.workdir} is no run to continue: give --config=FILE")
-    config = _load("bert_jax.config").load(spec, overrides)
+    if args.config:
+        config = _load("bert_jax.lineage").load(args.config, overrides)
+    else:
+        config = _load("bert_jax.config").load(str(own), overrides)
+    if args.seeds:
+        return _load("bert_jax.seeds").run(
+            config, args.workdir, args.seeds, args.against
+        )
     return _load("bert_jax.train").run(config, args.workdir)
 
 
@@ -145,7 +186,9 @@ def _evaluate(args, overrides) -> int:
 
 def _predict(args, overrides) -> int:
     predict = _load("bert_jax.predict")
-    return predict.main(args.workdir, args.step, args.texts, args.json)
+    source = predict.Source(args.texts, args.file)
+    style = predict.Style(args.json, args.explain, args.vectors)
+    return predict.main(args.workdir, args.step, source, style)
 
 
 def _import(args, overrides) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from bert_jax import rundir
+from bert_jax import best, rundir
 from bert_jax.config import UsageError
 from bert_jax.optim import path_name
 from bert_jax.state import TrainState
@@ -92,8 +92,11 @@ def locate(source: str) -> tuple[Path, int]:
 
 
 def chosen(run: Path, step: int | None) -> int:
-    """The step to read: the one asked for, which must verify, or the newest that does."""
+    """The step to read: the one asked for, which must verify; or else the best of a run
+    that keeps it, or the newest that verifies."""
     directory = run / rundir.CHECKPOINTS
+    if step is None and (found := best.of_run(run)) in steps(directory):
+        step = found
     if step is None:
         step = newest(directory, print)
         if step is None:
@@ -197,6 +200,7 @@ class Checkpoints:
         self._run, self._directory = run, run / rundir.CHECKPOINTS
         self._keep_last, self._keep_every = keep_last, keep_every
         self._keep_powers = keep_powers
+        self.best: int | None = None  # a step that is never pruned
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
@@ -265,7 +269,8 @@ class Checkpoints:
 
     def _kept_for_good(self, step: int) -> bool:
         every = self._keep_every and step % self._keep_every == 0
-        return bool(every) or (self._keep_powers and is_power(step))
+        power = self._keep_powers and is_power(step)
+        return bool(every) or power or step == self.best
 
 
 def is_power(step: int) -> bool:

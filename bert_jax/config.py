@@ -42,6 +42,11 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
     Overrides map dotted keys to text, which is read by the type of the key.
     Raises UsageError for anything misspelt, mistyped or inconsistent.
     """
+    return frozen(read(spec, overrides))
+
+
+def read(spec: str, overrides: Mapping[str, str]) -> ConfigDict:
+    """The config of `load`, not yet checked: its values may contradict each other."""
     path, _, argument = spec.partition(":")
     if not Path(path).is_file():
         raise UsageError(f"config file {path} does not exist")
@@ -53,6 +58,11 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
     config.update_from_flattened_dict(
         {key: _parse(config, key, text) for key, text in overrides.items()}
     )
+    return config
+
+
+def frozen(config: ConfigDict) -> FrozenConfigDict:
+    """The config, checked, and from now on as it is."""
     check(config)
     return FrozenConfigDict(config)
 
@@ -179,8 +189,8 @@ def smoke(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict:
         vocab_size=0, num_layers=2, model_dim=16, num_heads=2, mlp_dim=32, max_length=64
     )
     small.data.length = 32
-    small.optim.warmup_steps = 2
-    small.train.update(steps=6, batch=8, log_every=1, save_every=3)
+    small.optim.update(warmup_steps=2, warmup_share=0.0)
+    small.train.update(steps=6, epochs=0.0, batch=8, log_every=1, save_every=3)
     small.train.accumulate = min(small.train.accumulate, 2)
     small.eval.update(every=3, batch=8, max_examples=16)
     check(small)

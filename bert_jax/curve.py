@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bert_jax import rundir
+from bert_jax import config as configs
+from bert_jax import rules, rundir
 
 SMOOTH = 20  # logs in one running mean of the training loss
 INK, FAINT, BASELINE = "#1f4e79", "#9db8d2", "#b04a3a"
@@ -18,6 +19,8 @@ Log = dict[int, dict[str, float]]
 def draw(workdir: Path) -> Path:
     """Writes curve.png beside the metrics: each loss with the baseline it must leave."""
     log = rundir.read_metrics(workdir)
+    if any("valid/task_loss" in row for row in log.values()):
+        return _draw_task(workdir, log)
     token = "lm" if any("valid/lm_loss" in row for row in log.values()) else "mlm"
     paired = any("valid/pair_accuracy" in row for row in log.values())
     figure = Figure(figsize=(9 if paired else 5, 3.2), layout="constrained", dpi=150)
@@ -30,6 +33,26 @@ def draw(workdir: Path) -> Path:
         _panel(panels[1], log, "pair_accuracy", "pair accuracy")
         panels[1].axhline(0.5, color=BASELINE, ls="--", lw=1, label="chance")
     for panel in panels:
+        panel.legend(frameon=False, fontsize=8)
+    figure.savefig(workdir / rundir.CURVE)
+    return workdir / rundir.CURVE
+
+
+def _draw_task(workdir: Path, log: Log) -> Path:
+    """The loss, and the metric that decides with what it must be better than."""
+    config = configs.from_json(rundir.read_text(workdir, rundir.CONFIG))
+    decides = rules.metric(config)
+    figure = Figure(figsize=(9, 3.2), layout="constrained", dpi=150)
+    left, right = figure.subplots(1, 2)
+    _panel(left, log, "task_loss", "loss, nats or squared error")
+    steps, values = _series(log, f"valid/{decides}")
+    right.plot(steps, values, "o-", ms=3, color="k", lw=1, label="held out")
+    baseline = _series(log, "valid/baseline")[1][-1]
+    right.axhline(baseline, color=BASELINE, ls="--", lw=1, label="looking at nothing")
+    right.set_xlabel("step")
+    right.set_ylabel(decides)
+    right.spines[["top", "right"]].set_visible(False)
+    for panel in (left, right):
         panel.legend(frameon=False, fontsize=8)
     figure.savefig(workdir / rundir.CURVE)
     return workdir / rundir.CURVE

@@ -67,6 +67,11 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     """
     config = setup.read_config(workdir)
     huggingface.check_expressible(config.model)
+    if config.objective.layers != "last":
+        raise UsageError(
+            f"the heads of their BERT read its last layer, and this run's those of "
+            f"objective.layers={config.objective.layers}"
+        )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not empty: choose another --to")
     target = target.resolve()  # "." has no name, and a link cannot be replaced
@@ -77,6 +82,8 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     name, tensors = huggingface.to_theirs(params)
     sized = networks.SIZED & params.keys()
     labels = rundir.read(workdir, rundir.RUN)["labels"] if sized else []
+    regression = config.objective.kind == "regress"
+    labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
 
     _say_what_is_lost(name, params, config.objective.pair)
 
@@ -86,6 +93,7 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
         beside.mkdir(parents=True)
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
         theirs = huggingface.their_config(config.model, name, labels, words.pad_id)
+        theirs |= {"problem_type": "regression"} if regression else {}
         rundir.write_json(beside / "config.json", theirs)
         _write_tokenizer(beside, words, config.model.max_length)
         beside.replace(target)
@@ -191,7 +199,7 @@ def _config(
 
 def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
     """Refuse arrays of other shapes than the config's; how many classes there are."""
-    network = networks.of_params(EncoderConfig(**config.model), params)
+    network = networks.of_params(EncoderConfig(**config.model), params, networks.WHOLE)
     if different := checkpoint.differing(params, networks.shapes(network)):
         raise UsageError(f"config.json and the tensors disagree: {different[0]}")
     return network.classes

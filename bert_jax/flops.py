@@ -33,15 +33,14 @@ def peak(device_kind: str) -> float | None:
     return PEAKS[max(names, key=len)] if names else None
 
 
-def training_flops(config: Config) -> float:
-    """FLOPs of the whole run, padding included."""
-    tokens = config.train.steps * config.train.batch * config.data.length
-    return tokens * flops_per_token(config)
+def training_flops(config: Config, steps: int, length: float) -> float:
+    """FLOPs of so many steps on examples of `length` tokens, padding included."""
+    return steps * config.train.batch * length * flops_per_token(config, length)
 
 
-def flops_per_token(config: Config) -> float:
-    """Training FLOPs of one token of a full sequence."""
-    model, length, width = config.model, config.data.length, config.model.model_dim
+def flops_per_token(config: Config, length: float) -> float:
+    """Training FLOPs of one token of an example of that length."""
+    model, width = config.model, config.model.model_dim
     block = 4 * width**2 + 2 * width * model.mlp_dim
     attention = 2 * length * width  # query-key and weight-value products, full squares
     head = width**2 + model.vocab_size * width
@@ -55,9 +54,14 @@ def flops_per_token(config: Config) -> float:
 
 def predicted(config: Config) -> int:
     """Positions of one sequence that the vocabulary's logits are computed for."""
-    if config.objective.kind == "clm":
-        return config.data.length - 1
-    return max(1, math.ceil(config.objective.mask_rate * (config.data.length - 2)))
+    match config.objective.kind:
+        case "clm":
+            return config.data.length - 1
+        case "mlm":
+            share = config.objective.mask_rate * (config.data.length - 2)
+            return max(1, math.ceil(share))
+        case _:
+            return 0
 
 
 def has_pair(config: Config) -> bool:

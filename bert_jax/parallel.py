@@ -44,6 +44,7 @@ class Placement(NamedTuple):
     step: (state, batch) -> (state, metrics), compiled with the state donated.
     evaluate: (params, batch) -> sums, compiled.
     total: sums over devices inside a compiled function.
+    whole: rows of a batch -> the rows of all devices, inside a compiled evaluation.
     """
 
     rows: Callable[[int], np.ndarray]
@@ -54,6 +55,7 @@ class Placement(NamedTuple):
     step: Callable[[Callable], Callable]
     evaluate: Callable[[Callable], Callable]
     total: Callable[[Any], Any]
+    whole: Callable[[Any], Any]
 
 
 def join_hosts() -> None:
@@ -168,6 +170,7 @@ def _jit_placement(sizes: tuple[int, int, int]) -> Placement:
         step=step,
         evaluate=lambda function: jax.jit(function, out_shardings=everywhere),
         total=lambda tree: tree,
+        whole=lambda tree: tree,
     )
 
 
@@ -212,4 +215,5 @@ def _pmap_placement(size: int) -> Placement:
         step=lambda function: placed(function, (None, None), donate_argnums=0),
         evaluate=lambda function: placed(function, None),
         total=lambda tree: jax.lax.psum(tree, "data"),
+        whole=lambda tree: jax.lax.all_gather(tree, "data", tiled=True),
     )

@@ -1,234 +1,250 @@
-"""A run, opened for use: encode texts, fill masks, read vectors and attention."""
+"""The verb: texts from arguments, a file or standard input -> what the run says of them.
+
+Inputs are taken in blocks and sorted by length inside each; they are printed in order.
+"""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from ml_collections import FrozenConfigDict
 
-from bert_jax import checkpoint, rundir, setup, tokenizer
+from bert_jax import explain, inputs, rules
 from bert_jax.config import UsageError
-from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import Network
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.labelled import Choice, Question, Sentence
+from bert_jax.decode import Answer, Found
+from bert_jax.inputs import Source
+from bert_jax.model import Chosen, Filled, Labelled, Model, load
+from bert_jax.reader import BATCH, Passage
 
-BATCH = 32  # sequences in one call of the model
-
-
-class Filled(NamedTuple):
-    """What the model expects in place of one [MASK], the likeliest first."""
-
-    mask: int  # which [MASK] of the text, from 0
-    candidates: list[tuple[str, float]]  # piece, probability
+BLOCK = 2_000  # inputs that are held and sorted together
+SHOWN = 60  # characters of a text
+BESIDE = 40  # characters of a context at either side of its answer
+OTHERS = 3  # labels shown beside the likeliest
+NUMBERS = 4  # of a vector
 
 
-class Model:
-    """The model of a run at one step, on one device.
+class Mode(NamedTuple):
+    """predict(model, records, least): results. as_json, as_text(record, result)."""
 
-    Texts may hold a literal [MASK]. Methods take any number of texts, pad and batch
-    them, and cut those that are longer than `max_length` tokens.
-    """
-
-    def __init__(
-        self,
-        config: FrozenConfigDict,
-        tokenizer: Tokenizer,
-        network: Network,
-        params: Any,
-        step: int,
-    ):
-        self.config, self.tokenizer, self.step = config, tokenizer, step
-        self.network, self.params = network, params
-        self.max_length = config.model.max_length
-        self._predict = jax.jit(partial(_outputs, network), static_argnums=0)
-
-    def encode(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> dict[str, Any]:
-        """ids and types (B, T), lengths (B,), and character offsets of each token."""
-        if isinstance(texts, str):
-            raise TypeError("give a list of texts, not one text")
-        return self.tokenizer.encode_inputs(texts, pairs, self.max_length, pad=False)
-
-    def fill_masks(self, texts: Sequence[str], top: int = 5) -> list[list[Filled]]:
-        """For each text and each [MASK] in it, the `top` likeliest pieces.
-
-        Raises UsageError for a text without [MASK], and for a run that was not
-        trained to fill masks.
-        """
-        if self.config.model.attention == "causal":
-            raise UsageError("this run is a causal LM: it cannot fill masks")
-        if "mlm_head" not in self.network.heads:
-            raise UsageError("this run has no masked-LM head: it cannot fill masks")
-        inputs = self.encode(texts)
-        masked = inputs["ids"] == self.tokenizer.mask_id
-        for text, row in zip(texts, masked):
-            if not row.any():
-                within = f" within {self.max_length} tokens" if "[MASK]" in text else ""
-                raise UsageError(f"there is no [MASK]{within} in {_short(text)!r}")
-        width = int(masked.sum(1).max())
-        positions = np.argsort(~masked, axis=1, kind="stable")[:, :width]
-        inputs["positions"] = positions.astype(np.int32)
-        logits = self._run(inputs, ("logits",))["logits"]
-        chances = np.asarray(jax.nn.softmax(jnp.asarray(logits), axis=-1))
-        return [
-            [self._filled(mask, chances[row, mask], top) for mask in range(count)]
-            for row, count in enumerate(masked.sum(1))
-        ]
-
-    def _filled(self, mask: int, chances: np.ndarray, top: int) -> Filled:
-        best = np.argsort(-chances, kind="stable")[:top]
-        words = self.tokenizer.vocabulary
-        return Filled(mask, [(words[i], float(chances[i])) for i in best])
-
-    def hidden_states(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """(L + 1, B, T, D): the embeddings, then the output of each block.
-
-        Positions at or after a row's length are padding and mean nothing.
-        """
-        return np.stack(self._run(self.encode(texts, pairs), ("states",))["states"])
-
-    def vectors(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """(B, T, D): the encoder's output, the last norm included."""
-        return self._run(self.encode(texts, pairs), ("hidden",))["hidden"]
-
-    def pooled(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """(B, D): the pooler's vector of each text.
-
-        Raises UsageError for a run that had no pair loss, and so no pooler.
-        """
-        if "pooler" not in self.network.heads:
-            raise UsageError("this run trained no pooler (objective.pair=none)")
-        return self._run(self.encode(texts, pairs), ("pooled",))["pooled"]
-
-    def attention(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """(L, B, N, T, T): how much each token attends to each, rows summing to 1."""
-        weights = self._run(self.encode(texts, pairs), ("attention",))["attention"]
-        return np.stack(weights)
-
-    def _run(self, inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-        count, width = inputs["ids"].shape
-        seen = self.config.data.length
-        if width > seen:
-            print(
-                f"warning: {width} tokens, but the run saw no position beyond {seen}",
-                file=sys.stderr,
-            )
-        arrays = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray)}
-        padded = min(_power(width), self.max_length)
-        parts = []
-        for begin in range(0, count, BATCH):
-            part = {k: v[begin : begin + BATCH] for k, v in arrays.items()}
-            rows = len(part["ids"])
-            part = _pad(part, min(_power(count), BATCH), padded, self.tokenizer.pad_id)
-            outputs = jax.device_get(self._predict(names, self.params, part))
-            parts.append(_cut(outputs, rows, width))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    predict: Callable[[Model, list[Any], int], Iterable[Any]]
+    as_json: Callable[[Any, Any], dict[str, Any]]
+    as_text: Callable[[Any, Any], str]
 
 
-def _outputs(network: Network, names: tuple[str, ...], params, batch):
-    outputs = networks.predict(network, params, batch)
-    return {name: outputs[name] for name in names}
+class Style(NamedTuple):
+    """What to print: results for people or programs, or how one comes about; of the
+    run's task, or vectors whatever it is."""
+
+    as_json: bool
+    explain: bool
+    vectors: bool
 
 
-def _power(size: int) -> int:
-    """The next power of two: few shapes, few compilations."""
-    return 1 << max(size - 1, 0).bit_length()
-
-
-def _pad(batch: dict, rows: int, width: int, pad_id: int) -> dict:
-    def pad(name, array):
-        more = [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1)
-        if name in ("ids", "types"):
-            more[1] = (0, width - array.shape[1])
-        return np.pad(array, more, constant_values=pad_id if name == "ids" else 0)
-
-    return {name: pad(name, array) for name, array in batch.items()}
-
-
-def _cut(outputs: dict, rows: int, width: int) -> dict:
-    def cut(name, array):
-        array = array[:rows]
-        if name in ("states", "hidden"):
-            return array[:, :width]
-        return array[..., :width, :width] if name == "attention" else array
-
-    return {
-        name: [cut(name, a) for a in value]
-        if isinstance(value, list)
-        else cut(name, value)
-        for name, value in outputs.items()
-    }
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def load(workdir: str | Path, step: int | None = None) -> Model:
-    """The model of a run at a checkpoint, the newest that verifies by default.
-
-    Raises UsageError if the directory holds no run, or no such step.
-    """
-    run = Path(workdir)
-    config = setup.read_config(run)
-    words = tokenizer.load(run / rundir.TOKENIZER, config.tokenizer.lowercase)
-    config = setup.resolved(config, words.vocab_size)
-    step = checkpoint.chosen(run, step)
-    saved = checkpoint.param_shapes(run, step)
-    network = networks.of_params(EncoderConfig(**config.model), saved)
-    wanted = checkpoint.on_one_device(networks.shapes(network))
-    params = checkpoint.restore_params(run, step, wanted)
-    return Model(config, words, network, params, step)
-
-
-def main(workdir: Path, step: int | None, texts: list[str], as_json: bool) -> int:
-    """Fill the masks of the texts, or of the lines of standard input."""
+def main(workdir: Path, step: int | None, source: Source, style: Style) -> int:
+    """Print what the run predicts. UsageError names what cannot be read, and its line."""
+    _check(source, style)
     model = load(workdir, step)
-    for batch in _batches(texts or (line.rstrip("\n") for line in sys.stdin)):
-        for text, filled in zip(batch, model.fill_masks(batch)):
-            print(_as_json(text, filled) if as_json else _as_table(text, filled))
+    mode = _mode(model, style.vectors)
+    records = inputs.records(model.reader, mode, source)
+    try:
+        if style.explain:
+            print(explain.explain(model, mode, _only(records)))
+        else:
+            _print_all(model, MODES[mode], records, style.as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    model.reader.warn()
     return 0
 
 
-def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for line in lines:
-        if line.strip():
-            batch.append(line)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _check(source: Source, style: Style) -> None:
+    if source.texts and source.file:
+        raise UsageError("give TEXT or --file, not both")
+    if style.explain and style.as_json:
+        raise UsageError("--explain is for people: leave out --json")
 
 
-def _as_json(text: str, filled: list[Filled]) -> str:
+def _mode(model: Model, vectors: bool) -> str:
+    """A key of MODES: what the run was trained for, or else vectors."""
+    if vectors:
+        return "vectors"
+    if model.reader.kind in rules.METRICS:
+        return model.reader.kind
+    return "masks" if "mlm_head" in model.network.heads else "vectors"
+
+
+def _only(records: Iterator[Any]) -> Any:
+    first = list(islice(records, 2))
+    if len(first) != 1:
+        count = "more" if first else "none"
+        raise UsageError(f"--explain takes one text, not {count}: give it as TEXT")
+    return first[0]
+
+
+def _print_all(model: Model, mode: Mode, records: Iterator[Any], as_json: bool) -> None:
+    begun = since = time.perf_counter()
+    count = 0
+    while block := list(islice(records, BLOCK)):
+        least = BATCH if count else 1  # a first block may be all that there is
+        for record, result in zip(block, mode.predict(model, block, least)):
+            if as_json:
+                print(json.dumps(mode.as_json(record, result), ensure_ascii=False))
+            else:
+                print(mode.as_text(record, result))
+        count, now = count + len(block), time.perf_counter()
+        if len(block) == BLOCK:
+            _say(f"{count:,} lines, {BLOCK / (now - since):,.0f} lines/s")
+        since = now
+    if count > BLOCK:
+        _say(
+            f"{count:,} lines in {since - begun:.1f} s, "
+            f"{count / (since - begun):,.0f} lines/s"
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# Results: of a block of records; for programs; for people.
+
+
+def _task(model: Model, records: list[Any], least: int) -> list[Any]:
+    return model.reader.read(records, least)
+
+
+def _masks(model: Model, records: list[Sentence], least: int) -> list[list[Filled]]:
+    """By 32 texts of like length, the longest first; too few are filled up."""
+    texts = [record.text for record in records]
+    order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
+    found: dict[int, list[Filled]] = {}
+    for begin in range(0, len(order), BATCH):
+        own = order[begin : begin + BATCH]
+        batch = [texts[number] for number in own]
+        batch += batch[-1:] * (least - len(batch))
+        found.update(zip(own, model.fill_masks(batch)))
+    return [found[number] for number in range(len(texts))]
+
+
+def _vectors(model: Model, records: list[Sentence], least: int) -> np.ndarray:
+    return model.reader.means(records, least)
+
+
+def _texts(record: Sentence) -> dict[str, Any]:
+    return {"text": record.text} | ({"pair": record.pair} if record.pair else {})
+
+
+def _answer_json(record: Question, answer: Answer) -> dict[str, Any]:
+    asked = {"question": record.question, "context": record.context}
+    own = {"id": record.id} if record.id else {}
+    return own | asked | {"answer": answer.text} | _without(answer, "text")
+
+
+def _without(result: Any, name: str) -> dict[str, Any]:
+    return {key: value for key, value in result._asdict().items() if key != name}
+
+
+def _masks_json(record: Sentence, filled: list[Filled]) -> dict[str, Any]:
     masks = [
         [{"token": token, "probability": chance} for token, chance in mask.candidates]
         for mask in filled
     ]
-    return json.dumps({"text": text, "masks": masks}, ensure_ascii=False)
+    return {"text": record.text, "masks": masks}
 
 
-def _as_table(text: str, filled: list[Filled]) -> str:
-    lines = [text]
+def _label_text(record: Sentence, result: Labelled) -> str:
+    first, *others = result.probabilities.items()
+    line = f"  {first[0]}{_percent(first[1])}  {_both(record)}"
+    if len(others) < 2:
+        return line
+    more = ", ".join(f"{x} {100 * chance:.1f} %" for x, chance in others[:OTHERS])
+    return f"{line}  ({more})"
+
+
+def _found_text(passage: Passage, found: list[Found]) -> str:
+    wide = max((len(each.type) for each in found), default=0)
+    lines = [
+        f"  {each.type:{wide}}  {each.text}  [{each.start}:{each.end}]"
+        f"{_percent(each.probability)}"
+        for each in found
+    ]
+    return "\n".join([passage.text, *(lines or ["  (nothing)"])])
+
+
+def _answer_text(record: Question, answer: Answer) -> str:
+    if answer.start < 0:
+        return f"{record.question}\n  (no answer){_percent(answer.no_answer)}"
+    place = f"[{answer.start}:{answer.end}]"
+    first = f"  {answer.text}{_percent(answer.probability)}  {place}"
+    before, after = record.context[: answer.start], record.context[answer.end :]
+    left = before if len(before) <= BESIDE else "..." + before[-BESIDE:]
+    right = after if len(after) <= BESIDE else after[:BESIDE] + "..."
+    marked = f"{left}**{answer.text}**{right}"
+    return f"{record.question}\n{first}\n  {' '.join(marked.split())}"
+
+
+def _choice_text(record: Choice, result: Chosen) -> str:
+    lines = [
+        f"  {'>' if number == result.choice else ' '}{_percent(chance)}  {choice}"
+        for number, (choice, chance) in enumerate(
+            zip(record.choices, result.probabilities, strict=True)
+        )
+    ]
+    return "\n".join([record.text, *lines])
+
+
+def _masks_text(record: Sentence, filled: list[Filled]) -> str:
+    lines = [record.text]
     for mask in filled:
         words = [f"{token} {100 * chance:.1f} %" for token, chance in mask.candidates]
         lines.append(f"  {mask.mask + 1}. " + "   ".join(words))
     return "\n".join(lines)
+
+
+def _vector_text(record: Sentence, vector: np.ndarray) -> str:
+    numbers = " ".join(f"{number:8.4f}" for number in vector[:NUMBERS])
+    norm = np.linalg.norm(vector)
+    return f"  {numbers} ...  norm {norm:.4f}  {_both(record)}"
+
+
+def _percent(chance: float) -> str:
+    return f"{100 * chance:7.1f} %"
+
+
+def _both(record: Sentence) -> str:
+    """The texts of a record on one line, shortened."""
+    texts = [record.text, record.pair] if record.pair else [record.text]
+    flat = [" ".join(text.split()) for text in texts]
+    return " | ".join(x if len(x) <= SHOWN else x[: SHOWN - 3] + "..." for x in flat)
+
+
+MODES = {
+    "classify": Mode(_task, lambda r, x: _texts(r) | x._asdict(), _label_text),
+    "regress": Mode(
+        _task,
+        lambda r, x: _texts(r) | {"value": x},
+        lambda r, x: f"  {x:9.4f}  {_both(r)}",
+    ),
+    "tag": Mode(
+        _task,
+        lambda r, x: {"text": r.text, "entities": [each._asdict() for each in x]},
+        _found_text,
+    ),
+    "span": Mode(_task, _answer_json, _answer_text),
+    "choose": Mode(
+        _task,
+        lambda r, x: {"text": r.text, "choices": list(r.choices)} | x._asdict(),
+        _choice_text,
+    ),
+    "masks": Mode(_masks, _masks_json, _masks_text),
+    "vectors": Mode(
+        _vectors, lambda r, x: _texts(r) | {"vector": x.tolist()}, _vector_text
+    ),
+}

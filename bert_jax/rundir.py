@@ -81,13 +81,21 @@ def check_is_run(workdir: Path) -> None:
 
 def read(workdir: Path, name: str) -> dict[str, Any]:
     """One of the JSON files of a run."""
-    check_is_run(workdir)
     try:
-        return json.loads((workdir / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{workdir} has no {name}") from None
+        return json.loads(read_text(workdir, name))
     except ValueError as error:
         raise UsageError(f"{workdir / name} is not JSON: {error}") from None
+
+
+def read_text(workdir: Path, name: str) -> str:
+    """One of the text files of a run."""
+    check_is_run(workdir)
+    try:
+        return (workdir / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{workdir} has no {name}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{workdir / name} is no text: {error}") from None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -151,7 +159,10 @@ def read_metrics(workdir: Path) -> dict[int, dict[str, float]]:
 
 @contextlib.contextmanager
 def lease(workdir: Path) -> Iterator[None]:
-    """Held by the one process that writes this run; the kernel frees it at a kill."""
+    """Held by the one process that writes this run; the kernel frees it at a kill.
+
+    A directory in which nothing came of it is removed again.
+    """
     with (workdir / LEASE).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +181,12 @@ def lease(workdir: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on host {socket.gethostname()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if [entry.name for entry in workdir.iterdir()] == [LEASE]:
+                (workdir / LEASE).unlink()
+                workdir.rmdir()
 
 
 def versions() -> dict[str, str]:

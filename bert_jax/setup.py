@@ -1,20 +1,23 @@
-"""What a config and a prepared store make together: the parts of one run."""
+"""What a config and its data make together: the parts of one run."""
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import optax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import optim, parallel, rundir, state
+from bert_jax import lineage, optim, parallel, rules, rundir, state, tasks
 from bert_jax.config import UsageError
-from bert_jax.data import store
+from bert_jax.data import dataset, store
+from bert_jax.data.dataset import Dataset
+from bert_jax.data.examples import Examples
 from bert_jax.data.pipeline import Pipeline
-from bert_jax.objectives import pretrain
+from bert_jax.data.store import Store
+from bert_jax.objectives import finetune, pretrain
 from bert_jax.objectives.base import Objective
 from bert_jax.objectives.masking import Vocabulary
 from bert_jax.tokenizer import Tokenizer
@@ -23,13 +26,15 @@ NO_DATA = ""  # the data's fingerprint in the run.json of an imported model
 
 
 class Setup(NamedTuple):
-    """config: with model.vocab_size resolved. train, valid: host batches. objective,
-    held_out: the same model, with training masks and with the fixed ones."""
+    """config: with the vocabulary's size and the numbers of steps resolved.
+    train, valid, test: host batches. objective, held_out: the same model, with training
+    masks and with the fixed ones."""
 
     config: FrozenConfigDict
-    store: store.Store
-    train: Pipeline
-    valid: Pipeline
+    data: Store | Dataset
+    train: Pipeline | Examples
+    valid: Pipeline | Examples
+    test: Examples | None
     objective: Objective
     held_out: Objective
     optimiser: optax.GradientTransformation
@@ -53,9 +58,11 @@ class Setup(NamedTuple):
 
 
 def build(config: FrozenConfigDict) -> Setup:
-    """Prepare the store if need be, and put everything together. Raises UsageError."""
-    data = _prepared(config)
+    """Prepare the data if need be, and put everything together. Raises UsageError."""
+    data = _prepared(lineage.with_vocabulary(config))
+    train, valid, test = _splits(config, data)
     config = resolved(config, data.tokenizer.vocab_size)
+    config = scheduled(config, train.num_examples)
     placement = parallel.place(
         config.parallel.placement,
         config.parallel.mesh,
@@ -65,20 +72,30 @@ def build(config: FrozenConfigDict) -> Setup:
             "eval.batch": config.eval.batch,
         },
     )
-    objective, held_out = objectives(config, data.tokenizer, data.train.counts)
-    data_seed = configs.stream(config.seed, "data")
-    train = Pipeline(data.train, data.tokenizer, config.data, data_seed)
+    objective, held_out = objectives(config, data)
     train.require(config.train.batch)
     return Setup(
         config=config,
-        store=data,
+        data=data,
         train=train,
-        valid=Pipeline(data.valid, data.tokenizer, config.data, data_seed),
+        valid=valid,
+        test=test,
         objective=objective,
         held_out=held_out,
         optimiser=optim.make(config.optim, config.train.steps),
         placement=placement,
     )
+
+
+def _splits(config: FrozenConfigDict, data: Store | Dataset) -> tuple[Any, Any, Any]:
+    if isinstance(data, Dataset):
+        return data.train, data.valid, data.test
+    seed = configs.stream(config.seed, "data")
+    train, valid = (
+        Pipeline(split, data.tokenizer, config.data, seed)
+        for split in (data.train, data.valid)
+    )
+    return train, valid, None
 
 
 def reopen(workdir: Path) -> Setup:
@@ -89,7 +106,7 @@ def reopen(workdir: Path) -> Setup:
     check_has_data(workdir)
     config = read_config(workdir)
     setup = build(config)
-    check_data(workdir, setup.store)
+    check_data(workdir, setup.data)
     return setup
 
 
@@ -129,7 +146,7 @@ def check_has_data(workdir: Path) -> None:
         )
 
 
-def check_data(workdir: Path, data: store.Store) -> None:
+def check_data(workdir: Path, data: Store | Dataset) -> None:
     """Refuse data or a vocabulary other than the run began with."""
     began = rundir.read(workdir, rundir.RUN)
     for name, now in fingerprints(data).items():
@@ -140,7 +157,7 @@ def check_data(workdir: Path, data: store.Store) -> None:
             )
 
 
-def fingerprints(data: store.Store) -> dict[str, str]:
+def fingerprints(data: Store | Dataset) -> dict[str, str]:
     """Of the data and of the tokenizer, as run.json keeps them."""
     return {"data": data.fingerprint, "tokenizer": data.tokenizer.fingerprint}
 
@@ -158,18 +175,45 @@ def resolved(config: FrozenConfigDict, vocab_size: int) -> FrozenConfigDict:
     return FrozenConfigDict(full)
 
 
-def objectives(config, tokenizer, counts: np.ndarray) -> tuple[Objective, Objective]:
+def scheduled(config: FrozenConfigDict, num_examples: int) -> FrozenConfigDict:
+    """The config with every count of steps as a number of steps.
+
+    The last step of k epochs is the first that has seen each example k times.
+    """
+    full = ConfigDict(config.to_dict())
+    train, epoch = full.train, math.ceil(num_examples / full.train.batch)
+    if train.epochs:
+        train.steps = math.ceil(train.epochs * num_examples / train.batch)
+    if full.optim.warmup_share:
+        full.optim.warmup_steps = round(full.optim.warmup_share * train.steps)
+    train.save_every = train.save_every or epoch
+    full.eval.every = full.eval.every or epoch
+    return FrozenConfigDict(full)
+
+
+def objectives(
+    config: FrozenConfigDict, data: Store | Dataset
+) -> tuple[Objective, Objective]:
     """The objective as trained and as evaluated."""
+    if isinstance(data, Dataset):
+        tasks.check_metric(config, data.labels)
+        text, targets = config.task.class_weights, data.train.features.targets
+        weights = dataset.class_weights(text, data.labels, targets)
+        same = finetune.build(config, weights)
+        return same, same
+    tokenizer = data.tokenizer
     vocabulary = Vocabulary(
         tokenizer.continuation, tokenizer.special, tokenizer.mask_id
     )
-    unigram = pretrain.unigram_log_probs(counts, tokenizer.special)
+    unigram = pretrain.unigram_log_probs(data.train.counts, tokenizer.special)
     trained = pretrain.build(config, vocabulary, unigram, evaluation=False)
     return trained, pretrain.build(config, vocabulary, unigram, evaluation=True)
 
 
-def _prepared(config: FrozenConfigDict) -> store.Store:
+def _prepared(config: FrozenConfigDict) -> Store | Dataset:
     """Process 0 prepares what is not there yet; the others wait and open it."""
+    if rules.is_task(config):
+        return dataset.prepare(config)
     if jax.process_count() == 1:
         return store.prepare(config)
     if jax.process_index() == 0:

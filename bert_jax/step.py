@@ -18,12 +18,14 @@ def make_step(
     seed: int,
     accumulate: int,
     total: Callable[[Any], Any],
+    frozen: Callable[[Any], Any],
 ) -> Callable:
     """(state, batch) -> (state, metrics), one update of the global batch.
 
     The whole batch is masked first, so that the denominators of the losses are global
     counts; micro-batches and devices then only add. Gradients are clipped, inside the
-    optimiser, once they are whole. `total` sums a tree over devices.
+    optimiser, once they are whole. `total` sums a tree over devices, `frozen` says of
+    parameters which are not to be trained: their gradients are 0 and cost nothing.
     """
     mask_key = named_key(seed, "masking")
     dropout_key = named_key(seed, "dropout")
@@ -33,23 +35,30 @@ def make_step(
         key = jax.random.fold_in(dropout_key, state.step)
         counts = total(counts)
 
-        def gradients(batch):
-            value_and_grad = jax.value_and_grad(objective.loss, has_aux=True)
-            return value_and_grad(state.params, batch, key, counts)
+        def loss(params, batch):
+            held = jax.tree.map(_held, params, frozen(params))
+            return objective.loss(held, batch, key, counts)
 
-        (loss, sums), grads = total(_accumulated(gradients, batch, accumulate))
+        def gradients(batch):
+            return jax.value_and_grad(loss, has_aux=True)(state.params, batch)
+
+        (mean, sums), grads = total(_accumulated(gradients, batch, accumulate))
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {
             name: value / jnp.maximum(count, 1)  # a batch may predict nothing
             for name, (value, count) in sums.items()
         }
-        metrics["loss"] = loss
+        metrics["loss"] = mean
         metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["lr"] = jnp.asarray(schedule(state.step), jnp.float32)
         return TrainState(state.step + 1, params, opt_state), metrics
 
     return step
+
+
+def _held(leaf: jax.Array, frozen: bool) -> jax.Array:
+    return jax.lax.stop_gradient(leaf) if frozen else leaf
 
 
 def _accumulated(gradients: Callable, batch: Batch, accumulate: int) -> tuple:
@@ -76,12 +85,37 @@ def _accumulated(gradients: Callable, batch: Batch, accumulate: int) -> tuple:
     return jax.lax.scan(body, zeros, micro)[0]
 
 
-def make_evaluation(objective: Objective, total: Callable[[Any], Any]) -> Callable:
-    """(params, batch) -> sums of one held-out batch, with masks that never change."""
+def make_evaluation(
+    objective: Objective,
+    total: Callable[[Any], Any],
+    whole: Callable[[Any], Any],
+    output: str,
+) -> Callable:
+    """(params, batch) -> (sums, seen) of one held-out batch, whose masks never change.
+
+    `seen` holds the network's `output` for each row, with example_ids and weights of
+    all devices by `whole`; nothing if `output` is "".
+    """
     mask_key = named_key(0, "evaluation/masking")
 
     def evaluate(params, batch):
         batch, counts = objective.prepare(batch, mask_key)
-        return total(objective.loss(params, batch, None, total(counts))[1])
+        sums = total(objective.loss(params, batch, None, total(counts))[1])
+        if not output:
+            return sums, {}
+        said = objective.predict(params, batch)[output]
+        return sums, whole(
+            {
+                "output": said.reshape(*batch["weights"].shape, *_rest(said, batch)),
+                "example_ids": batch["example_ids"],
+                "weights": batch["weights"],
+            }
+        )
 
     return evaluate
+
+
+def _rest(said: Any, batch: Batch) -> tuple[int, ...]:
+    """What is said of one example: choices are rows of the network but one example."""
+    several = batch["lengths"].ndim == 2
+    return batch["lengths"].shape[1:] if several else said.shape[1:]

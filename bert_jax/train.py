@@ -11,10 +11,21 @@ from typing import Any
 import jax
 from ml_collections import FrozenConfigDict
 
-from bert_jax import checkpoint, evaluate, flops, optim, parallel, rundir, state, stop
+from bert_jax import (
+    best,
+    checkpoint,
+    evaluate,
+    flops,
+    optim,
+    parallel,
+    rundir,
+    start,
+    stop,
+)
 from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
+from bert_jax.data.dataset import Dataset
 from bert_jax.data.pipeline import Batch, prefetch
 from bert_jax.setup import (
     Setup,
@@ -42,60 +53,70 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
     finished one is left alone. Raises UsageError.
     """
     parallel.join_hosts()
-    identity = configs.fingerprint(config, _parent(config))
+    parent = start.parent(config)
+    identity = configs.fingerprint(config, parent)
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             rundir.create(workdir)
             stack.enter_context(rundir.lease(workdir))
             _check_continues(workdir, config)
         if rundir.is_done(workdir, identity):
-            say(f"{workdir} is done: {config.train.steps} steps")
+            say(
+                f"{workdir} is done: {rundir.read(workdir, rundir.RESULT)['steps']} steps"
+            )
             return stop.DONE
         setup = build(config)
         if rundir.is_run(workdir):
-            check_data(workdir, setup.store)
+            check_data(workdir, setup.data)
         _announce(setup)
         # From here on a signal saves; before, there is nothing to save.
         stopping = stack.enter_context(Stopping(parallel.any_host))
         try:
-            done = _loop(setup, config, workdir, stopping)
+            last = _loop(setup, config, parent, workdir, stopping)
         except Diverged as error:
             say(str(error))
             return stop.DIVERGED
-        if done and jax.process_index() == 0:
-            _write_result(setup.config, workdir, identity)
-        return stop.DONE if done else stop.PREEMPTED
+        if last is not None and jax.process_index() == 0:
+            _write_result(setup, workdir, identity, last)
+        return stop.PREEMPTED if last is None else stop.DONE
 
 
 def _loop(
-    setup: Setup, config: FrozenConfigDict, workdir: Path, stopping: Stopping
-) -> bool:
-    """Whether the last step was reached; `config` is what the person wrote."""
-    place, train = setup.placement, config.train
+    setup: Setup,
+    config: FrozenConfigDict,
+    parent: str,
+    workdir: Path,
+    stopping: Stopping,
+) -> int | None:
+    """The last step, None if stopped before; `config` is what the person wrote, `parent`
+    the identity of what it starts from."""
+    place, train = setup.placement, setup.config.train
     with contextlib.ExitStack() as stack:
         keep = train.keep_last, train.keep_every, train.keep_powers
         checkpoints = stack.enter_context(
             contextlib.closing(Checkpoints(workdir, *keep))
         )
-        current, start = _restore_or_init(setup, checkpoints)
-        _begin(setup, config, workdir)
+        current, first = start.restore_or_init(setup, checkpoints, say)
+        _begin(setup, config, parent, workdir)
         train_step = place.step(step_of(setup))
         evaluation = evaluate.compiled(setup)
-        batches = stack.enter_context(contextlib.closing(_batches(setup, start)))
+        batches = stack.enter_context(contextlib.closing(_batches(setup, first)))
         history = rundir.read_metrics(workdir)
-        writer = stack.enter_context(_writer(setup, workdir, start))
-        clock = _clock(history, start)
+        writer = stack.enter_context(_writer(setup, workdir, first))
+        clock = _clock(history, first)
 
-        for step in range(start, train.steps + 1):
+        for step in range(first, train.steps + 1):
             last, stopped = step == train.steps, stopping()
-            due = last or _every(config.eval.every, step)
-            if due and not stopped and not _is_evaluated(history, step):
+            due = last or _every(setup.config.eval.every, step)
+            if due and not stopped and not _has(history, step, "valid/"):
                 writer.flush()
-                held_out = evaluate.batches(setup)
-                sums = evaluate.total(evaluation, current.params, held_out, stopping)
-                stopped = sums is None
-                if sums is not None:
-                    writer.write(step, evaluate.named(sums))
+                found = evaluate.split(
+                    setup, evaluation, current.params, "valid", stopping
+                )
+                stopped = found is None
+                _record(writer, history, step, found)
+            checkpoints.best = best.step(setup.config, history, step)
+            last = last or best.is_long_ago(setup.config, history, step)
             if last or stopped or _saves(train, step):
                 writer.flush()
                 writer.write(step, {"time/seconds": clock()})
@@ -106,9 +127,33 @@ def _loop(
             writer.later(step, metrics)
 
         checkpoints.wait()
+        chosen = step if checkpoints.best is None else checkpoints.best
+        if not stopped and setup.test and not _has(history, chosen, "test/"):
+            at_end = chosen == step
+            params = current.params if at_end else _params(setup, workdir, chosen)
+            found = evaluate.split(setup, evaluation, params, "test", stopping)
+            stopped = found is None
+            _record(writer, history, chosen, found)
         if stopped:
             say(f"stopped and saved at step {step}; the same command continues")
-        return not stopped
+        return None if stopped else step
+
+
+def _params(setup: Setup, workdir: Path, step: int) -> Any:
+    """Those of an earlier step, on the devices."""
+    params = checkpoint.restore_params(workdir, step, setup.param_shapes())
+    return setup.placement.local(params)
+
+
+def _record(
+    writer: Writer,
+    history: dict[int, dict[str, float]],
+    step: int,
+    found: dict[str, float] | None,
+) -> None:
+    if found is not None:
+        writer.write(step, found)
+        history.setdefault(step, {}).update(found)
 
 
 def _every(period: int, step: int) -> bool:
@@ -120,16 +165,8 @@ def _saves(train: Any, step: int) -> bool:
     return power or _every(train.save_every, step)
 
 
-def _is_evaluated(history: dict[int, dict[str, float]], step: int) -> bool:
-    return any(name.startswith("valid/") for name in history.get(step, {}))
-
-
-def _parent(config: FrozenConfigDict) -> str:
-    """The identity of the run and step that `init_from` names, "" for none."""
-    if not config.init_from:
-        return ""
-    run, step = checkpoint.locate(config.init_from)
-    return f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"
+def _has(history: dict[int, dict[str, float]], step: int, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in history.get(step, {}))
 
 
 def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
@@ -145,75 +182,36 @@ def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
         )
 
 
-def _begin(setup: Setup, config: FrozenConfigDict, workdir: Path) -> None:
+def _begin(setup: Setup, config: FrozenConfigDict, parent: str, workdir: Path) -> None:
     """Write what the run is, once, when nothing can be wrong with it any more."""
+    parent = start.parent(config)  # on all hosts, which agree on its step
     if rundir.is_run(workdir) or jax.process_index() > 0:
         return
-    parent = _parent(config)
-    facts = {"data": setup.store.fingerprint}
-    begin(workdir, config, setup.store.tokenizer, parent, facts)
+    facts: dict[str, Any] = {"data": setup.data.fingerprint}
+    if isinstance(setup.data, Dataset):
+        facts["labels"] = list(setup.data.labels)
+    begin(workdir, config, setup.data.tokenizer, parent, facts)
 
 
 def _announce(setup: Setup) -> None:
-    config = setup.config
+    config, length = setup.config, setup.train.mean_length
     count = sum(leaf.size for leaf in jax.tree.leaves(setup.param_shapes()))
-    audit = setup.train.audit(10_000)
-    tokens = config.train.steps * config.train.batch * config.data.length
+    steps, batch = config.train.steps, config.train.batch
     say(
         f"{count / 1e6:.1f} M parameters, {jax.device_count()} x "
-        f"{jax.devices()[0].device_kind}, {audit['examples']:,} examples of "
-        f"{config.data.length} ({100 * audit['padding_share']:.1f} % padding), "
-        f"{config.train.steps:,} steps of {config.train.batch}, "
-        f"{tokens / 1e6:.0f} M tokens, {flops.training_flops(config):.2g} FLOPs"
+        f"{jax.devices()[0].device_kind}, {steps:,} steps of {batch}, "
+        f"{steps * batch * length / 1e6:.3g} M tokens, "
+        f"{flops.training_flops(config, steps, length):.2g} FLOPs"
     )
-    if config.data.pairs in ("nsp", "sop"):
-        say(f"pairs: {100 * audit['random_share']:.1f} % random or swapped")
-
-
-def _restore_or_init(setup: Setup, checkpoints: Checkpoints):
-    """Own run, else `init_from`, else scratch; and the step to go on from."""
-    place, shapes = setup.placement, setup.shapes()
-    step = checkpoints.newest(say)
-    if step is not None:
-        say(f"continuing from step {step}")
-        return place.local(checkpoints.restore(step, shapes)), step
-    if not setup.config.init_from:
-        return place.local(_initialised(setup)), 0
-    params = _inherited(setup, shapes.params)
-    return place.local(state.adopt(params, setup.optimiser, place.shardings)), 0
-
-
-def _initialised(setup: Setup) -> state.TrainState:
-    create = setup.objective.init, setup.optimiser, setup.config.seed
-    return state.initialise(*create, setup.placement.shardings)
-
-
-def _inherited(setup: Setup, wanted: Any) -> Any:
-    """The parameters that `init_from` names; heads that it lacks are initialised."""
-    source, at = checkpoint.locate(setup.config.init_from)
-    _check_same_vocabulary(source, setup.store.tokenizer.fingerprint)
-    saved = checkpoint.param_shapes(source, at)
-    shared = checkpoint.shared(saved, wanted, f"{source} at step {at}")
-    loaded = checkpoint.read_params(source, at, setup.sharded(saved))
-    fresh = [name for name in wanted if name not in shared]
-    left = [name for name in saved if name not in shared]
-    say(
-        f"starting from {source}, step {at}: loaded {', '.join(shared)}; "
-        f"initialised {', '.join(fresh) or 'nothing'}; "
-        f"left over {', '.join(left) or 'nothing'}"
-    )
-    if not fresh:
-        return {name: loaded[name] for name in shared}
-    made = _initialised(setup).params
-    return {name: (loaded if name in shared else made)[name] for name in wanted}
-
-
-def _check_same_vocabulary(source: Path, fingerprint: str) -> None:
-    if rundir.read(source, rundir.RUN)["tokenizer"] != fingerprint:
-        raise UsageError(
-            f"{source} has another vocabulary than this run, so its token table means "
-            f"other pieces: set --config.tokenizer.path={source / rundir.TOKENIZER}"
-        )
+    for name, examples in (
+        ("train", setup.train),
+        ("valid", setup.valid),
+        ("test", setup.test),
+    ):
+        if examples is not None:
+            say(f"{name}: {examples.describe()}")
+    if isinstance(setup.data, Dataset) and setup.data.unseen:
+        say(f"no example to train on: {', '.join(setup.data.unseen)}")
 
 
 def step_of(setup: Setup) -> Callable:
@@ -226,21 +224,23 @@ def step_of(setup: Setup) -> Callable:
         config.seed,
         config.train.accumulate,
         setup.placement.total,
+        optim.matches(config.optim.freeze),
     )
 
 
-def _batches(setup: Setup, start: int) -> Generator[Batch]:
+def _batches(setup: Setup, first: int) -> Generator[Batch]:
     size = setup.config.train.batch
     rows = setup.placement.rows(size)
     depth = setup.config.data.prefetch
-    return prefetch(lambda step: setup.train.batch(step, size, rows), start, depth)
+    return prefetch(lambda step: setup.train.batch(step, size, rows), first, depth)
 
 
-def _writer(setup: Setup, workdir: Path, start: int) -> Writer:
+def _writer(setup: Setup, workdir: Path, first: int) -> Writer:
     config = setup.config
-    tokens = config.train.batch * config.data.length
+    length = setup.train.mean_length
+    tokens = round(config.train.batch * length)
     peak = flops.peak(jax.devices()[0].device_kind)
-    seconds = flops.flops_per_token(config) * tokens / jax.device_count()
+    seconds = flops.training_flops(config, 1, length) / jax.device_count()
     return Writer(
         workdir,
         primary=jax.process_index() == 0,
@@ -248,7 +248,7 @@ def _writer(setup: Setup, workdir: Path, start: int) -> Writer:
             f"train/{name}": float(value)
             for name, value in jax.device_get(metrics).items()
         },
-        start=start,
+        start=first,
         steps=config.train.steps,
         every=config.train.log_every,
         warmup=config.optim.warmup_steps,
@@ -257,28 +257,34 @@ def _writer(setup: Setup, workdir: Path, start: int) -> Writer:
     )
 
 
-def _clock(history: dict[int, dict[str, float]], start: int) -> Callable[[], float]:
+def _clock(history: dict[int, dict[str, float]], first: int) -> Callable[[], float]:
     """Seconds that the run has taken, those of the processes before this included."""
     before = [
         values["time/seconds"]
         for step, values in history.items()
-        if step <= start and "time/seconds" in values
+        if step <= first and "time/seconds" in values
     ]
     since = time.perf_counter() - max(before, default=0.0)
     return lambda: time.perf_counter() - since
 
 
-def _write_result(config: FrozenConfigDict, workdir: Path, identity: str) -> None:
+def _write_result(setup: Setup, workdir: Path, identity: str, last: int) -> None:
     final: dict[str, float] = {}
-    for values in rundir.read_metrics(workdir).values():
+    history = rundir.read_metrics(workdir)
+    chosen = best.step(setup.config, history, last)
+    for values in [*history.values(), history.get(chosen, {}) if chosen else {}]:
         final |= {name: value for name, value in values.items() if math.isfinite(value)}
-    tokens = config.train.steps * config.train.batch * config.data.length
+    length = setup.train.mean_length
     result = {
         "fingerprint": identity,
-        "steps": config.train.steps,
-        "tokens": tokens,
-        "seconds": final["time/seconds"],
-        "flops": flops.training_flops(config),
+        "steps": last,
+        "tokens": round(last * setup.config.train.batch * length),
+        "seconds": max(
+            row["time/seconds"] for row in history.values() if "time/seconds" in row
+        ),
+        "flops": flops.training_flops(setup.config, last, length),
         "metrics": final,
     }
+    if chosen is not None:
+        result["best_step"] = chosen
     rundir.write_json(workdir / rundir.RESULT, result)

@@ -11,6 +11,7 @@ def get_config():
     config = ConfigDict()
     config.seed = 0  # names every random stream: init, data order, masks, dropout
     config.init_from = ""  # a run, or RUN/checkpoints/STEP: start from its parameters
+    config.init_leave = ""  # a regex over encoder, pooler, ...: what it does not give
 
     config.data = ConfigDict()
     config.data.corpus = "news"  # news | files | tfds
@@ -27,6 +28,35 @@ def get_config():
     config.data.length = 128  # tokens of one example, special tokens included
     config.data.copies = 0  # 0: new pairs every epoch; k: k versions in turn
     config.data.prefetch = 4  # batches assembled ahead of the step
+
+    config.task = ConfigDict()  # labelled data: what fine-tuning reads besides `data`
+    config.task.format = (
+        "tsv"  # tsv | csv | jsonl | conll | squad | folders | news | tfds
+    )
+    config.task.train = ""  # a file or folder; with news or tfds a split: "train[:90%]"
+    config.task.valid = ""  # "" holds out data.valid_share of train
+    config.task.test = ""  # "" is none; evaluated once, at the end
+    config.task.tfds_name = ""  # format=tfds: "glue/sst2"
+    config.task.encoding = "utf-8"
+    config.task.separator = (
+        ""  # one character; "" is a tab, of csv "," and of conll " "
+    )
+    config.task.header = True  # whether the first row of tsv and csv names the columns
+    config.task.text = (
+        "text"  # a column, by name or number from 0; or a key, or a field
+    )
+    config.task.pair = ""  # that of a second text
+    config.task.choices = ""  # choose: the key of a list, or of each, comma-separated
+    config.task.label = "label"
+    config.task.comment = ""  # conll: skip lines that begin so
+    config.task.labels = ""  # in their order, comma-separated; "" sorts those of train
+    config.task.class_weights = ""  # of classify: balanced, or a number a label
+    config.task.per_label = 0  # of train, at most so many examples a label; 0 takes all
+    config.task.metric = ""  # the one that decides; "" is the first of its kind's
+    config.task.no_answer = False  # span: questions may have none (SQuAD 2.0)
+    config.task.max_question = 64  # pieces of a question
+    config.task.stride = 128  # pieces of the context that two windows share
+    config.task.max_answer = 30  # pieces of an answer
 
     config.tokenizer = ConfigDict()
     config.tokenizer.path = ""  # a vocab.txt or tokenizer.json; "" trains on the corpus
@@ -55,7 +85,10 @@ def get_config():
     config.model.remat = "none"  # none | dots | full: what the backward pass recomputes
 
     config.objective = ConfigDict()
-    config.objective.kind = "mlm"  # mlm | clm
+    # mlm | clm, or with labelled data classify | regress | tag | span | choose
+    config.objective.kind = "mlm"
+    config.objective.layers = "last"  # last | last_4 | a number: what task heads read
+    config.objective.pool = "pooler"  # pooler | first | last | mean: of the tokens
     config.objective.pair = "nsp"  # nsp | sop | none: the second loss of mlm
     config.objective.pair_weight = 1.0  # what it counts beside the first
     config.objective.mask_unit = "token"  # token | word
@@ -70,6 +103,7 @@ def get_config():
     config.optim.learning_rate = 1e-4
     config.optim.schedule = "linear"  # linear | cosine | constant, after the warm-up
     config.optim.warmup_steps = 10_000
+    config.optim.warmup_share = 0.0  # of all steps, in place of warmup_steps; 0 is off
     config.optim.end_share = 0.0  # of the peak rate, left at the last step
     config.optim.decay_from = "start"  # start (BERT) | warmup_end (Hugging Face)
     config.optim.beta1 = 0.9
@@ -84,16 +118,23 @@ def get_config():
 
     config.train = ConfigDict()
     config.train.steps = 1_000_000
+    config.train.epochs = 0.0  # over the examples, in place of steps; 0 is off
     config.train.batch = 256  # sequences in one update, over all devices
     config.train.accumulate = 1  # micro-batches that one update is summed over
     config.train.log_every = 100
-    config.train.save_every = 5_000
+    config.train.save_every = 5_000  # 0: once an epoch
     config.train.keep_last = 3
     config.train.keep_every = 0  # also keep every k-th step for good; 0 is off
     config.train.keep_powers = False  # also save and keep steps 0, 1, 2, 4, 8, ...
+    config.train.keep_best = (
+        False  # save, keep and use the step of the best task.metric
+    )
+    config.train.patience = (
+        0  # stop after so many evaluations without a better; 0 is off
+    )
 
     config.eval = ConfigDict()
-    config.eval.every = 5_000
+    config.eval.every = 5_000  # 0: once an epoch
     config.eval.batch = 256
     config.eval.max_examples = 0  # 0: every held-out example
 

@@ -1,5 +1,6 @@
 """Runs for the tests: in a process of their own, on two hosts, and compared."""
 
+import json
 import os
 import re
 import socket
@@ -12,8 +13,12 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax import checkpoint, rundir, setup, stop, train
+from bert_jax import checkpoint, rundir, setup, stop, tokenizer, train
 from bert_jax import config as configs
+from bert_jax.model import Model
+from bert_jax.models import network as networks
+from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.network import WHOLE, Network
 
 ROOT = Path(__file__).parents[1]
 STEPS = 24
@@ -38,6 +43,112 @@ def straight(config, tmp_path_factory) -> Path:
     workdir = tmp_path_factory.mktemp("runs") / "straight"
     assert train.run(config, workdir) == stop.DONE
     return workdir
+
+
+# Of the words of conftest's `story`, and more of their kinds.
+PEOPLE = ("the king", "a farmer", "my aunt", "the old dog", "her brother")
+THINGS = {"stone": "a red stone", "way": "the long road", "food": "some bread"}
+FINETUNING = {
+    "train.epochs": 0.0,
+    "train.steps": 24,
+    "train.save_every": 12,
+    "eval.every": 12,
+    "eval.max_examples": 0,
+    "optim.warmup_share": 0.0,
+    "optim.warmup_steps": 2,
+    "optim.learning_rate": 0.01,
+}
+
+
+@pytest.fixture(scope="session")
+def finetune(tiny, straight, tmp_path_factory):
+    """Trains a task from `straight` on the text of a file: (recipe, text, changes)."""
+
+    def run(recipe: str, text: str, changes: dict[str, object]) -> Path:
+        folder = tmp_path_factory.mktemp("tasks")
+        (folder / "train").write_text(text)
+        files = {"train": folder / "train", "valid": "", "test": ""}
+        given = {f"task.{split}": path for split, path in files.items()}
+        start = {"init_from": straight, "model.norm": "pre", "data.valid_share": 0.3}
+        config = tiny(
+            {**FINETUNING, **start, **given, **changes}, f"configs/finetune/{recipe}.py"
+        )
+        assert train.run(config, folder / "run") == stop.DONE
+        return folder / "run"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def classifier(finetune) -> Path:
+    """A run that tells stones, ways and food."""
+    rows = [
+        f"{label}\t{who} {did} {what} ."
+        for label, what in THINGS.items()
+        for who in PEOPLE
+        for did in ("saw", "took")
+    ]
+    return finetune("sst2", "\n".join(rows), {"task.labels": ""})
+
+
+@pytest.fixture(scope="session")
+def tagger(finetune) -> Path:
+    """A run that finds who did what: B-WHO I-WHO O B-WHAT ... O."""
+    sentences = [
+        [*_tagged(who, "WHO"), f"{did}\tO", *_tagged(what, "WHAT"), ".\tO", ""]
+        for what in THINGS.values()
+        for who in PEOPLE
+        for did in ("saw", "took")
+    ]
+    lines = [line for sentence in sentences for line in sentence]
+    return finetune("wnut17", "\n".join(lines), {})
+
+
+def _tagged(words: str, kind: str) -> list[str]:
+    tags = [f"B-{kind}"] + [f"I-{kind}"] * words.count(" ")
+    return [f"{word}\t{tag}" for word, tag in zip(words.split(), tags, strict=True)]
+
+
+@pytest.fixture(scope="session")
+def answerer(finetune) -> Path:
+    """A run that says what was taken, if anything; contexts need several windows."""
+    rows = {"max_question": 8, "stride": 4, "max_answer": 4}
+    changes = {f"task.{key}": value for key, value in rows.items()}
+    text = json.dumps(squad())
+    return finetune("squad", text, {**changes, "task.no_answer": True})
+
+
+def squad() -> dict:
+    """Ten questions, every second of which has no answer."""
+    paragraphs = []
+    for number, who in enumerate(PEOPLE):
+        what = list(THINGS.values())[number % 3]
+        context = (
+            f"my aunt saw the quiet house . {who} took {what} . " + "a dog lost . " * 8
+        )
+        answer = {"text": what, "answer_start": context.index(what)}
+        questions = [("what was taken ?", [answer]), ("what was sold ?", [])]
+        qas = [
+            {"id": f"{number}/{i}", "question": question, "answers": answers}
+            | {"is_impossible": not answers}
+            for i, (question, answers) in enumerate(questions)
+        ]
+        paragraphs.append({"context": context, "qas": qas})
+    return {"data": [{"title": "things", "paragraphs": paragraphs}]}
+
+
+def untrained(
+    tiny, straight: Path, head: str, classes: int, task: dict[str, str]
+) -> Model:
+    """A model of random weights, large enough that texts differ."""
+    source = {"task.format": "jsonl", "task.train": "none"}
+    config = tiny({"model.init_stddev": 0.5, **source, **task})
+    words = tokenizer.load(straight / "tokenizer.json", True)
+    config = setup.resolved(config, words.vocab_size)
+    heads = ("pooler", head)
+    network = Network(EncoderConfig(**config.model), heads, classes, WHOLE)
+    params = networks.init(network, jax.random.key(0))
+    return Model(config, words, network, params, 0, ["b", "a"][:classes])
 
 
 def final_state(workdir: Path):

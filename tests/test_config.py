@@ -135,6 +135,57 @@ def test_a_mistake_is_named(key, value, said):
     assert key.split(".")[-1] in str(error.value)
 
 
+TASK = {"objective.kind": "classify", "task.train": "train.tsv"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"task.train": ""}, "task.train is empty: name the labelled data"),
+        ({"task.format": "xml"}, "task.format must be tsv | csv | jsonl"),
+        ({"task.format": "conll"}, "objective.kind=classify reads task.format=tsv |"),
+        ({"task.format": "tfds"}, "task.format=tfds needs task.tfds_name"),
+        ({"task.metric": "exact"}, "is accuracy | f1 | macro_f1 | matthews, not 'exa"),
+        (
+            {"objective.kind": "choose", "task.format": "jsonl"},
+            "objective.kind=choose needs task.choices",
+        ),
+        (
+            {"objective.kind": "regress", "task.per_label": "5"},
+            "task.class_weights and per_label need objective.kind=classify",
+        ),
+        ({"objective.layers": "13"}, "objective.layers is last, last_4, or 0 to 12"),
+        ({"objective.layers": "-1"}, "objective.layers is last, last_4, or 0 to 12"),
+        (
+            {"objective.layers": "last_4", "model.num_layers": "3"},
+            "objective.layers=last_4 of 3 layers: name one of them",
+        ),
+        ({"objective.layers": "last_4"}, "the pooler reads the last layer: with"),
+        ({"model.attention": "causal"}, "set objective.pool=last or mean"),
+        ({"train.patience": "2"}, "train.patience needs train.keep_best=true"),
+        (
+            {"train.keep_best": "true", "train.save_every": "7"},
+            "train.keep_best needs train.save_every equal to eval.every, not 7 and 0",
+        ),
+        ({"objective.kind": "mlm", "train.keep_best": "true"}, "which a pretraining"),
+    ],
+)
+def test_a_mistake_of_a_task_is_named(changes, said):
+    with pytest.raises(UsageError) as error:
+        load("configs/finetune/recipe.py", TASK | changes)
+    assert said in str(error.value)
+
+
+def test_what_a_task_may_say_is_let_through():
+    recipe = "configs/finetune/recipe.py"
+    feature_based = {"objective.layers": "last_4", "objective.pool": "mean"}
+    assert load(recipe, TASK | feature_based).objective.layers == "last_4"
+    layer = {"objective.kind": "tag", "task.format": "conll", "objective.layers": "0"}
+    assert load(recipe, TASK | layer).objective.pool == "pooler"
+    load(recipe, TASK | {"train.keep_best": "true", "train.patience": "3"})
+    load(recipe, TASK | {"model.attention": "causal", "objective.pool": "last"})
+
+
 def test_all_mistakes_of_a_config_are_said_together():
     with pytest.raises(UsageError) as error:
         load(DEMO, {"model.num_heads": "7", "model.dropout": "nan"})

@@ -79,7 +79,7 @@ def start(tiny, tmp_path, capsys):
     """Trains from a run, keeping step 0; the new run and what was said of the old."""
 
     def start(run, changes):
-        sizes = {"model.norm": "post", "tokenizer.path": run / "tokenizer.json"}
+        sizes = {"model.norm": "post"}
         steps = {"train.steps": 2, "optim.warmup_steps": 1, "train.keep_powers": "true"}
         config = tiny({"init_from": run, **sizes, **steps, **changes})
         assert train.run(config, tmp_path / "run") == stop.DONE
@@ -304,10 +304,11 @@ def test_an_imported_run_has_no_data_to_train_or_evaluate_on(run):
         train.run(configs.load(str(run / "config.json"), {}), run)
 
 
-def test_a_run_without_the_head_fills_no_masks(bare_run, capsys):
-    command = ["predict", f"--workdir={bare_run}", "The [MASK]."]
-    assert launch.main(command) == 2
-    assert "no masked-LM head: it cannot fill masks" in capsys.readouterr().err
+def test_a_run_without_the_head_fills_no_masks_but_has_vectors(bare_run, capsys):
+    with pytest.raises(UsageError, match="no masked-LM head: it cannot fill masks"):
+        bert_jax.load(bare_run).fill_masks(["The [MASK]."])
+    assert launch.main(["predict", f"--workdir={bare_run}", "--json", "The."]) == 0
+    assert len(json.loads(capsys.readouterr().out)["vector"]) == 16
 
 
 def test_training_initialises_the_heads_that_an_import_lacks(bare_run, start):
@@ -332,10 +333,10 @@ def test_training_leaves_over_the_heads_that_it_lacks(run, start):
     assert bits(begun) == bits({name: old[name] for name in begun})
 
 
-def test_training_with_another_vocabulary_names_the_mend(run, start):
+def test_training_with_another_vocabulary_names_the_mend(run, start, straight):
     mend = re.escape(f"set --config.tokenizer.path={run / 'tokenizer.json'}")
     with pytest.raises(UsageError, match=f"has another vocabulary .*{mend}"):
-        start(run, {"tokenizer.path": ""})
+        start(run, {"tokenizer.path": straight / "tokenizer.json"})
 
 
 def test_training_an_encoder_of_another_depth_is_refused(run, start):

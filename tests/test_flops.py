@@ -23,13 +23,15 @@ def tiny():
 # attention; the head 6 * (16 + 100*4) = 2496 at each predicted position.
 def test_masked_lm_pays_for_the_head_at_the_predicted_positions_only():
     assert flops.predicted(tiny()) == 2
-    assert flops.flops_per_token(tiny()) == pytest.approx(2304 + 960 + 2496 * 2 / 10)
+    assert flops.flops_per_token(tiny(), 10) == pytest.approx(
+        2304 + 960 + 2496 * 2 / 10
+    )
 
 
 def test_a_pair_loss_adds_one_pooler_a_sequence():
     config = tiny()
     config.objective.pair = "nsp"
-    added = flops.flops_per_token(config) - flops.flops_per_token(tiny())
+    added = flops.flops_per_token(config, 10) - flops.flops_per_token(tiny(), 10)
     assert added == pytest.approx(6 * 16 / 10)
 
 
@@ -37,7 +39,9 @@ def test_causal_lm_predicts_every_token_but_the_first_and_has_no_pooler():
     config = tiny()
     config.objective.kind = "clm"
     config.objective.pair = "nsp"
-    assert flops.flops_per_token(config) == pytest.approx(2304 + 960 + 2496 * 9 / 10)
+    assert flops.flops_per_token(config, 10) == pytest.approx(
+        2304 + 960 + 2496 * 9 / 10
+    )
 
 
 def test_a_fractional_number_of_predictions_counts_as_its_maximum():
@@ -48,10 +52,16 @@ def test_a_fractional_number_of_predictions_counts_as_its_maximum():
 
 def test_the_total_is_per_token_times_every_token_of_every_step():
     config = tiny()
-    config.train.steps = 7
     config.train.batch = 3
-    total = flops.training_flops(config)
-    assert total == pytest.approx(7 * 3 * 10 * flops.flops_per_token(config))
+    total = flops.training_flops(config, 7, 10)
+    assert total == pytest.approx(7 * 3 * 10 * flops.flops_per_token(config, 10))
+
+
+def test_a_task_costs_its_encoder_at_the_length_of_its_examples():
+    config = tiny()
+    config.objective.kind = "tag"
+    attention = 12 * 2 * 2.5 * 4
+    assert flops.flops_per_token(config, 2.5) == pytest.approx(2304 + attention)
 
 
 def test_bert_base_costs_what_the_formula_of_its_sizes_gives():
@@ -66,7 +76,7 @@ def test_bert_base_costs_what_the_formula_of_its_sizes_gives():
         + 6 * (vocab * width + width**2) * share
         + 6 * width**2 / 128
     )
-    assert flops.flops_per_token(config) == pytest.approx(expected)
+    assert flops.flops_per_token(config, 128) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

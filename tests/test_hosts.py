@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from bert_jax import checkpoint, train
+from tests.finetuning import scores
 from tests.running import CHANGES, logged, metrics, start_two_hosts, wait_until
 
 
@@ -20,6 +21,17 @@ def test_two_hosts_give_the_losses_of_one(placement, tiny, tmp_path):
     found = metrics(tmp_path / "together")
     for step, row in metrics(tmp_path / "alone").items():
         assert found[step] == pytest.approx(row, rel=1e-5), step
+
+
+def test_two_hosts_start_from_a_run_and_evaluate_a_task_as_one(tuned, task, tmp_path):
+    changes = {"parallel.placement": "pmap", "parallel.mesh": "-1x1x1"}
+    processes = start_two_hosts(task("tag", changes), tmp_path / "run", devices=2)
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    found, alone = scores(tmp_path / "run"), scores(tuned("tag"))
+    assert found.keys() == alone.keys()
+    for step, row in alone.items():
+        assert found[step] == pytest.approx(row, rel=1e-5, abs=1e-7), step
 
 
 def test_a_signal_to_one_host_stops_both(tiny, tmp_path):

@@ -14,7 +14,7 @@ from bert_jax.config import UsageError
 from bert_jax.huggingface import ARCHITECTURES, TABLE, to_ours, to_theirs
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import Network
+from bert_jax.models.network import WHOLE, Network
 from configs import base
 from tests.exchanging import CONFIG, bits, random_arrays
 
@@ -29,7 +29,7 @@ DECODER, TOKENS = "cls.predictions.decoder", "bert.embeddings.word_embeddings.we
 
 def params(*heads: str):
     """Parameters of the shapes that `init` gives, none of them 0 or 1."""
-    network = Network(ENCODER, heads, 3)
+    network = Network(ENCODER, heads, 3, WHOLE)
     made = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
     flat = traverse_util.flatten_dict(made, sep="/")
     arrays = random_arrays({name: leaf.shape for name, leaf in flat.items()})

@@ -56,11 +56,11 @@ def test_one_short_story_is_enough(kind, tmp_path, capsys):
     assert "story.txt" in said
     assert "make a document" in said or "document" in said.splitlines()[0]
     parts = setup.reopen(workdir)
-    assert len(parts.store.valid.documents) - 1 >= 2
-    assert len(parts.store.train.documents) - 1 >= 8
+    assert len(parts.data.valid.documents) - 1 >= 2
+    assert len(parts.data.train.documents) - 1 >= 8
     assert parts.train.num_examples >= parts.config.train.batch
     assert rundir.read_metrics(workdir)[20]["valid/mlm_loss"] > 0
-    unknown = parts.store.train.counts[parts.store.tokenizer.unk_id]
+    unknown = parts.data.train.counts[parts.data.tokenizer.unk_id]
     assert unknown == 0
     text = "山水[MASK]月。" if kind == "chinese" else "the old [MASK] went down."
     [[filled]] = bert_jax.load(workdir).fill_masks([text])

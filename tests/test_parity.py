@@ -114,7 +114,7 @@ def batch(case, number: int):
 
 
 def test_every_hidden_state_and_both_logits(case, config):
-    network = networks.Network(config, pretrain.PAIRED, 0)
+    network = networks.Network(config, pretrain.PAIRED, 0, networks.WHOLE)
     inputs = batch(case, 0)
     rows, width = inputs["ids"].shape
     everywhere = jnp.broadcast_to(jnp.arange(width)[None], (rows, width))
@@ -148,7 +148,15 @@ def test_ten_updates_of_adamw(case, config):
     optimiser = optim.make(SimpleNamespace(**OPTIM), 10)
     schedule = optim.schedule(SimpleNamespace(**OPTIM), 10)
     step = jax.jit(
-        make_step(objective(config), optimiser, schedule, 0, 1, lambda tree: tree)
+        make_step(
+            objective(config),
+            optimiser,
+            schedule,
+            0,
+            1,
+            lambda tree: tree,
+            optim.matches(""),
+        )
     )
     params = jax.tree.map(jnp.asarray, ours(case, "weight"))
     state = TrainState(jnp.int32(0), params, optimiser.init(params))

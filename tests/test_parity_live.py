@@ -123,11 +123,13 @@ def test_each_architecture_gives_its_outputs_here(exchanged):
 
 LOSSES = {
     "BertForSequenceClassification": lambda encoder: finetune.classify(
-        encoder, np.ones(5, np.float32)
+        encoder, networks.WHOLE, np.ones(5, np.float32)
     ),
-    "BertForTokenClassification": lambda encoder: finetune.tag(encoder, 5),
-    "BertForQuestionAnswering": finetune.span,
-    "BertForMultipleChoice": finetune.choose,
+    "BertForTokenClassification": lambda encoder: finetune.tag(
+        encoder, networks.WHOLE, 5
+    ),
+    "BertForQuestionAnswering": lambda encoder: finetune.span(encoder, networks.WHOLE),
+    "BertForMultipleChoice": lambda encoder: finetune.choose(encoder, networks.WHOLE),
 }
 
 
@@ -211,7 +213,7 @@ def test_as_many_parameters_as_theirs(size):
     config = configs.load(
         str(ROOT / f"configs/pretrain/bert_{size}.py"), {"model.vocab_size": "30522"}
     ).model
-    network = networks.Network(EncoderConfig(**config), ("pooler",), 0)
+    network = networks.Network(EncoderConfig(**config), ("pooler",), 0, networks.WHOLE)
     shapes = jax.eval_shape(lambda key: networks.init(network, key), jax.random.key(0))
     with torch.device("meta"):
         theirs = transformers.BertModel(

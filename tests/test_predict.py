@@ -1,7 +1,9 @@
-"""A run, opened for use from Python and from the shell."""
+"""Predictions from the shell: what is printed, for people and for programs."""
 
 import json
-import re
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,162 +11,226 @@ import pytest
 
 import bert_jax
 import launch
-from bert_jax import predict, train
-from bert_jax.config import UsageError
+from bert_jax import predict
+from tests.running import PEOPLE, THINGS, squad
 
 ROOT = Path(__file__).parents[1]
-TEXTS = ["The king saw [MASK] bread.", "[MASK] took the long [MASK]."]
+MASKED = ["The king saw [MASK] bread.", "[MASK] took the long [MASK]."]
+TEXTS = [f"{who} took {what} ." for who in PEOPLE for what in THINGS.values()]
 
 
-@pytest.fixture(scope="module")
-def workdir(tiny, tmp_path_factory):
-    """A run of a few steps."""
-    path = tmp_path_factory.mktemp("runs") / "run"
-    train.run(tiny({}), path)
-    return path
+@pytest.fixture
+def shell(capsys):
+    """Runs `predict` on a run; the exit code, what was printed and what was said."""
+
+    def run(workdir: Path, *arguments: str) -> tuple[int, str, str]:
+        code = launch.main(["predict", f"--workdir={workdir}", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def model(workdir):
-    return bert_jax.load(workdir)
+@pytest.fixture
+def objects(shell):
+    """The JSON that `predict` prints."""
+
+    def run(workdir: Path, *arguments: str) -> list[dict]:
+        code, out, _ = shell(workdir, "--json", *arguments)
+        assert code == 0
+        return [json.loads(line) for line in out.splitlines()]
+
+    return run
 
 
-def test_every_mask_gets_its_likeliest_pieces(model):
-    filled = model.fill_masks(TEXTS, top=3)
-    assert [len(masks) for masks in filled] == [1, 2]
-    for masks in filled:
-        for number, mask in enumerate(masks):
-            assert mask.mask == number
-            chances = [chance for _, chance in mask.candidates]
-            assert len(chances) == 3
-            assert chances == sorted(chances, reverse=True)
-            assert all(
-                token in model.tokenizer.vocabulary for token, _ in mask.candidates
-            )
+# Masks.
 
 
-def test_the_probabilities_of_a_mask_sum_to_one(model):
-    [[mask]] = model.fill_masks(TEXTS[:1], top=model.tokenizer.vocab_size)
-    assert sum(chance for _, chance in mask.candidates) == pytest.approx(1, abs=1e-5)
-
-
-def test_a_text_fills_the_same_alone_and_in_company(model):
-    alone = [model.fill_masks([text])[0] for text in TEXTS]
-    together = model.fill_masks([*TEXTS, "The [MASK] " + "old " * 20] * 20)[:2]
-    for one, two in zip(alone, together):
-        for first, second in zip(one, two):
-            left, right = dict(first.candidates), dict(second.candidates)
-            assert left == pytest.approx(right, abs=1e-5)
-
-
-def test_shapes_of_what_can_be_read(model):
-    inputs = model.encode(TEXTS)
-    rows, width = inputs["ids"].shape
-    dim, layers, heads = 16, 2, 2
-    assert rows == 2
-    assert model.vectors(TEXTS).shape == (rows, width, dim)
-    assert model.hidden_states(TEXTS).shape == (layers + 1, rows, width, dim)
-    assert model.pooled(TEXTS).shape == (rows, dim)
-    assert model.attention(TEXTS).shape == (layers, rows, heads, width, width)
-
-
-def test_attention_rows_sum_to_one_and_padding_gets_nothing(model):
-    texts = ["The old dog.", "Her brother lost the long road."]
-    weights = model.attention(texts)
-    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
-    lengths = model.encode(texts)["lengths"]
-    assert lengths.min() < lengths.max()
-    shorter = int(lengths.argmin())
-    assert not weights[:, shorter, ..., lengths.min() :].any()
-
-
-def test_vectors_do_not_depend_on_the_batch_or_its_padding(model):
-    texts = ["The old dog.", "Her brother lost the long road. " * 3]
-    alone = model.vectors(texts[:1])[0]
-    padded = model.vectors(texts)[0][: len(alone)]
-    np.testing.assert_allclose(alone, padded, atol=1e-5)
-
-
-def test_pairs_are_two_segments(model):
-    inputs = model.encode(["The old dog."], ["My aunt."])
-    assert inputs["types"].max() == 1
-    assert model.pooled(["The old dog."], ["My aunt."]).shape == (1, 16)
-
-
-def test_texts_longer_than_the_positions_are_cut(model, capsys):
-    assert model.vectors(["the old dog " * 100]).shape[1] == 64
-    assert "saw no position beyond 32" in capsys.readouterr().err
-
-
-def test_a_text_without_mask_is_named(model):
-    with pytest.raises(UsageError, match=r"no \[MASK\] in 'No gap here.'"):
-        model.fill_masks(["No gap here."])
-    with pytest.raises(UsageError, match="within 64 tokens"):
-        model.fill_masks(["the old dog " * 100 + "[MASK]"])
-
-
-def test_one_text_instead_of_a_list_is_refused(model):
-    with pytest.raises(TypeError, match="give a list of texts"):
-        model.encode("The old dog.")
-
-
-def test_a_run_without_pair_loss_has_no_pooled_vectors(tiny, tmp_path):
-    single = {"objective.pair": "none", "data.pairs": "single", "train.steps": 2}
-    train.run(tiny({**single, "optim.warmup_steps": 1}), tmp_path / "run")
-    model = bert_jax.load(tmp_path / "run")
-    assert model.vectors(["The old dog."]).ndim == 3
-    with pytest.raises(UsageError, match="trained no pooler"):
-        model.pooled(["The old dog."])
-
-
-def test_a_causal_run_fills_no_masks(tiny, tmp_path):
-    causal = {
-        "objective.kind": "clm",
-        "model.attention": "causal",
-        "data.pairs": "full",
-        "train.steps": 2,
-        "optim.warmup_steps": 1,
-    }
-    assert train.run(tiny(causal), tmp_path / "run") == 0
-    with pytest.raises(UsageError, match="cannot fill masks"):
-        bert_jax.load(tmp_path / "run").fill_masks(TEXTS)
-
-
-def test_what_is_no_run_is_named(tmp_path):
-    with pytest.raises(UsageError, match="is no run"):
-        bert_jax.load(tmp_path)
-
-
-def test_a_step_that_was_not_kept_is_named(workdir):
-    assert predict.load(workdir, 3).step == 3
-    with pytest.raises(UsageError, match="kept no step 4; it has 3, 6"):
-        bert_jax.load(workdir, 4)
-
-
-def test_the_shell_prints_a_table_or_json(workdir, capsys):
-    command = ["predict", f"--workdir={workdir}"]
-    assert launch.main([*command, *TEXTS]) == 0
-    table = capsys.readouterr().out
+def test_masks_are_a_table_or_json(straight, shell, objects):
+    code, table, _ = shell(straight, *MASKED)
+    assert code == 0
     assert table.count("%") == 15
-    assert TEXTS[0] in table
-    assert launch.main([*command, "--json", *TEXTS]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["text"] for line in lines] == TEXTS
+    assert MASKED[0] in table
+    lines = objects(straight, *MASKED)
+    assert [line["text"] for line in lines] == MASKED
     assert [len(line["masks"]) for line in lines] == [1, 2]
     assert lines[0]["masks"][0][0].keys() == {"token", "probability"}
+    [[first], _] = bert_jax.load(straight).fill_masks(MASKED)
+    found = [(each["token"], each["probability"]) for each in lines[0]["masks"][0]]
+    assert found == first.candidates
 
 
-def test_the_shell_reads_standard_input(workdir, capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", iter([f"{text}\n" for text in [*TEXTS, ""]] * 30))
-    assert launch.main(["predict", f"--workdir={workdir}", "--json"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 60
+def test_standard_input_is_predicted_in_its_order(straight, objects, monkeypatch):
+    short, long = MASKED[0], f"{MASKED[1]} The old dog took the long road."
+    lines = [f"{text}\n" for text in [long, short, ""]] * 30
+    monkeypatch.setattr("sys.stdin", iter(lines))
+    assert [line["text"] for line in objects(straight)] == [long, short] * 30
 
 
-def test_the_readme_s_snippet_runs(workdir, monkeypatch):
-    [snippet] = re.findall(
-        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+def test_a_text_without_mask_is_one_line(straight, shell):
+    code, _, error = shell(straight, "No gap here.")
+    assert code == 2
+    assert error == "launch.py predict: there is no [MASK] in 'No gap here.'\n"
+
+
+# Tasks.
+
+
+def test_labels_are_what_python_gives(classifier, objects):
+    model = bert_jax.load(classifier)
+    for line, one in zip(objects(classifier, *TEXTS), model.classify(TEXTS)):
+        assert {**one._asdict(), "text": line["text"]} == line
+
+
+def test_labels_for_people_are_a_line_a_text(classifier, shell):
+    [one] = bert_jax.load(classifier).classify(TEXTS[:1])
+    long = "the old dog " * 20
+    code, out, error = shell(classifier, TEXTS[0], long)
+    first, second = out.splitlines()
+    assert code == 0
+    assert first.startswith(
+        f"  {one.label}   {100 * one.probability:.1f} %  {TEXTS[0]}"
     )
-    monkeypatch.chdir(workdir.parent)
-    names: dict = {}
-    exec(snippet.replace("runs/demo", str(workdir)), names)  # noqa: S102
-    assert names["vectors"].ndim == 3
+    assert all(label in first for label in THINGS)
+    assert f"{long[:57]}..." in second
+    assert "texts cut to the 32 tokens of training: 1" in error
+
+
+def test_entities_are_indented_below_their_text(tagger, shell, objects):
+    [found] = bert_jax.load(tagger).entities(TEXTS[:1])
+    code, out, _ = shell(tagger, TEXTS[0])
+    text, *lines = out.splitlines()
+    assert (code, text, len(lines)) == (0, TEXTS[0], len(found))
+    for line, each in zip(lines, found, strict=True):
+        assert line.startswith(f"  {each.type}")
+        assert f"{each.text}  [{each.start}:{each.end}]" in line
+        assert f"{100 * each.probability:.1f} %" in line
+    [whole] = objects(tagger, TEXTS[0])
+    assert whole == {"text": TEXTS[0], "entities": [each._asdict() for each in found]}
+
+
+def test_answers_of_a_file_keep_their_ids(answerer, shell, objects, tmp_path):
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps(squad()))
+    lines = objects(answerer, f"--file={path}")
+    paragraphs = squad()["data"][0]["paragraphs"]
+    asked = [(p["context"], qa) for p in paragraphs for qa in p["qas"]]
+    model = bert_jax.load(answerer)
+    found = model.answer([qa["question"] for _, qa in asked], [c for c, _ in asked])
+    for line, (context, qa), one in zip(lines, asked, found, strict=True):
+        assert (line["id"], line["context"]) == (qa["id"], context)
+        assert (line["answer"], line["start"], line["end"]) == one[:3]
+        assert line["probability"] == pytest.approx(one.probability, abs=1e-5)
+    code, out, _ = shell(answerer, f"--file={path}")
+    assert code == 0
+    for one in found:
+        assert one.start < 0 or f"**{one.text}**" in out
+    assert out.count("what was taken ?\n") == 5
+
+
+def test_a_file_of_the_task_needs_no_labels(tagger, objects, tmp_path):
+    path = tmp_path / "test.conll"
+    path.write_text("my\taunt\ntook\tX\n\n(\tit\n")
+    lines = objects(tagger, f"--file={path}")
+    assert [line["text"] for line in lines] == ["my took", "("]
+
+
+def test_a_tab_that_lacks_is_named_with_its_line(answerer, shell, tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("what ?\ta dog .\nwhat\n")
+    code, out, error = shell(answerer, f"--file={path}")
+    assert (code, out) == (2, "")
+    assert error.startswith(f"launch.py predict: {path}, line 2: tabs: 0")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--file=nowhere.txt"], "nowhere.txt: No such file or directory"),
+        (["--file=nowhere.tsv"], "nowhere.tsv: No such file or directory"),
+        (["--file=x.txt", "text"], "give TEXT or --file, not both"),
+        (["--explain", "--json", "text"], "leave out --json"),
+        (["--explain", "one", "two"], "--explain takes one text, not more"),
+        (["--explain", " "], "--explain takes one text, not none"),
+    ],
+)
+def test_a_mistake_is_one_line(classifier, shell, arguments, said):
+    code, out, error = shell(classifier, *arguments)
+    assert (code, out) == (2, "")
+    assert error.startswith("launch.py predict: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+# Vectors.
+
+
+def test_any_run_gives_vectors(straight, answerer, objects, shell):
+    for workdir in (straight, answerer):
+        lines = objects(workdir, "--vectors", *TEXTS)
+        vectors = bert_jax.load(workdir).sentence_vectors(TEXTS)
+        assert [line["text"] for line in lines] == TEXTS
+        found = np.array([line["vector"] for line in lines], np.float32)
+        np.testing.assert_array_equal(found, vectors)
+    code, out, _ = shell(answerer, "--vectors", TEXTS[0])
+    first = " ".join(f"{number:.4f}" for number in vectors[0, :4])
+    assert code == 0
+    assert " ".join(out.split()).startswith(f"{first} ... norm ")
+
+
+# Many lines.
+
+
+def test_blocks_are_printed_in_order_and_compiled_once(
+    classifier, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(predict, "BLOCK", 40)
+    lines = [" ".join(["the old dog ."] * (1 + 7 * i % 5)) + f" {i}" for i in range(91)]
+    path = tmp_path / "many.txt"
+    path.write_text("\n".join(lines))
+    model = bert_jax.load(classifier)
+    sizes = []
+
+    def load(workdir, step):
+        read = model.reader.read
+
+        def counted(records, least):
+            result = read(records, least)
+            sizes.append(model.reader._say._cache_size())
+            return result
+
+        monkeypatch.setattr(model.reader, "read", counted)
+        return model
+
+    monkeypatch.setattr(predict, "load", load)
+    command = ["predict", f"--workdir={classifier}", f"--file={path}", "--json"]
+    assert launch.main(command) == 0
+    out, error = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [line["text"] for line in found] == lines
+    assert len(sizes) == 3
+    assert len(set(sizes)) == 1
+    wanted = [one.probability for one in model.classify(lines)]
+    chances = [line["probability"] for line in found]
+    np.testing.assert_allclose(chances, wanted, atol=1e-5)
+    first, second, last = error.splitlines()
+    assert first.startswith("40 lines, ")
+    assert second.startswith("80 lines, ")
+    assert last.startswith("91 lines in ")
+    assert last.endswith(" lines/s")
+
+
+def test_a_closed_pipe_is_no_error(classifier, tmp_path):
+    path = tmp_path / "many.txt"
+    path.write_text("\n".join(TEXTS * 40))
+    command = f"{sys.executable} launch.py predict --workdir={classifier} --vectors"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} --json --file={path} | head -n 2"],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2

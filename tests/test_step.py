@@ -5,13 +5,20 @@ import numpy as np
 import optax
 import pytest
 
-from bert_jax import setup, state
+from bert_jax import optim, setup, state
 from bert_jax.step import make_evaluation, make_step
+
+
+def same(tree):
+    return tree
 
 
 @pytest.fixture(scope="module")
 def parts(tiny):
     return setup.build(tiny({"model.dropout": 0.1, "model.attention_dropout": 0.1}))
+
+
+NONE = optim.matches("")  # no parameter is frozen
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +30,7 @@ def gradients(parts):
 
     def of(accumulate: int):
         step = make_step(
-            parts.objective, plain, lambda step: 1.0, 0, accumulate, lambda tree: tree
+            parts.objective, plain, lambda step: 1.0, 0, accumulate, same, NONE
         )
         after, metrics = jax.jit(step)(before, batch)
         return jax.tree.map(np.subtract, before.params, after.params), metrics
@@ -59,23 +66,23 @@ def test_the_loss_is_the_sum_of_both_losses(gradients):
 
 def test_filler_rows_change_no_evaluation(parts):
     """A batch of eight, and five of its rows with three fillers of weight 0."""
-    evaluate = jax.jit(make_evaluation(parts.held_out, lambda tree: tree))
+    evaluate = jax.jit(make_evaluation(parts.held_out, same, same, ""))
     create = parts.objective.init, parts.optimiser, 0, parts.placement.shardings
     params = state.initialise(*create).params
     whole = parts.valid.batch(0, 8, np.arange(8))
     weights = np.where(np.arange(8) < 5, 1, 0).astype(np.float32)
-    filled = evaluate(params, whole | {"weights": weights})
-    alone = evaluate(params, {name: array[:5] for name, array in whole.items()})
+    filled, _ = evaluate(params, whole | {"weights": weights})
+    alone, _ = evaluate(params, {name: array[:5] for name, array in whole.items()})
     for name, (total, count) in alone.items():
         np.testing.assert_allclose(filled[name][0], total, rtol=1e-5, err_msg=name)
         assert filled[name][1] == count
 
 
 def test_evaluation_masks_do_not_change(parts):
-    evaluate = jax.jit(make_evaluation(parts.held_out, lambda tree: tree))
+    evaluate = jax.jit(make_evaluation(parts.held_out, same, same, ""))
     create = parts.objective.init, parts.optimiser, 0, parts.placement.shardings
     params = state.initialise(*create).params
     batch = parts.valid.batch(0, 8, np.arange(8))
     later = batch | {"epochs": batch["epochs"] + 3}
-    one, two = evaluate(params, batch), evaluate(params, later)
+    (one, _), (two, _) = evaluate(params, batch), evaluate(params, later)
     assert one["mlm_loss"][0] == two["mlm_loss"][0]

@@ -56,6 +56,11 @@ class Pipeline:
     def num_examples(self) -> int:
         return len(self._chunks.starts)
 
+    @property
+    def mean_length(self) -> float:
+        """Tokens of an example, padding included."""
+        return self.config.length
+
     def require(self, batch_size: int) -> None:
         """Refuses a batch of more examples than there are."""
         if self.num_examples < batch_size:
@@ -103,6 +108,17 @@ class Pipeline:
             "random_share": float(batch["pair_label"].mean()),
             "padding_share": 1 - float(batch["lengths"].mean()) / self.config.length,
         }
+
+    def describe(self) -> str:
+        """The audit of some batches, in words."""
+        found = self.audit(10_000)
+        text = (
+            f"{found['examples']:,} examples of {self.config.length} tokens, "
+            f"{100 * found['padding_share']:.1f} % padding"
+        )
+        if self.config.pairs in ("nsp", "sop"):
+            text += f", {100 * found['random_share']:.1f} % random or swapped pairs"
+        return text
 
     def _assemble(
         self,

@@ -251,7 +251,6 @@ class Encoder(nn.Module):
 
     config: EncoderConfig
 
-    @nn.compact
     def __call__(
         self,
         ids: Int[Array, "B T"],
@@ -259,13 +258,27 @@ class Encoder(nn.Module):
         lengths: Int[Array, "B"],
         rows: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B T D"]:
+        return self.layers(ids, types, lengths, rows)[-1]
+
+    @nn.compact
+    def layers(
+        self,
+        ids: Int[Array, "B T"],
+        types: Int[Array, "B T"],
+        lengths: Int[Array, "B"],
+        rows: Int[Array, "B"] | None,
+    ) -> list[Float[Array, "B T D"]]:
+        """The embeddings and each block's output, the last with the final norm."""
         config, block = self.config, rematerialised(self.config.remat)
-        x = Embeddings(config, name="embeddings")(ids, types, rows)
-        self.record(x)
+        states = [Embeddings(config, name="embeddings")(ids, types, rows)]
+        self.record(states[-1])
         for layer in range(config.num_layers):
-            x = block(config, name=f"block_{layer:02d}")(x, lengths, rows)
-            self.record(x)
-        return layer_norm(config, "final_norm")(x) if config.norm == "pre" else x
+            step = block(config, name=f"block_{layer:02d}")
+            states.append(step(states[-1], lengths, rows))
+            self.record(states[-1])
+        if config.norm == "pre":
+            states[-1] = layer_norm(config, "final_norm")(states[-1])
+        return states
 
     def record(self, x: Float[Array, "B T D"]) -> None:
         if recording(self, "hidden"):

@@ -29,12 +29,27 @@ LINEAR = {
     "pair_head": Linear("pooled", False, 2),  # follows, does not (section 3.1)
     "classify_head": Linear("pooled", True, 0),  # a text or a pair of them (4.1)
     "choice_head": Linear("pooled", True, 1),  # how well one answer fits (4.4)
-    "tag_head": Linear("hidden", True, 0),  # each token (5.3)
-    "span_head": Linear("hidden", False, 2),  # an answer starts, ends here (4.2)
+    "tag_head": Linear("features", True, 0),  # each token (5.3)
+    "span_head": Linear("features", False, 2),  # an answer starts, ends here (4.2)
 }
 HEADS = ("mlm_head", "pooler", *LINEAR)
 SIZED = {name for name, head in LINEAR.items() if not head.size}
 SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
+
+
+class Features(NamedTuple):
+    """What the heads of tasks read of the encoder (section 5.3 compares layers).
+
+    layers: "last", the "last_4" side by side, or the number of one, of the embeddings 0.
+    pool: how its tokens become the vector of a text where there is no pooler: by the
+        "first", the "last" or the "mean".
+    """
+
+    layers: str
+    pool: str
+
+
+WHOLE = Features("last", "pooler")  # as in pretraining
 
 
 class Network(nn.Module):
@@ -46,6 +61,7 @@ class Network(nn.Module):
     config: EncoderConfig
     heads: tuple[str, ...]
     classes: int
+    features: Features
 
     def setup(self):
         self.encoder = Encoder(self.config)
@@ -60,18 +76,23 @@ class Network(nn.Module):
     def __call__(
         self, batch: Mapping[str, Any], rows: Int[Array, "B"] | None
     ) -> dict[str, Float[Array, "..."]]:
-        """`hidden`, `pooled`, and the logits of each head by name.
+        """`hidden`, `features`, `pooled`, and the logits of each head by name.
 
         `logits` are those of the vocabulary at batch["positions"], if it has any.
         """
-        hidden = self.encoder(batch["ids"], batch["types"], batch["lengths"], rows)
-        outputs = {"hidden": hidden}
+        lengths = batch["lengths"]
+        states = self.encoder.layers(batch["ids"], batch["types"], lengths, rows)
+        hidden, features = states[-1], chosen(states, self.features.layers)
+        outputs = {"hidden": hidden, "features": features}
         if "mlm_head" in self.heads and "positions" in batch:
             table = self.encoder.variables["params"]["embeddings"]["token"]["embedding"]
-            chosen = ops.gather(hidden, batch["positions"])
-            outputs["logits"] = self.mlm_head(chosen, table)
-        if "pooler" in self.heads:
-            outputs["pooled"] = self.pooler(hidden)
+            predicted = ops.gather(hidden, batch["positions"])
+            outputs["logits"] = self.mlm_head(predicted, table)
+        outputs["pooled"] = (
+            self.pooler(hidden)
+            if "pooler" in self.heads
+            else pooled(features, lengths, self.features.pool)
+        )
         for name, head in LINEAR.items():
             if name in self.heads:
                 x = outputs[head.reads]
@@ -79,6 +100,32 @@ class Network(nn.Module):
                     x = ops.dropout(x, self.config.dropout, row_keys(self, rows))
                 outputs[logits_of(name)] = getattr(self, name)(x)
         return outputs
+
+
+def chosen(states: list[Float[Array, "B T D"]], layers: str) -> Float[Array, "B T E"]:
+    """The layers that `Features` names, E = 4 D wide where they are four."""
+    match layers:
+        case "last":
+            return states[-1]
+        case "last_4":
+            return jnp.concatenate(states[-4:], axis=-1)
+        case _:
+            return states[int(layers)]
+
+
+def pooled(
+    features: Float[Array, "B T E"], lengths: Int[Array, "B"], pool: str
+) -> Float[Array, "B E"]:
+    """One vector a row: that of its first or last token, or the mean of its tokens."""
+    places = jnp.arange(features.shape[1])[None]
+    match pool:
+        case "last":
+            weights = places == lengths[:, None] - 1
+        case "mean":
+            weights = (places < lengths[:, None]) / lengths[:, None]
+        case _:
+            return features[:, 0]
+    return jnp.einsum("BT,BTE->BE", weights.astype(features.dtype), features)
 
 
 def logits_of(head: str) -> str:
@@ -110,8 +157,10 @@ def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str
     }
 
 
-def of_params(config: EncoderConfig, params: Mapping[str, Any]) -> Network:
+def of_params(
+    config: EncoderConfig, params: Mapping[str, Any], features: Features
+) -> Network:
     """The network that these parameters, or their shapes, belong to."""
     heads = tuple(name for name in HEADS if name in params)
     classes = [params[name]["bias"].shape[0] for name in heads if name in SIZED]
-    return Network(config, heads, max(classes, default=0))
+    return Network(config, heads, max(classes, default=0), features)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import Network
+from bert_jax.models.network import Features, Network
 from bert_jax.models.ops import MASKED
 from bert_jax.objectives.base import (
     Batch,
@@ -26,18 +26,36 @@ from bert_jax.objectives.base import (
 NO_LABEL = -1
 TASK = {"task": 1.0}  # the one loss
 
+# A text is classified by what these make of its tokens.
+POOLED = {"pooler": ("pooler",), "first": (), "last": (), "mean": ()}
+
 Weigh = Callable[[Batch], Float[Array, "*rows"]]
 Score = Callable[[dict[str, Any], Batch, Float[Array, "*rows"]], Sums]
 
 
+def build(config: Any, class_weights: Float[np.ndarray, "C"]) -> Objective:
+    """The objective of a config with C labels, none where its kind has none."""
+    encoder = EncoderConfig(**config.model)
+    features = Features(config.objective.layers, config.objective.pool)
+    match config.objective.kind:
+        case "classify":
+            return classify(encoder, features, class_weights)
+        case "tag":
+            return tag(encoder, features, len(class_weights))
+        case kind:
+            others = {"regress": regress, "span": span, "choose": choose}
+            return others[kind](encoder, features)
+
+
 def classify(
-    encoder: EncoderConfig, class_weights: Float[np.ndarray, "C"]
+    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "C"]
 ) -> Objective:
     """One of C classes of a text or a pair (section 4.1); label (B,).
 
     The mean weighs each example by its class; weights of one are the plain mean.
     """
-    network = Network(encoder, ("pooler", "classify_head"), len(class_weights))
+    heads = (*POOLED[features.pool], "classify_head")
+    network = Network(encoder, heads, len(class_weights), features)
 
     def weigh(batch: Batch) -> Float[Array, "B"]:
         return batch["weights"] * jnp.asarray(class_weights)[batch["label"]]
@@ -54,9 +72,9 @@ def classify(
     return _objective(network, weigh, score)
 
 
-def regress(encoder: EncoderConfig) -> Objective:
+def regress(encoder: EncoderConfig, features: Features) -> Objective:
     """A number of a text or a pair, by its squared error; label (B,), float."""
-    network = Network(encoder, ("pooler", "classify_head"), 1)
+    network = Network(encoder, (*POOLED[features.pool], "classify_head"), 1, features)
 
     def score(
         outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
@@ -67,9 +85,9 @@ def regress(encoder: EncoderConfig) -> Objective:
     return _objective(network, lambda batch: batch["weights"], score)
 
 
-def tag(encoder: EncoderConfig, classes: int) -> Objective:
+def tag(encoder: EncoderConfig, features: Features, classes: int) -> Objective:
     """A class of each token that has a label (section 5.3); label (B, T)."""
-    network = Network(encoder, ("tag_head",), classes)
+    network = Network(encoder, ("tag_head",), classes, features)
 
     def weigh(batch: Batch) -> Float[Array, "B T"]:
         return (batch["label"] != NO_LABEL) * batch["weights"][:, None]
@@ -86,12 +104,12 @@ def tag(encoder: EncoderConfig, classes: int) -> Objective:
     return _objective(network, weigh, score)
 
 
-def span(encoder: EncoderConfig) -> Objective:
+def span(encoder: EncoderConfig, features: Features) -> Objective:
     """Where an answer starts and ends (section 4.2); label (B, 2), 0 for no answer.
 
     The loss is the mean of the two cross-entropies over the row's own tokens.
     """
-    network = Network(encoder, ("span_head",), 0)
+    network = Network(encoder, ("span_head",), 0, features)
 
     def score(
         outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
@@ -111,9 +129,9 @@ def span(encoder: EncoderConfig) -> Objective:
     return _objective(network, lambda batch: batch["weights"], score)
 
 
-def choose(encoder: EncoderConfig) -> Objective:
+def choose(encoder: EncoderConfig, features: Features) -> Objective:
     """The best of C answers (section 4.4); ids and types (B, C, T), lengths (B, C)."""
-    network = Network(encoder, ("pooler", "choice_head"), 0)
+    network = Network(encoder, (*POOLED[features.pool], "choice_head"), 0, features)
 
     def score(
         outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]

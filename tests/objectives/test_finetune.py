@@ -7,6 +7,7 @@ import pytest
 from scipy.special import log_softmax
 
 from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.network import WHOLE
 from bert_jax.objectives import base, finetune
 from configs import base as base_config
 
@@ -23,11 +24,11 @@ LENGTHS = np.array([9, 4, 7, 9, 3, 5])
 WEIGHTS = np.array([1, 1, 1, 1, 1, 0], np.float32)  # the last row is filler
 
 OBJECTIVES = {
-    "classify": finetune.classify(ENCODER, CLASS_WEIGHTS),
-    "regress": finetune.regress(ENCODER),
-    "tag": finetune.tag(ENCODER, 4),
-    "span": finetune.span(ENCODER),
-    "choose": finetune.choose(ENCODER),
+    "classify": finetune.classify(ENCODER, WHOLE, CLASS_WEIGHTS),
+    "regress": finetune.regress(ENCODER, WHOLE),
+    "tag": finetune.tag(ENCODER, WHOLE, 4),
+    "span": finetune.span(ENCODER, WHOLE),
+    "choose": finetune.choose(ENCODER, WHOLE),
 }
 TAGS = DRAW.integers(-1, 4, (ROWS, WIDTH))
 LABELS = {

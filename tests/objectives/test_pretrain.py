@@ -174,7 +174,7 @@ def test_without_a_pair_loss_there_is_neither_pooler_nor_pair_metric(batch):
     assert set(counts) == {"mlm"}
     (_, sums), _ = masked.loss(params, prepared, None, counts)
     assert set(sums) == {"mlm_loss", "mlm_accuracy", "unigram_loss"}
-    assert "pooled" not in masked.predict(params, prepared)
+    assert "pair_logits" not in masked.predict(params, prepared)
 
 
 def test_micro_batches_with_the_counts_of_the_whole_give_its_gradient(batch):
@@ -293,7 +293,8 @@ def test_predictions_hold_every_layer_and_logits_only_where_asked(batch):
     masked = objective(**{"model.num_layers": 2})
     params, prepared, _ = start(masked, batch)
     said = masked.predict(params, batch)
-    assert set(said) == {"hidden", "pooled", "pair_logits", "attention", "states"}
+    vectors = {"hidden", "features", "pooled", "attention", "states"}
+    assert set(said) == vectors | {"pair_logits"}
     assert [weights.shape for weights in said["attention"]] == [
         (BATCH, 2, LENGTH, LENGTH)
     ] * 2

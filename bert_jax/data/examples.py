@@ -1,0 +1,159 @@
+"""Batches of labelled examples, of rows that are about as long.
+
+As `pipeline.Pipeline` they are functions of (seed, step) and have no state. A batch is
+as wide as its longest row needs, rounded up to one of few widths, so that the step is
+compiled a few times and little is padding.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from bert_jax.config import UsageError, stream
+from bert_jax.data.draws import hashes
+from bert_jax.data.features import NO_LABEL, Features
+from bert_jax.data.pipeline import Batch, Rows
+
+POOL = 50  # batches of random examples that are sorted by length together
+# Few, as each is compiled, but close: what is rounded up is computed for nothing.
+WIDTHS = [*range(8, 64, 8), *range(64, 256, 32), *range(256, 2**16, 64)]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The examples of one split. Rows are at most `length` wide."""
+
+    records: Sequence[Any]
+    features: Features
+    pad_id: int
+    length: int
+    seed: int
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.features.owners)
+
+    @property
+    def mean_length(self) -> float:
+        """Pieces of an example, those of all its choices, padding left out."""
+        return len(self.features.ids) / self.num_examples
+
+    def describe(self) -> str:
+        """What a person should see before training: sizes, and what is lost of them."""
+        widest = int(self.features.widths.max())
+        lost = "; ".join(f"{n} {what}" for what, n in self.features.lost.items())
+        return (
+            f"{len(self.records):,} records, {self.num_examples:,} examples of "
+            f"{self.mean_length:.1f} pieces (longest {widest}); {lost}"
+        )
+
+    def require(self, batch_size: int) -> None:
+        """Refuses a batch of more examples than there are."""
+        if self.num_examples < batch_size:
+            raise UsageError(
+                f"{self.num_examples} examples are fewer than a batch of {batch_size}: "
+                f"set train.batch to at most {self.num_examples}"
+            )
+
+    def batch(self, step: int, batch_size: int, rows: Rows) -> Batch:
+        """These rows of the global batch of `step`; it may straddle two epochs."""
+        self.require(batch_size)
+        every = np.arange(batch_size)
+        epochs, positions = np.divmod(step * batch_size + every, self.num_examples)
+        examples = np.empty_like(positions)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            examples[here] = _order(self, int(epoch), batch_size)[positions[here]]
+        return self._assemble(examples, epochs, np.ones(batch_size), every[rows])
+
+    def evaluation(
+        self, batch_size: int, max_examples: int, rows: Rows
+    ) -> Iterator[Batch]:
+        """Each example once, from short to long.
+
+        With max_examples > 0 at most that many, evenly spread over the file. The last
+        batch is filled up with rows of weight 0.
+        """
+        count = min(max_examples or self.num_examples, self.num_examples)
+        chosen = np.arange(count) * self.num_examples // count
+        order = chosen[np.argsort(self.features.widths[chosen], kind="stable")]
+        every = np.arange(batch_size)
+        for begin in range(0, count, batch_size):
+            index = begin + every
+            weights = index < count
+            examples = order[np.minimum(index, count - 1)]
+            yield self._assemble(examples, np.zeros_like(index), weights, every[rows])
+
+    def _assemble(
+        self,
+        examples: np.ndarray,
+        epochs: np.ndarray,
+        weights: np.ndarray,
+        rows: np.ndarray,
+    ) -> Batch:
+        """Those rows of a batch; its width is that of the whole one, on every host."""
+        features = self.features
+        width = min(self.length, _rounded(int(features.widths[examples].max())))
+        own = examples[rows]
+        several = features.choices > 1
+        flat = (own[:, None] * features.choices + np.arange(features.choices)).ravel()
+        lengths = np.diff(features.starts)[flat]
+        shape = (len(own), features.choices) if several else (len(own),)
+
+        def padded(values: np.ndarray, filler: int) -> np.ndarray:
+            places = np.arange(width)[None]
+            index = np.minimum(features.starts[flat][:, None] + places, len(values) - 1)
+            row = np.where(places < lengths[:, None], values[index], filler)
+            return row.reshape(*shape, width).astype(np.int32)
+
+        tags = len(features.targets) != self.num_examples
+        targets = features.targets
+        return {
+            "ids": padded(features.ids, self.pad_id),
+            "types": padded(features.types, 0),
+            "lengths": lengths.reshape(shape).astype(np.int32),
+            "label": padded(targets, NO_LABEL) if tags else targets[own],
+            "example_ids": own.astype(np.int32),
+            "epochs": epochs[rows].astype(np.int32),
+            "rows": rows.astype(np.int32),
+            "weights": weights[rows].astype(np.float32),
+        }
+
+
+def _rounded(width: int) -> int:
+    return next(rounded for rounded in WIDTHS if rounded >= width)
+
+
+@lru_cache(maxsize=2)  # a batch may straddle two epochs
+def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
+    """The permutation of an epoch: pools of random examples, sorted by length and cut
+    into batches, and those in random order.
+
+    The first batch's share of examples that completes the last batch of the epoch
+    before, and what does not fill a batch at the end, stay as they were drawn.
+    """
+    count = examples.num_examples
+
+    def drawn(name: str, number: int) -> np.ndarray:
+        seed = stream(examples.seed, name)
+        return np.argsort(
+            hashes(seed, np.array([epoch]), np.arange(number)), kind="stable"
+        )
+
+    order = drawn("order", count)
+    head = -epoch * count % batch_size
+    whole = (count - head) // batch_size
+    body = order[head : head + whole * batch_size].copy()
+    widths = examples.features.widths
+    for begin in range(0, len(body), POOL * batch_size):
+        pool = body[begin : begin + POOL * batch_size]
+        body[begin : begin + POOL * batch_size] = pool[
+            np.argsort(widths[pool], kind="stable")
+        ]
+    if whole > 0:
+        body = body.reshape(whole, batch_size)[drawn("batches", whole)].ravel()
+    tail = order[head + max(whole, 0) * batch_size :]
+    return np.concatenate([order[:head], body, tail])

@@ -1,0 +1,24 @@
+"""Reads what a config trains on, so that its faults show before any training."""
+
+from ml_collections import FrozenConfigDict
+
+from bert_jax import rules
+from bert_jax.data import dataset, store
+
+
+def main(config: FrozenConfigDict) -> None:
+    """Build the store of a corpus, or read the labelled data of a task and say what
+    they are. Raises UsageError."""
+    if not rules.is_task(config):
+        store.prepare(config)
+        return
+    data = dataset.prepare(config)
+    for name, examples in (
+        ("train", data.train),
+        ("valid", data.valid),
+        ("test", data.test),
+    ):
+        if examples is not None:
+            print(f"{name}: {examples.describe()}")
+    if data.labels:
+        print(f"{len(data.labels)} labels: {', '.join(data.labels)}")

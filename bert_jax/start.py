@@ -1,0 +1,114 @@
+"""The state that a run begins with: its own newest, its parent's weights, or new ones."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bert_jax import checkpoint, rundir, state
+from bert_jax.checkpoint import Checkpoints
+from bert_jax.config import UsageError
+from bert_jax.data.dataset import Dataset
+from bert_jax.models.network import SIZED
+from bert_jax.setup import Setup, read_config
+
+Say = Callable[[str], None]
+
+
+def restore_or_init(
+    setup: Setup, checkpoints: Checkpoints, say: Say
+) -> tuple[state.TrainState, int]:
+    """The state, on the devices, and the step to go on from. Raises UsageError."""
+    place, shapes = setup.placement, setup.shapes()
+    step = checkpoints.newest(say)
+    if step is not None:
+        say(f"continuing from step {step}")
+        return place.local(checkpoints.restore(step, shapes)), step
+    if not setup.config.init_from:
+        return place.local(_initialised(setup)), 0
+    params = _inherited(setup, shapes.params, say)
+    return place.local(state.adopt(params, setup.optimiser, place.shardings)), 0
+
+
+def _initialised(setup: Setup) -> state.TrainState:
+    create = setup.objective.init, setup.optimiser, setup.config.seed
+    return state.initialise(*create, setup.placement.shardings)
+
+
+def _inherited(setup: Setup, wanted: Any, say: Say) -> Any:
+    """The parameters that `init_from` names, those of `init_leave` and heads that it
+    lacks initialised."""
+    source, at = checkpoint.locate(setup.config.init_from)
+    _check_same_vocabulary(source, setup.data.tokenizer.fingerprint)
+    saved = checkpoint.param_shapes(source, at)
+    asked = _asked(wanted, setup.config.init_leave)
+    _check_same_labels(source, saved.keys() & asked.keys(), setup.data)
+    shared = checkpoint.shared(saved, asked, f"{source} at step {at}") if asked else []
+    fresh = [name for name in wanted if name not in shared]
+    left = [name for name in saved if name not in shared]
+    say(
+        f"starting from {source}, step {at}: loaded {', '.join(shared) or 'nothing'}; "
+        f"initialised {', '.join(fresh) or 'nothing'}; "
+        f"left over {', '.join(left) or 'nothing'}"
+    )
+    if shared:
+        _warn_of_positions(source, setup.config, say)
+    made = _initialised(setup).params if fresh else {}
+    if not shared:
+        return made
+    loaded = checkpoint.read_params(source, at, setup.sharded(saved))
+    return {name: (loaded if name in shared else made)[name] for name in wanted}
+
+
+def _asked(wanted: Any, leave: str) -> dict[str, Any]:
+    """The groups of parameters that the parent is asked for."""
+    try:
+        asked = {n: v for n, v in wanted.items() if not (leave and re.search(leave, n))}
+    except re.error as error:
+        raise UsageError(f"init_leave = {leave!r} is no regex: {error}") from error
+    if leave and len(asked) == len(wanted):
+        raise UsageError(f"init_leave = {leave!r} matches none of {', '.join(wanted)}")
+    return asked
+
+
+def _check_same_vocabulary(source: Path, fingerprint: str) -> None:
+    if rundir.read(source, rundir.RUN)["tokenizer"] != fingerprint:
+        raise UsageError(
+            f"{source} has another vocabulary than this run, so its token table means "
+            f"other pieces: set --config.tokenizer.path={source / rundir.TOKENIZER}"
+        )
+
+
+def _check_same_labels(source: Path, groups: set[str], data: Any) -> None:
+    """Refuse a head whose classes mean something else."""
+    heads = sorted(groups & SIZED)
+    if not heads or not isinstance(data, Dataset):
+        return
+    theirs = rundir.read(source, rundir.RUN).get("labels", [])
+    if list(data.labels) != list(theirs):
+        raise UsageError(
+            f"the {heads[0]} of {source} was trained on the labels "
+            f"{', '.join(theirs) or 'unknown'}, but these data have "
+            f"{', '.join(data.labels) or 'none'}: state them in that order with "
+            f"--config.task.labels, or start without it: --config.init_leave={heads[0]}"
+        )
+
+
+def _warn_of_positions(source: Path, config: Any, say: Say) -> None:
+    seen, learned = read_config(source).data.length, config.model.positions == "learned"
+    if learned and config.data.length > seen:
+        say(
+            f"warning: {source} was trained on {seen} tokens: its positions from there "
+            f"to data.length={config.data.length} have learned nothing yet"
+        )
+
+
+def parent(config: Any) -> str:
+    """The identity of the run and step that `init_from` names, "" for none.
+
+    All hosts must ask: which step that is, they agree on.
+    """
+    if not config.init_from:
+        return ""
+    run, step = checkpoint.locate(config.init_from)
+    return f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"

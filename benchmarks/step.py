@@ -75,7 +75,15 @@ def ours(config, batch: Batch) -> Callable[[], float]:
     objective = objective_of(config)
     optimiser = optim.make(config.optim, config.train.steps)
     schedule = optim.schedule(config.optim, config.train.steps)
-    step = make_step(objective, optimiser, schedule, config.seed, 1, lambda tree: tree)
+    step = make_step(
+        objective,
+        optimiser,
+        schedule,
+        config.seed,
+        1,
+        lambda tree: tree,
+        optim.matches(""),
+    )
     step = jax.jit(step, donate_argnums=0)
     current = jax.jit(
         lambda key: state.TrainState(
@@ -173,7 +181,8 @@ def main() -> None:
 
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = medians["bert_jax"] / medians["torch"]
-    rate = flops.flops_per_token(config) * BATCH * LENGTH / medians["bert_jax"] / 1e6
+    operations = flops.training_flops(config, 1, LENGTH)
+    rate = operations / medians["bert_jax"] / 1e6
     print(f"jax {jax.__version__}, {os.cpu_count()} CPUs, {arguments.rounds} rounds")
     for name, values in times.items():
         spread = f"{min(values):.0f} to {max(values):.0f}"

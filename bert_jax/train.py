@@ -184,7 +184,6 @@ def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
 
 def _begin(setup: Setup, config: FrozenConfigDict, parent: str, workdir: Path) -> None:
     """Write what the run is, once, when nothing can be wrong with it any more."""
-    parent = start.parent(config)  # on all hosts, which agree on its step
     if rundir.is_run(workdir) or jax.process_index() > 0:
         return
     facts: dict[str, Any] = {"data": setup.data.fingerprint}

@@ -18,6 +18,7 @@ from bert_jax import (
     rundir,
     seeds,
     setup,
+    start,
     stop,
     train,
 )
@@ -95,6 +96,13 @@ def test_the_best_step_and_the_last_are_kept(kept):
     result = result_of(kept)
     kept_steps = checkpoint.steps(kept / "checkpoints")
     assert kept_steps == [result["best_step"], result["steps"]]
+
+
+def test_the_best_step_is_what_others_read_of_the_run(kept, task):
+    chosen = result_of(kept)["best_step"]
+    assert checkpoint.chosen(kept, None) == chosen != result_of(kept)["steps"]
+    parent = start.parent(task("tag", {"init_from": kept}))
+    assert parent == f"{rundir.read(kept, rundir.RUN)['fingerprint']}/{chosen}"
 
 
 def test_the_result_and_the_test_set_are_those_of_the_best_step(kept):

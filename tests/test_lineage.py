@@ -113,7 +113,8 @@ def test_a_run_is_known_by_its_parent_s_identity_and_not_by_its_place(
 
     def identity(source):
         wish = {"init_from": str(source), "data.length": "32"}
-        return start.identity(lineage.load(PLAIN, wish))
+        config = lineage.load(PLAIN, wish)
+        return configs.fingerprint(config, start.parent(config))
 
     moved = shutil.copytree(straight, tmp_path / "moved")
     here = identity(straight)

@@ -17,7 +17,6 @@ from bert_jax.data.draws import hashes
 from bert_jax.data.features import NO_LABEL, Features
 from bert_jax.data.pipeline import Batch, Rows
 
-POOL = 50  # batches of random examples that are sorted by length together
 # Few, as each is compiled, but close: what is rounded up is computed for nothing.
 WIDTHS = [*range(8, 64, 8), *range(64, 256, 32), *range(256, 2**16, 64)]
 
@@ -129,11 +128,12 @@ def _rounded(width: int) -> int:
 
 @lru_cache(maxsize=2)  # a batch may straddle two epochs
 def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
-    """The permutation of an epoch: pools of random examples, sorted by length and cut
-    into batches, and those in random order.
+    """The permutation of an epoch: batches of random examples of one width, and those in
+    random order.
 
-    The first batch's share of examples that completes the last batch of the epoch
-    before, and what does not fill a batch at the end, stay as they were drawn.
+    No finer order than that of the widths: questions about one context are of nearly
+    one length, and a batch of them learns little. What completes the last batch of the
+    epoch before, and what does not fill a batch at the end, stay as they were drawn.
     """
     count = examples.num_examples
 
@@ -146,13 +146,9 @@ def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
     order = drawn("order", count)
     head = -epoch * count % batch_size
     whole = (count - head) // batch_size
-    body = order[head : head + whole * batch_size].copy()
-    widths = examples.features.widths
-    for begin in range(0, len(body), POOL * batch_size):
-        pool = body[begin : begin + POOL * batch_size]
-        body[begin : begin + POOL * batch_size] = pool[
-            np.argsort(widths[pool], kind="stable")
-        ]
+    body = order[head : head + whole * batch_size]
+    widths = np.searchsorted(WIDTHS, examples.features.widths[body])
+    body = body[np.argsort(widths, kind="stable")]
     if whole > 0:
         body = body.reshape(whole, batch_size)[drawn("batches", whole)].ravel()
     tail = order[head + max(whole, 0) * batch_size :]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.config import UsageError
-from bert_jax.data.examples import POOL, WIDTHS, Examples
+from bert_jax.data.examples import WIDTHS, Examples
 from bert_jax.data.features import NO_LABEL, Features
 
 PAD = 0
@@ -144,11 +144,14 @@ def test_short_and_long_batches_come_in_random_order(sentences):
     assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 4 * 0.07
 
 
-def test_batches_are_of_random_examples_and_not_of_neighbours_in_length():
-    """More pools than one: an epoch is no sort of the whole."""
-    lengths = np.tile([5, 20], 4 * POOL)
-    first = examples(lengths).batch(0, 4, slice(None))["example_ids"]
-    assert first.max() - first.min() > 4
+def test_within_a_width_batches_are_of_random_examples_and_not_of_neighbours_in_length():
+    """Questions about one context, eight here, are of one length: a batch of eight
+    random ones of 320 has more than four contexts but for once in thousands."""
+    lengths = np.repeat(np.arange(17, 25), 40)
+    found = examples(lengths)
+    for step in range(40):
+        batch = found.batch(step, 8, slice(None))
+        assert len(set(batch["example_ids"] // 8)) > 4
 
 
 def test_another_seed_and_another_epoch_are_another_order():

@@ -146,7 +146,7 @@ def test_the_readme_s_snippet_runs(workdir, monkeypatch):
     monkeypatch.chdir(workdir.parent)
     names: dict = {}
     exec(snippet.replace("runs/demo", str(workdir)), names)  # noqa: S102
-    assert names["vectors"].ndim == 3
+    assert (names["vectors"].ndim, names["states"].ndim) == (2, 4)
 
 
 def test_a_sentence_s_vector_is_the_mean_of_its_tokens(model):

@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _prepare(args, overrides) -> int:
     lineage = _load("bert_jax.lineage")
-    config = lineage.with_vocabulary(lineage.load(args.config, overrides))
+    config = lineage.with_vocabulary(lineage.load(args.config, overrides), None)
     _load("bert_jax.data.prepare").main(config)
     return stop.DONE
 

@@ -43,7 +43,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
             "task.test": "",
         },
     )
-    parts = setup.build(config)
+    parts = setup.build(config, None)
     checkpoints = Checkpoints(scratch, 1, 0, False)
     current, _ = start.restore_or_init(parts, checkpoints, print)
     step, size = parts.placement.step(train.step_of(parts)), config.train.batch

@@ -34,7 +34,7 @@ def peak(device_kind: str) -> float | None:
 
 
 def training_flops(config: Config, steps: int, length: float) -> float:
-    """FLOPs of so many steps on examples of `length` tokens, padding included."""
+    """FLOPs of so many steps on rows of `length` tokens each."""
     return steps * config.train.batch * length * flops_per_token(config, length)
 
 

@@ -52,12 +52,15 @@ def source(init_from: str) -> tuple[Path, int | None]:
     return path, None
 
 
-def with_vocabulary(config: FrozenConfigDict) -> FrozenConfigDict:
-    """The config with tokenizer.path, if it is not stated, that of the parent."""
+def with_vocabulary(config: FrozenConfigDict, workdir: Path | None) -> FrozenConfigDict:
+    """The config with tokenizer.path, if it is not stated, that of the parent; of a run
+    that has begun in `workdir`, its own copy."""
     if config.tokenizer.path or not config.init_from:
         return config
+    begun = workdir is not None and rundir.is_run(workdir)
+    holder = workdir if workdir and begun else source(config.init_from)[0]
     full = ConfigDict(config.to_dict())
-    full.tokenizer.path = str(source(config.init_from)[0] / rundir.TOKENIZER)
+    full.tokenizer.path = str(holder / rundir.TOKENIZER)
     return FrozenConfigDict(full)
 
 

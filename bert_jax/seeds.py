@@ -49,7 +49,7 @@ def run(
         raise UsageError(f"--seeds={count}: one or more runs are expected")
     if rundir.is_run(workdir):
         raise UsageError(f"{workdir} is one run: choose another --workdir for --seeds")
-    other = _summary_of(against) if against else None
+    other = _summary_of(against, config) if against else None
     seeds = range(config.seed, config.seed + count)
     diverged = []
     for seed in seeds:
@@ -85,17 +85,25 @@ def _result(config: FrozenConfigDict, run_directory: Path, seed: int) -> Result:
     metrics = rundir.read(run_directory, rundir.RESULT)["metrics"]
     split = _split(config)
     # A score that is no number is left out of result.json, and counts as degenerate.
-    score = metrics.get(f"{split}/{rules.metric(config)}", math.nan)
+    score = metrics.get(_metric(config), math.nan)
     return Result(seed, score, metrics[f"{split}/baseline"])
 
 
-def _summary_of(workdir: Path) -> dict[str, Any]:
+def _summary_of(workdir: Path, config: FrozenConfigDict) -> dict[str, Any]:
+    """The summary of other seeds, which must be of the same metric."""
     try:
-        return json.loads((workdir / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads((workdir / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{workdir} holds no {SUMMARY}: train it with --seeds first ({error})"
         ) from error
+    if summary["metric"] != _metric(config):
+        raise UsageError(f"{workdir} has {summary['metric']}, not {_metric(config)}")
+    return summary
+
+
+def _metric(config: FrozenConfigDict) -> str:
+    return f"{_split(config)}/{rules.metric(config)}"
 
 
 def _split(config: FrozenConfigDict) -> str:
@@ -109,7 +117,7 @@ def summarise(
     deviation (of one run, n - 1) and the 95 % interval of the mean by Student's t."""
     scores = [result.score for result in results if math.isfinite(result.score)]
     summary: dict[str, Any] = {
-        "metric": f"{_split(config)}/{rules.metric(config)}",
+        "metric": _metric(config),
         "scores": {str(r.seed): r.score for r in results if math.isfinite(r.score)},
         "baseline": results[0].baseline if results else 0.0,
         "degenerate": [result.seed for result in results if result.degenerate],
@@ -133,8 +141,6 @@ def half(values: list[float]) -> float:
 
 def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
     """The mean difference of runs of one seed, which see the same data in one order."""
-    if summary["metric"] != other["metric"]:
-        raise UsageError(f"{name} has {other['metric']}, not {summary['metric']}")
     ours, theirs = summary["scores"], other["scores"]
     gains = [100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
     if len(gains) < 2:

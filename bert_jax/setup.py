@@ -57,9 +57,12 @@ class Setup(NamedTuple):
         return jax.tree.map(join, tree, self.placement.shardings(tree))
 
 
-def build(config: FrozenConfigDict) -> Setup:
-    """Prepare the data if need be, and put everything together. Raises UsageError."""
-    data = _prepared(lineage.with_vocabulary(config))
+def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
+    """Prepare the data if need be, and put everything together. Raises UsageError.
+
+    `workdir` is the run's directory, None for one that has none.
+    """
+    data = _prepared(lineage.with_vocabulary(config, workdir))
     train, valid, test = _splits(config, data)
     config = resolved(config, data.tokenizer.vocab_size)
     config = scheduled(config, train.num_examples)
@@ -105,7 +108,7 @@ def reopen(workdir: Path) -> Setup:
     """
     check_has_data(workdir)
     config = read_config(workdir)
-    setup = build(config)
+    setup = build(config, workdir)
     check_data(workdir, setup.data)
     return setup
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bert_jax import checkpoint, rundir, state
+from bert_jax import checkpoint, lineage, rundir, state
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.data.dataset import Dataset
@@ -103,12 +103,22 @@ def _warn_of_positions(source: Path, config: Any, say: Say) -> None:
         )
 
 
-def parent(config: Any) -> str:
+def parent(config: Any, workdir: Path) -> str:
     """The identity of the run and step that `init_from` names, "" for none.
 
-    All hosts must ask: which step that is, they agree on.
+    A run that has begun knows its parent, which may be gone by now but not be another.
+    All hosts must ask: which step it is, they agree on.
     """
     if not config.init_from:
         return ""
+    began = rundir.is_run(workdir) and rundir.read(workdir, rundir.RUN)["parent"]
+    if began and not lineage.source(config.init_from)[0].exists():
+        return began
     run, step = checkpoint.locate(config.init_from)
-    return f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"
+    now = f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"
+    if began and began != now:
+        raise UsageError(
+            f"{workdir} began from {began} (run/step), and init_from={config.init_from} "
+            f"is {now} by now: name the step, or choose another --workdir"
+        )
+    return now

@@ -53,7 +53,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
     finished one is left alone. Raises UsageError.
     """
     parallel.join_hosts()
-    parent = start.parent(config)
+    parent = start.parent(config, workdir)
     identity = configs.fingerprint(config, parent)
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
@@ -65,7 +65,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
                 f"{workdir} is done: {rundir.read(workdir, rundir.RESULT)['steps']} steps"
             )
             return stop.DONE
-        setup = build(config)
+        setup = build(config, workdir)
         if rundir.is_run(workdir):
             check_data(workdir, setup.data)
         _announce(setup)
@@ -194,13 +194,14 @@ def _begin(setup: Setup, config: FrozenConfigDict, parent: str, workdir: Path) -
 
 def _announce(setup: Setup) -> None:
     config, length = setup.config, setup.train.mean_length
+    rows = setup.train.rows
     count = sum(leaf.size for leaf in jax.tree.leaves(setup.param_shapes()))
     steps, batch = config.train.steps, config.train.batch
     say(
         f"{count / 1e6:.1f} M parameters, {jax.device_count()} x "
         f"{jax.devices()[0].device_kind}, {steps:,} steps of {batch}, "
-        f"{steps * batch * length / 1e6:.3g} M tokens, "
-        f"{flops.training_flops(config, steps, length):.2g} FLOPs"
+        f"{steps * batch * rows * length / 1e6:.3g} M tokens, "
+        f"{rows * flops.training_flops(config, steps, length):.2g} FLOPs"
     )
     for name, examples in (
         ("train", setup.train),
@@ -237,9 +238,10 @@ def _batches(setup: Setup, first: int) -> Generator[Batch]:
 def _writer(setup: Setup, workdir: Path, first: int) -> Writer:
     config = setup.config
     length = setup.train.mean_length
-    tokens = round(config.train.batch * length)
+    rows = setup.train.rows
+    tokens = round(config.train.batch * rows * length)
     peak = flops.peak(jax.devices()[0].device_kind)
-    seconds = flops.training_flops(config, 1, length) / jax.device_count()
+    seconds = rows * flops.training_flops(config, 1, length) / jax.device_count()
     return Writer(
         workdir,
         primary=jax.process_index() == 0,
@@ -273,15 +275,15 @@ def _write_result(setup: Setup, workdir: Path, identity: str, last: int) -> None
     chosen = best.step(setup.config, history, last)
     for values in [*history.values(), history.get(chosen, {}) if chosen else {}]:
         final |= {name: value for name, value in values.items() if math.isfinite(value)}
-    length = setup.train.mean_length
+    length, rows = setup.train.mean_length, setup.train.rows
     result = {
         "fingerprint": identity,
         "steps": last,
-        "tokens": round(last * setup.config.train.batch * length),
+        "tokens": round(last * setup.config.train.batch * rows * length),
         "seconds": max(
             row["time/seconds"] for row in history.values() if "time/seconds" in row
         ),
-        "flops": flops.training_flops(setup.config, last, length),
+        "flops": rows * flops.training_flops(setup.config, last, length),
         "metrics": final,
     }
     if chosen is not None:

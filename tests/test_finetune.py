@@ -98,10 +98,10 @@ def test_the_best_step_and_the_last_are_kept(kept):
     assert kept_steps == [result["best_step"], result["steps"]]
 
 
-def test_the_best_step_is_what_others_read_of_the_run(kept, task):
+def test_the_best_step_is_what_others_read_of_the_run(kept, task, tmp_path):
     chosen = result_of(kept)["best_step"]
     assert checkpoint.chosen(kept, None) == chosen != result_of(kept)["steps"]
-    parent = start.parent(task("tag", {"init_from": kept}))
+    parent = start.parent(task("tag", {"init_from": kept}), tmp_path)
     assert parent == f"{rundir.read(kept, rundir.RUN)['fingerprint']}/{chosen}"
 
 
@@ -214,8 +214,25 @@ def test_continued_pretraining_and_then_a_task(straight, tiny, task, tmp_path):
     assert len({fact["tokenizer"] for fact in facts}) == 1
 
 
+def test_a_run_goes_on_without_its_parent_but_not_with_another(
+    task, straight, tmp_path
+):
+    parent = shutil.copytree(straight, tmp_path / "parent")
+    config = task("classify", {"init_from": parent, "train.epochs": 1})
+    workdir = tmp_path / "run"
+    assert train.run(config, workdir) == stop.DONE
+    (workdir / rundir.RESULT).unlink()
+    facts = rundir.read(parent, rundir.RUN)
+    rundir.write_json(parent / rundir.RUN, facts | {"fingerprint": "another"})
+    with pytest.raises(UsageError, match="is another/.* by now: name the step"):
+        train.run(config, workdir)
+    shutil.rmtree(parent)
+    assert train.run(config, workdir) == stop.DONE
+    assert evaluate.main(workdir, None) == stop.DONE
+
+
 def test_class_weights_of_the_config_weigh_the_loss(task):
-    parts = setup.build(task("classify", {"task.class_weights": "1,2,3,4"}))
+    parts = setup.build(task("classify", {"task.class_weights": "1,2,3,4"}), None)
     batch = parts.train.batch(0, 8, slice(None))
     _, counts = parts.objective.prepare(batch, jax.random.key(0))
     assert counts["task"] == (batch["label"] + 1).sum()
@@ -223,7 +240,7 @@ def test_class_weights_of_the_config_weigh_the_loss(task):
 
 def test_data_that_changed_are_refused(tuned, task, labelled, tmp_path):
     path = shutil.copy(labelled / "classify.valid", tmp_path / "valid")
-    config = lineage.with_vocabulary(task("classify", {"task.valid": path}))
+    config = lineage.with_vocabulary(task("classify", {"task.valid": path}), None)
     setup.check_data(tuned("classify"), dataset.prepare(config))
     text = (tmp_path / "valid").read_text()
     (tmp_path / "valid").write_text(text.replace("found", "lost", 1))

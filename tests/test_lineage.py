@@ -52,21 +52,21 @@ def test_the_shape_and_the_vocabulary_are_the_parent_s(parent, step):
     }
     assert model.dropout == 0.1, "how it is trained is its own"
     assert config.data.length == 128
-    again = lineage.with_vocabulary(config)
+    again = lineage.with_vocabulary(config, None)
     assert again.tokenizer.path == str(parent / "tokenizer.json")
 
 
 def test_without_a_parent_nothing_is_taken_over():
     assert lineage.load(DEMO, {}) == configs.load(DEMO, {})
     config = lineage.load(DEMO, {})
-    assert lineage.with_vocabulary(config) is config
+    assert lineage.with_vocabulary(config, None) is config
 
 
 def test_a_stated_vocabulary_stays(parent):
     config = lineage.load(
         PLAIN, {"init_from": str(parent), "tokenizer.path": "own.txt"}
     )
-    assert lineage.with_vocabulary(config).tokenizer.path == "own.txt"
+    assert lineage.with_vocabulary(config, None).tokenizer.path == "own.txt"
 
 
 def test_a_file_that_contradicts_the_parent_is_refused(parent, child):
@@ -114,7 +114,7 @@ def test_a_run_is_known_by_its_parent_s_identity_and_not_by_its_place(
     def identity(source):
         wish = {"init_from": str(source), "data.length": "32"}
         config = lineage.load(PLAIN, wish)
-        return configs.fingerprint(config, start.parent(config))
+        return configs.fingerprint(config, start.parent(config, tmp_path))
 
     moved = shutil.copytree(straight, tmp_path / "moved")
     here = identity(straight)

@@ -32,7 +32,7 @@ def losses(tiny):
             "train.steps": STEPS,
             "train.batch": 16,
         }
-        parts = setup.build(tiny(changes))
+        parts = setup.build(tiny(changes), None)
         place = parts.placement
         create = parts.objective.init, parts.optimiser, 0, place.shardings
         current = place.local(state.initialise(*create))

@@ -159,8 +159,10 @@ def test_one_pair_tells_no_interval():
 
 
 def test_other_seeds_of_another_metric_or_none_are_refused(config, tmp_path):
-    with pytest.raises(UsageError, match="other has test/f1, not test/accuracy"):
-        seeds.gain(summary_of({}), summary_of({}, "test/f1"), "other")
+    (tmp_path / seeds.SUMMARY).write_text(json.dumps(summary_of({}, "test/f1")))
+    with pytest.raises(UsageError, match="has test/f1, not "):
+        seeds.run(config, tmp_path / "a", 2, tmp_path)
+    (tmp_path / seeds.SUMMARY).unlink()
     with pytest.raises(UsageError, match="holds no seeds.json: train it with --seeds"):
         seeds.run(config, tmp_path / "a", 2, tmp_path)
     assert not (tmp_path / "a").exists()

@@ -22,7 +22,7 @@ def begin(tmp_path):
 
     def run(config):
         said = []
-        parts = setup.build(config)
+        parts = setup.build(config, None)
         with contextlib.closing(Checkpoints(tmp_path, 1, 0, False)) as checkpoints:
             current, first = start.restore_or_init(parts, checkpoints, said.append)
         assert (first, int(current.step)) == (0, 0)
@@ -93,7 +93,7 @@ def test_all_that_is_left_is_the_same_network_from_scratch(begin, task, straight
     config = task("choose", {"init_leave": "."})
     params, said = begin(config)
     assert "loaded nothing; initialised choice_head, encoder, pooler" in said[0]
-    parts = setup.build(config)
+    parts = setup.build(config, None)
     create = parts.objective.init, parts.optimiser, config.seed
     fresh = state.initialise(*create, parts.placement.shardings)
     assert_equal(params, jax.device_get(fresh.params))
@@ -124,7 +124,7 @@ def test_positions_that_have_learned_nothing_are_warned_of(begin, task, straight
 
 def test_a_run_of_its_own_goes_on_without_its_parent(task, tuned):
     run, said = tuned("choose"), []
-    parts = setup.build(task("choose", {"init_from": run}))
+    parts = setup.build(task("choose", {"init_from": run}), None)
     with contextlib.closing(Checkpoints(run, 3, 0, False)) as checkpoints:
         current, first = start.restore_or_init(parts, checkpoints, said.append)
     assert first == int(current.step) == EPOCH * EPOCHS

@@ -15,7 +15,9 @@ def same(tree):
 
 @pytest.fixture(scope="module")
 def parts(tiny):
-    return setup.build(tiny({"model.dropout": 0.1, "model.attention_dropout": 0.1}))
+    return setup.build(
+        tiny({"model.dropout": 0.1, "model.attention_dropout": 0.1}), None
+    )
 
 
 NONE = optim.matches("")  # no parameter is frozen

@@ -36,9 +36,14 @@ class Examples:
         return len(self.features.owners)
 
     @property
+    def rows(self) -> int:
+        """Of one example: as many as there are choices."""
+        return self.features.choices
+
+    @property
     def mean_length(self) -> float:
-        """Pieces of an example, those of all its choices, padding left out."""
-        return len(self.features.ids) / self.num_examples
+        """Pieces of a row, padding left out."""
+        return len(self.features.ids) / (len(self.features.starts) - 1)
 
     def describe(self) -> str:
         """What a person should see before training: sizes, and what is lost of them."""

@@ -57,8 +57,13 @@ class Pipeline:
         return len(self._chunks.starts)
 
     @property
+    def rows(self) -> int:
+        """Of one example."""
+        return 1
+
+    @property
     def mean_length(self) -> float:
-        """Tokens of an example, padding included."""
+        """Tokens of a row, padding included."""
         return self.config.length
 
     def require(self, batch_size: int) -> None:

@@ -24,6 +24,12 @@ def hashes(key: int, versions: np.ndarray, examples: np.ndarray) -> np.ndarray:
     return _mix(mixed + examples.astype(np.uint64))
 
 
+def permutation(key: int, version: int, count: int) -> np.ndarray:
+    """(count,): the numbers from 0 in an order that (key, version) decides."""
+    draws = hashes(key, np.array([version]), np.arange(count))
+    return np.argsort(draws, kind="stable")
+
+
 def _mix(x: np.ndarray) -> np.ndarray:
     """splitmix64 of each number (Steele, Lea & Flood 2014, figure 13)."""
     x = x + np.uint64(0x9E3779B97F4A7C15)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from bert_jax.config import UsageError, stream
-from bert_jax.data.draws import hashes
+from bert_jax.data.draws import permutation
 from bert_jax.data.features import NO_LABEL, Features
-from bert_jax.data.pipeline import Batch, Rows
+from bert_jax.data.pipeline import Batch, Rows, walk
 
 # Few, as each is compiled, but close: what is rounded up is computed for nothing.
 WIDTHS = [*range(8, 64, 8), *range(64, 256, 32), *range(256, 2**16, 64)]
@@ -66,11 +66,11 @@ class Examples:
         """These rows of the global batch of `step`; it may straddle two epochs."""
         self.require(batch_size)
         every = np.arange(batch_size)
-        epochs, positions = np.divmod(step * batch_size + every, self.num_examples)
-        examples = np.empty_like(positions)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            examples[here] = _order(self, int(epoch), batch_size)[positions[here]]
+        examples, epochs = walk(
+            step * batch_size + every,
+            self.num_examples,
+            lambda epoch: _order(self, epoch, batch_size),
+        )
         return self._assemble(examples, epochs, np.ones(batch_size), every[rows])
 
     def evaluation(
@@ -143,10 +143,7 @@ def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
     count = examples.num_examples
 
     def drawn(name: str, number: int) -> np.ndarray:
-        seed = stream(examples.seed, name)
-        return np.argsort(
-            hashes(seed, np.array([epoch]), np.arange(number)), kind="stable"
-        )
+        return permutation(stream(examples.seed, name), epoch, number)
 
     order = drawn("order", count)
     head = -epoch * count % batch_size
@@ -154,7 +151,6 @@ def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
     body = order[head : head + whole * batch_size]
     widths = np.searchsorted(WIDTHS, examples.features.widths[body])
     body = body[np.argsort(widths, kind="stable")]
-    if whole > 0:
-        body = body.reshape(whole, batch_size)[drawn("batches", whole)].ravel()
-    tail = order[head + max(whole, 0) * batch_size :]
+    body = body.reshape(whole, batch_size)[drawn("batches", whole)].ravel()
+    tail = order[head + whole * batch_size :]
     return np.concatenate([order[:head], body, tail])

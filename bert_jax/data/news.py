@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bert_jax.config import UsageError, stream
-from bert_jax.data.draws import hashes
+from bert_jax.data.draws import permutation
 from bert_jax.data.labelled import Sentence
 from bert_jax.data.paragraphs import Document, clean
 
@@ -37,8 +37,7 @@ def labelled(split: str) -> list[Sentence]:
         )
     unique = {document.text: document for document in reversed(list(documents(None)))}
     articles = sorted(unique.values())
-    key = stream(0, "news")
-    order = np.argsort(hashes(key, np.array([0]), np.arange(len(articles))))
+    order = permutation(stream(0, "news"), 0, len(articles))
     begin, end = (round(share * len(articles)) for share in SPLITS[split])
     return [
         Sentence(f"{PACKAGE} {name}", text, "", name.partition("/")[0])

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from bert_jax.config import UsageError, stream
 from bert_jax.data import pairs
 from bert_jax.data.chunks import Chunks, Text, as_text
-from bert_jax.data.draws import hashes
+from bert_jax.data.draws import permutation
 from bert_jax.data.store import Split
 from bert_jax.tokenizer import Tokenizer
 
@@ -78,12 +78,12 @@ class Pipeline:
         """These rows of the global batch of `step`; it may straddle two epochs."""
         self.require(batch_size)
         rows = np.arange(batch_size)[rows]
-        epochs, positions = np.divmod(step * batch_size + rows, self.num_examples)
-        examples = np.empty_like(positions)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            order = _order(self.seed, int(epoch), self.num_examples)
-            examples[here] = order[positions[here]]
+        count = self.num_examples
+        examples, epochs = walk(
+            step * batch_size + rows,
+            count,
+            lambda epoch: _order(self.seed, epoch, count),
+        )
         return self._assemble(examples, epochs, rows, np.ones(len(rows)), self.seed)
 
     def evaluation(
@@ -152,11 +152,25 @@ class Pipeline:
         }
 
 
+def walk(
+    positions: np.ndarray, count: int, order: Callable[[int], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The examples at positions of an endless walk, and their epochs, (B,) each.
+
+    `order` gives an epoch's permutation of the `count` examples.
+    """
+    epochs, places = np.divmod(positions, count)
+    examples = np.empty_like(places)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        examples[here] = order(int(epoch))[places[here]]
+    return examples, epochs
+
+
 @lru_cache(maxsize=2)  # a batch may straddle two epochs
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The permutation of an epoch."""
-    draws = hashes(stream(seed, "order"), np.array([epoch]), np.arange(count))
-    return np.argsort(draws, kind="stable")
+    return permutation(stream(seed, "order"), epoch, count)
 
 
 def prefetch(

@@ -5,12 +5,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from bert_jax.config import UsageError, stream
 from bert_jax.data import choices, columns, folders, news, questions, tables
-from bert_jax.data.draws import hashes
+from bert_jax.data.draws import permutation
 from bert_jax.data.labelled import (
     Choice,
     Question,
@@ -113,7 +112,7 @@ def _labels(kind: str, splits: Sequence[list[Any]], task: Config) -> tuple[str, 
 
 
 def _held_out(records: list[Any], share: float) -> tuple[list[Any], list[Any]]:
-    """Those of largest hash, at least one group, and the rest before them."""
+    """What is kept and what is held out: whole groups, at least one of each."""
     groups = [
         record.context if isinstance(record, Question) else str(number)
         for number, record in enumerate(records)
@@ -122,18 +121,17 @@ def _held_out(records: list[Any], share: float) -> tuple[list[Any], list[Any]]:
     if len(names) < 2:
         raise UsageError("task.train is one example: nothing is left to validate on")
     count = min(max(round(share * len(names)), 1), len(names) - 1)
-    draws = hashes(stream(0, "held out"), np.array([0]), np.arange(len(names)))
-    out = {names[i] for i in np.argsort(draws, kind="stable")[:count]}
+    drawn = permutation(stream(0, "held out"), 0, len(names))
+    out = {names[i] for i in drawn[:count]}
     kept = [r for r, group in zip(records, groups, strict=True) if group not in out]
     return kept, [r for r, group in zip(records, groups, strict=True) if group in out]
 
 
 def _few(records: list[Any], per_label: int, seed: int) -> list[Any]:
     """At most `per_label` of each label, drawn by the seed; in the order of the file."""
-    draws = hashes(stream(seed, "examples"), np.array([0]), np.arange(len(records)))
     taken: dict[str, int] = {}
     kept = []
-    for number in np.argsort(draws, kind="stable"):
+    for number in permutation(stream(seed, "examples"), 0, len(records)):
         label = records[number].label
         if taken.setdefault(label, 0) < per_label:
             taken[label] += 1

@@ -17,8 +17,8 @@ from bert_jax.data.draws import permutation
 from bert_jax.data.features import NO_LABEL, Features
 from bert_jax.data.pipeline import Batch, Rows, walk
 
-# Few, as each is compiled, but close: what is rounded up is computed for nothing.
-WIDTHS = [*range(8, 64, 8), *range(64, 256, 32), *range(256, 2**16, 64)]
+# Four to an octave: few, as each is compiled, and at most a quarter of a row is padding.
+WIDTHS = [8, 12, *(n * 2**octave for octave in range(2, 15) for n in (4, 5, 6, 7))]
 
 
 @dataclass(frozen=True, eq=False)

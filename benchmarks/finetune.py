@@ -26,7 +26,7 @@ import torch  # pyright: ignore[reportMissingImports]
 import transformers as hf  # pyright: ignore[reportMissingImports]
 
 from benchmarks import finetune_torch as theirs_of
-from bert_jax import lineage, setup, start, train
+from bert_jax import lineage, setup, start, state, train
 from bert_jax.checkpoint import Checkpoints
 
 TURN = 10  # batches
@@ -47,6 +47,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
     checkpoints = Checkpoints(scratch, 1, 0, False)
     current, _ = start.restore_or_init(parts, checkpoints, print)
     step, size = parts.placement.step(train.step_of(parts)), config.train.batch
+    draws = state.draws(config.seed)
 
     def batches() -> Iterator[dict]:
         for number in range(parts.config.train.steps):
@@ -54,7 +55,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
 
     def update(batch: dict) -> int:
         nonlocal current
-        current, metrics = step(current, parts.placement.batch(batch))
+        current, metrics = step(current, parts.placement.batch(batch), draws)
         jax.block_until_ready(metrics)
         return batch["ids"].size
 

@@ -79,12 +79,11 @@ def ours(config, batch: Batch) -> Callable[[], float]:
         objective,
         optimiser,
         schedule,
-        config.seed,
         1,
         lambda tree: tree,
         optim.matches(""),
     )
-    step = jax.jit(step, donate_argnums=0)
+    step, draws = jax.jit(step, donate_argnums=0), state.draws(config.seed)
     current = jax.jit(
         lambda key: state.TrainState(
             jax.numpy.zeros((), jax.numpy.int32),
@@ -95,7 +94,7 @@ def ours(config, batch: Batch) -> Callable[[], float]:
 
     def run() -> float:
         nonlocal current
-        current, metrics = step(current, batch)
+        current, metrics = step(current, batch, draws)
         return float(metrics["loss"])
 
     return run

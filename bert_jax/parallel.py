@@ -4,14 +4,17 @@ The step is a pure function. A `Placement` compiles it by `jit` over a mesh with
 axes (data, fsdp, tensor), or by `pmap`; both give the numbers of one device.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -41,7 +44,7 @@ class Placement(NamedTuple):
     batch: host arrays of those rows -> device arrays.
     shardings: a tree of shapes -> the shardings its arrays are stored with.
     local, stored: a stored state -> the one the step takes, and back.
-    step: (state, batch) -> (state, metrics), compiled with the state donated.
+    step: (state, batch, draws) -> (state, metrics), compiled with the state donated.
     evaluate: (params, batch) -> sums, compiled.
     total: sums over devices inside a compiled function.
     whole: rows of a batch -> the rows of all devices, inside a compiled evaluation.
@@ -69,6 +72,26 @@ def join_hosts() -> None:
             int(os.environ["JAX_NUM_PROCESSES"]),
             int(os.environ["JAX_PROCESS_ID"]),
         )
+
+
+@contextlib.contextmanager
+def compiled_once() -> Generator[None]:
+    """Programs that are equal are compiled once in here, in a cache that then goes.
+
+    One that is set already, by JAX_COMPILATION_CACHE_DIR, is used instead.
+    """
+    if jax.config.jax_compilation_cache_dir:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
+        # JAX asks once whether there is a cache.
+        compilation_cache.reset_cache()
+        jax.config.update("jax_compilation_cache_dir", folder)
+        try:
+            yield
+        finally:
+            jax.config.update("jax_compilation_cache_dir", None)
+            compilation_cache.reset_cache()
 
 
 def any_host(flag: bool) -> bool:
@@ -154,8 +177,8 @@ def _jit_placement(sizes: tuple[int, int, int]) -> Placement:
 
     def step(function):
         # The state goes out as it came in; metrics are the same everywhere.
-        def placed(state, batch):
-            state, metrics = function(state, batch)
+        def placed(state, batch, draws):
+            state, metrics = function(state, batch, draws)
             kept = jax.lax.with_sharding_constraint(state, _shardings(state, mesh))
             return kept, jax.lax.with_sharding_constraint(metrics, everywhere)
 
@@ -180,11 +203,11 @@ def _pmap_placement(size: int) -> Placement:
     mesh = Mesh(np.array(jax.devices()[:size]), ("data",))
     here = Mesh(np.array(devices), ("data",))
 
-    def placed(function, outputs, **options):
+    def placed(function, inputs, outputs, **options):
         return jax.pmap(
             function,
             axis_name="data",
-            in_axes=(None, 0),
+            in_axes=inputs,
             out_axes=outputs,
             devices=None if jax.process_count() > 1 else devices,
             **options,
@@ -212,8 +235,10 @@ def _pmap_placement(size: int) -> Placement:
         shardings=lambda tree: jax.tree.map(lambda _: NamedSharding(mesh, P()), tree),
         local=lambda state: moved(state, here),
         stored=lambda state: moved(state, mesh),
-        step=lambda function: placed(function, (None, None), donate_argnums=0),
-        evaluate=lambda function: placed(function, None),
+        step=lambda function: placed(
+            function, (None, 0, None), (None, None), donate_argnums=0
+        ),
+        evaluate=lambda function: placed(function, (None, 0), None),
         total=lambda tree: jax.lax.psum(tree, "data"),
         whole=lambda tree: jax.lax.all_gather(tree, "data", tiled=True),
     )

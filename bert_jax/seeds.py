@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 from scipy.stats import t
 
-from bert_jax import curve, rules, rundir, stop, train
+from bert_jax import curve, parallel, rules, rundir, stop, train
 from bert_jax.config import UsageError
 
 SUMMARY = "seeds.json"
@@ -52,13 +52,14 @@ def run(
     other = _summary_of(against, config) if against else None
     seeds = range(config.seed, config.seed + count)
     diverged = []
-    for seed in seeds:
-        train.say(f"seed {seed}: {directory(workdir, seed)}")
-        code = train.run(_with_seed(config, seed), directory(workdir, seed))
-        if code == stop.DIVERGED:
-            diverged.append(seed)
-        elif code != stop.DONE:
-            return code
+    with parallel.compiled_once():
+        for seed in seeds:
+            train.say(f"seed {seed}: {directory(workdir, seed)}")
+            code = train.run(_with_seed(config, seed), directory(workdir, seed))
+            if code == stop.DIVERGED:
+                diverged.append(seed)
+            elif code != stop.DONE:
+                return code
     finished = [seed for seed in seeds if seed not in diverged]
     results = [_result(config, directory(workdir, seed), seed) for seed in finished]
     summary = summarise(config, results, diverged)

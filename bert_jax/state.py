@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from bert_jax.config import stream
@@ -20,8 +21,18 @@ class TrainState(NamedTuple):
 
 
 def named_key(seed: int, name: str) -> jax.Array:
-    """The random key of a named stream: init, masking or dropout."""
-    return jax.random.key(stream(seed, name) % 2**32)
+    """The random key of a named stream: init, or one of evaluation."""
+    return jax.random.key(_draw(seed, name))
+
+
+def draws(seed: int) -> dict[str, np.ndarray]:
+    """What the keys of a step's streams are made of, given to it as numbers, so that
+    runs that differ in their seed share one compiled step."""
+    return {name: np.uint32(_draw(seed, name)) for name in ("masking", "dropout")}
+
+
+def _draw(seed: int, name: str) -> int:
+    return stream(seed, name) % 2**32
 
 
 def shapes(init: Callable, optimiser: optax.GradientTransformation) -> TrainState:

@@ -15,24 +15,23 @@ def make_step(
     objective: Objective,
     optimiser: optax.GradientTransformation,
     schedule: Callable,
-    seed: int,
     accumulate: int,
     total: Callable[[Any], Any],
     frozen: Callable[[Any], Any],
 ) -> Callable:
-    """(state, batch) -> (state, metrics), one update of the global batch.
+    """(state, batch, draws) -> (state, metrics), one update of the global batch.
 
     The whole batch is masked first, so that the denominators of the losses are global
     counts; micro-batches and devices then only add. Gradients are clipped, inside the
     optimiser, once they are whole. `total` sums a tree over devices, `frozen` says of
     parameters which are not to be trained: their gradients are 0 and cost nothing.
+    `draws` are those of `state.draws`.
     """
-    mask_key = named_key(seed, "masking")
-    dropout_key = named_key(seed, "dropout")
 
-    def step(state, batch):
-        batch, counts = objective.prepare(batch, mask_key)
-        key = jax.random.fold_in(dropout_key, state.step)
+    def step(state, batch, draws):
+        keys = {name: jax.random.key(number) for name, number in draws.items()}
+        batch, counts = objective.prepare(batch, keys["masking"])
+        key = jax.random.fold_in(keys["dropout"], state.step)
         counts = total(counts)
 
         def loss(params, batch):

@@ -20,6 +20,7 @@ from bert_jax import (
     parallel,
     rundir,
     start,
+    state,
     stop,
 )
 from bert_jax import config as configs
@@ -99,6 +100,7 @@ def _loop(
         current, first = start.restore_or_init(setup, checkpoints, say)
         _begin(setup, config, parent, workdir)
         train_step = place.step(step_of(setup))
+        draws = state.draws(setup.config.seed)
         evaluation = evaluate.compiled(setup)
         batches = stack.enter_context(contextlib.closing(_batches(setup, first)))
         history = rundir.read_metrics(workdir)
@@ -123,7 +125,7 @@ def _loop(
                 checkpoints.save(step, place.stored(current))
             if last or stopped:
                 break
-            current, metrics = train_step(current, place.batch(next(batches)))
+            current, metrics = train_step(current, place.batch(next(batches)), draws)
             writer.later(step, metrics)
 
         checkpoints.wait()
@@ -221,7 +223,6 @@ def step_of(setup: Setup) -> Callable:
         setup.objective,
         setup.optimiser,
         optim.schedule(config.optim, config.train.steps),
-        config.seed,
         config.train.accumulate,
         setup.placement.total,
         optim.matches(config.optim.freeze),

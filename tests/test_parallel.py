@@ -1,8 +1,11 @@
 """The same numbers on one device and on eight, placed by jit and by pmap."""
 
+import tempfile
+
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
@@ -40,7 +43,7 @@ def losses(tiny):
         logs = []
         for number in range(STEPS):
             batch = parts.train.batch(number, 16, place.rows(16))
-            current, metrics = step(current, place.batch(batch))
+            current, metrics = step(current, place.batch(batch), state.draws(0))
             logs.append(jax.device_get(metrics))
         return {name: np.array([log[name] for log in logs]) for name in logs[0]}
 
@@ -82,6 +85,37 @@ def test_parameters_are_divided_as_the_rules_say():
     # Moments follow their parameters: their paths end alike.
     moment = "opt_state/1/0/mu/" + block + "mlp/down/kernel"
     assert spec(moment, 32, 16) == P("tensor", "fsdp")
+
+
+def test_runs_that_differ_in_their_seed_are_one_program(tiny):
+    def program(seed: int) -> str:
+        parts = setup.build(tiny({"seed": seed, "model.dropout": 0.1}), None)
+        batch = parts.placement.batch(parts.train.batch(0, 8, np.arange(8)))
+        lowered = parts.placement.step(train.step_of(parts)).lower(
+            parts.shapes(), batch, state.draws(seed)
+        )
+        return lowered.as_text()
+
+    assert program(0) == program(1)
+    assert state.draws(0) != state.draws(1)
+
+
+def test_equal_programs_are_compiled_once_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    found = []
+    jax.monitoring.register_event_listener(lambda event, **_: found.append(event))
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        with parallel.compiled_once():
+            for _ in range(2):
+                jax.jit(lambda x: 3 * x + 2)(np.arange(7))
+        assert found.count("/jax/compilation_cache/cache_hits") == 1
+        assert jax.config.jax_compilation_cache_dir is None
+        assert not list(tmp_path.iterdir())
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 def test_a_mesh_takes_what_is_left_where_it_says_so():

@@ -19,7 +19,7 @@ from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
-from bert_jax.state import TrainState
+from bert_jax.state import TrainState, draws
 from bert_jax.step import make_step
 from tests.running import ROOT
 
@@ -152,7 +152,6 @@ def test_ten_updates_of_adamw(case, config):
             objective(config),
             optimiser,
             schedule,
-            0,
             1,
             lambda tree: tree,
             optim.matches(""),
@@ -161,7 +160,7 @@ def test_ten_updates_of_adamw(case, config):
     params = jax.tree.map(jnp.asarray, ours(case, "weight"))
     state = TrainState(jnp.int32(0), params, optimiser.init(params))
     for number in range(10):
-        state, metrics = step(state, batch(case, number))
+        state, metrics = step(state, batch(case, number), draws(0))
         assert metrics["lr"] == pytest.approx(1e-4)
     moved = 0.0
     _, found = huggingface.to_theirs(jax.device_get(state.params))

@@ -32,9 +32,9 @@ def gradients(parts):
 
     def of(accumulate: int):
         step = make_step(
-            parts.objective, plain, lambda step: 1.0, 0, accumulate, same, NONE
+            parts.objective, plain, lambda step: 1.0, accumulate, same, NONE
         )
-        after, metrics = jax.jit(step)(before, batch)
+        after, metrics = jax.jit(step)(before, batch, state.draws(0))
         return jax.tree.map(np.subtract, before.params, after.params), metrics
 
     return of

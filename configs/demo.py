@@ -3,9 +3,11 @@
   make demo
   python launch.py train --config=configs/demo.py --workdir=runs/demo
 
-Two layers of width 128 learn which words go together long before they learn which
-sentences do: expect the masked-LM loss well below the unigram loss and the pair loss
-at chance.
+Two layers of width 128. Six of ten words are masked, whole: the neighbours hide with
+them, so that what an article is about is learnt early, and each step has four times the
+predictions of a rate of 0.15 (Wettig et al. 2023 mask 0.4). Batches are small, as steps
+are what so short a run lacks. Validation masks 0.15 of the tokens as ever. Expect the
+masked-LM loss well below the unigram loss and the pair loss at chance.
 """
 
 from configs import base
@@ -16,8 +18,8 @@ def get_config():
     config.tokenizer.vocab_size = 4096
     config.model.update(num_layers=2, model_dim=128, num_heads=2, mlp_dim=512)
     config.model.update(norm="pre", max_length=128, dropout=0.0, attention_dropout=0.0)
-    # A warm-up of 100 steps leaves the loss near the unigram loss for the whole run.
-    config.optim.update(learning_rate=2e-3, warmup_steps=500)
-    config.train.update(steps=2000, batch=32, log_every=10, save_every=250)
-    config.eval.update(every=250, batch=32, max_examples=0)
+    config.objective.update(mask_unit="word", mask_rate=0.6)
+    config.optim.update(learning_rate=1e-3, warmup_steps=300, beta2=0.98)
+    config.train.update(steps=6000, batch=8, log_every=20, save_every=500)
+    config.eval.update(every=500, batch=32, max_examples=0)
     return config

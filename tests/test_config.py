@@ -113,9 +113,9 @@ def test_a_whole_number_serves_where_a_float_is_wanted():
         (
             "train.accumulate",
             "5",
-            "train.batch 32 is not divisible by train.accumulate",
+            "train.batch 8 is not divisible by train.accumulate",
         ),
-        ("optim.warmup_steps", "2001", "optim.warmup_steps 2001 is above train.steps"),
+        ("optim.warmup_steps", "6001", "optim.warmup_steps 6001 is above train.steps"),
         ("optim.layer_decay", "1.5", "optim.layer_decay must be at most 1"),
         ("objective.pair", "sop", "objective.pair=sop needs data.pairs=sop"),
         ("objective.kind", "clm", "model.attention=causal go together"),
@@ -266,7 +266,7 @@ def test_the_fingerprint_follows_what_is_computed_and_not_how():
         other = {int: "7", bool: "true"}.get(type(flat[key]), "2x1x1")
         other = "pmap" if key == "parallel.placement" else other
         assert fingerprint(load(DEMO, {key: other}), "") == plain, key
-    for key, value in {"seed": "1", "optim.beta2": "0.98", "train.batch": "64"}.items():
+    for key, value in {"seed": "1", "optim.beta2": "0.97", "train.batch": "64"}.items():
         assert fingerprint(load(DEMO, {key: value}), "") != plain, key
 
 

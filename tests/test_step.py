@@ -15,9 +15,13 @@ def same(tree):
 
 @pytest.fixture(scope="module")
 def parts(tiny):
-    return setup.build(
-        tiny({"model.dropout": 0.1, "model.attention_dropout": 0.1}), None
-    )
+    changes = {
+        "model.dropout": 0.1,
+        "model.attention_dropout": 0.1,
+        "objective.mask_rate": 0.15,
+        "objective.mask_unit": "token",
+    }
+    return setup.build(tiny(changes), None)
 
 
 NONE = optim.matches("")  # no parameter is frozen

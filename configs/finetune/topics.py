@@ -18,7 +18,7 @@ def get_config(start="pretrained"):
     config.objective.update(kind="classify", pool="mean")
     config.task.update(format="news", train="train", test="test", per_label=50)
     config.task.valid = "valid"
-    config.optim.learning_rate = 3e-4
+    config.optim.learning_rate = 1e-3
     config.train.update(epochs=0.0, steps=200, batch=16, log_every=50)
     config.train.save_every = config.eval.every = 200
     if start not in ("pretrained", "scratch"):

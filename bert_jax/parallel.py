@@ -80,7 +80,7 @@ def compiled_once() -> Generator[None]:
 
     One that is set already, by JAX_COMPILATION_CACHE_DIR, is used instead.
     """
-    if jax.config.jax_compilation_cache_dir:
+    if jax.config.values["jax_compilation_cache_dir"]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="compiled-") as folder:

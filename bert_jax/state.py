@@ -25,7 +25,7 @@ def named_key(seed: int, name: str) -> jax.Array:
     return jax.random.key(_draw(seed, name))
 
 
-def draws(seed: int) -> dict[str, np.ndarray]:
+def draws(seed: int) -> dict[str, np.uint32]:
     """What the keys of a step's streams are made of, given to it as numbers, so that
     runs that differ in their seed share one compiled step."""
     return {name: np.uint32(_draw(seed, name)) for name in ("masking", "dropout")}

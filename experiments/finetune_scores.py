@@ -3,7 +3,7 @@
 RUNS holds what `launch.py train --seeds` wrote, a folder a task; TORCH is the file of
 `benchmarks.finetune_torch`. No seed is left out, on either side.
 
-  python -m benchmarks.finetune_scores RUNS TORCH --figure=scores.png
+  python -m experiments.finetune_scores RUNS TORCH --figure=scores.png
 """
 
 import argparse
@@ -54,7 +54,7 @@ def told(values: list[float]) -> str:
 def table(sides: dict[str, Scores]) -> str:
     """Markdown: each seed, and the mean with the deviation of one seed."""
     lines = ["| task | side | seeds | mean (deviation) |", "|---|---|---|---|"]
-    for task, name in sides["bert_jax"]:
+    for task, name in next(iter(sides.values())):
         for side, scores in sides.items():
             values = scores.get((task, name), {})
             if values:
@@ -66,10 +66,10 @@ def table(sides: dict[str, Scores]) -> str:
 
 def draw(sides: dict[str, Scores], path: Path) -> None:
     """A panel a task, its own axis: every seed a point, the mean a line."""
-    names = list(sides["bert_jax"])
+    names = list(next(iter(sides.values())))
     figure = Figure(figsize=(2 * len(names), 2.6), layout="constrained", dpi=150)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
-    colours = {"bert_jax": curve.INK, "torch": curve.BASELINE}
+    colours = dict(zip(sides, (curve.INK, curve.BASELINE), strict=True))
     for panel, key in zip(panels, names, strict=True):
         for place, (side, scores) in enumerate(sides.items()):
             values = list(scores.get(key, {}).values())

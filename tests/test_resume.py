@@ -102,7 +102,7 @@ def test_a_config_that_changed_is_shown_and_refused(straight, tiny):
     changed = tiny({**CHANGES, "optim.learning_rate": 0.5, "seed": 3})
     with pytest.raises(UsageError) as error:
         train.run(changed, straight)
-    assert "optim.learning_rate: 0.002 -> 0.5" in str(error.value)
+    assert "optim.learning_rate: 0.001 -> 0.5" in str(error.value)
     assert "seed: 0 -> 3" in str(error.value)
 
 

@@ -74,7 +74,7 @@ def _names(model: Model, record: Sentence | Choice) -> Sequence[str]:
 
 def _chances(names: Sequence[str], chances: np.ndarray) -> Step:
     order = [int(i) for i in np.argsort(-chances, kind="stable")]
-    table = _table([names[i], _percent(chances[i])] for i in order)
+    table = _table([names[i], percent(chances[i])] for i in order)
     return Step(
         "Softmax: exp of each logit, divided by the sum of them all",
         [*table, f"the likeliest is chosen: {names[order[0]]}"],
@@ -98,10 +98,10 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
         for word, place, tag, chance in lines:
             piece = model.tokenizer.vocabulary[ids[place]] if place >= 0 else "none"
             logit = f"{logits[place, tag]:.4f}" if place >= 0 else ""
-            table.append([word, piece, reader.labels[tag], logit, _percent(chance)])
+            table.append([word, piece, reader.labels[tag], logit, percent(chance)])
     found = [
         f"{each.type}  {each.text}  [{each.start}:{each.end}]  "
-        f"{_percent(each.probability)}"
+        f"{percent(each.probability)}"
         for each in reader.found(passage, tags)
     ]
     count = len(records)
@@ -131,13 +131,13 @@ def _span(model: Model, record: Question) -> list[Step]:
     window = f"the context needs {count} windows; number {at + 1} has the best span:"
     notes = [window] * (count > 1)
     place = f"[{answer.start}:{answer.end}]"
-    best = f"the best span: {answer.text!r}  {place}  {_percent(answer.probability)}"
+    best = f"the best span: {answer.text!r}  {place}  {percent(answer.probability)}"
     chosen = [best]
     if task.no_answer:
         kept = (
             "so it is kept" if model.reader.conclude(answer).text else "so it is none"
         )
-        chosen.append(f"no answer, against it: {_percent(answer.no_answer)}, {kept}")
+        chosen.append(f"no answer, against it: {percent(answer.no_answer)}, {kept}")
     return [
         *_encoder(model, rows.only(at), one, notes),
         Step("What the head reads", [_each(model, one["features"])]),
@@ -212,9 +212,7 @@ def _masks(model: Model, record: Sentence) -> list[Step]:
         for place, row, top in zip(places, logits, best, strict=True)
     ]
     likely = [
-        "   ".join(
-            [f"at {place}:", *(f"{w} {_percent(p)}" for w, p in mask.candidates)]
-        )
+        "   ".join([f"at {place}:", *(f"{w} {percent(p)}" for w, p in mask.candidates)])
         for place, mask in zip(places, filled, strict=True)
     ]
     where = ", ".join(map(str, places))
@@ -299,7 +297,8 @@ def _layers(model: Model) -> str:
     return named.get(layers, f"layer {layers}, where 0 are the embeddings")
 
 
-def _percent(chance: Any) -> str:
+def percent(chance: Any) -> str:
+    """A probability for a person."""
     return f"{100 * chance:.1f} %"
 
 

@@ -164,7 +164,7 @@ def _label_text(record: Sentence, result: Labelled) -> str:
     line = f"  {first[0]}{_percent(first[1])}  {_both(record)}"
     if len(others) < 2:
         return line
-    more = ", ".join(f"{x} {100 * chance:.1f} %" for x, chance in others[:OTHERS])
+    more = ", ".join(f"{x} {explain.percent(chance)}" for x, chance in others[:OTHERS])
     return f"{line}  ({more})"
 
 
@@ -203,7 +203,9 @@ def _choice_text(record: Choice, result: Chosen) -> str:
 def _masks_text(record: Sentence, filled: list[Filled]) -> str:
     lines = [record.text]
     for mask in filled:
-        words = [f"{token} {100 * chance:.1f} %" for token, chance in mask.candidates]
+        words = [
+            f"{token} {explain.percent(chance)}" for token, chance in mask.candidates
+        ]
         lines.append(f"  {mask.mask + 1}. " + "   ".join(words))
     return "\n".join(lines)
 
@@ -215,7 +217,7 @@ def _vector_text(record: Sentence, vector: np.ndarray) -> str:
 
 
 def _percent(chance: float) -> str:
-    return f"{100 * chance:7.1f} %"
+    return f"{explain.percent(chance):>9}"
 
 
 def _both(record: Sentence) -> str:

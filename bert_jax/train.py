@@ -26,6 +26,7 @@ from bert_jax import (
 from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
+from bert_jax.data import dataset
 from bert_jax.data.dataset import Dataset
 from bert_jax.data.pipeline import Batch, prefetch
 from bert_jax.setup import (
@@ -205,13 +206,8 @@ def _announce(setup: Setup) -> None:
         f"{steps * batch * rows * length / 1e6:.3g} M tokens, "
         f"{rows * flops.training_flops(config, steps, length):.2g} FLOPs"
     )
-    for name, examples in (
-        ("train", setup.train),
-        ("valid", setup.valid),
-        ("test", setup.test),
-    ):
-        if examples is not None:
-            say(f"{name}: {examples.describe()}")
+    for line in dataset.describe(setup.train, setup.valid, setup.test):
+        say(line)
     if isinstance(setup.data, Dataset) and setup.data.unseen:
         say(f"no example to train on: {', '.join(setup.data.unseen)}")
 

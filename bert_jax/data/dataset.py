@@ -1,6 +1,7 @@
 """A task's labelled data as batches: what `store` is for pretraining."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,13 @@ def prepare(config: Config) -> Dataset:
     mark = _fingerprint(splits.labels, [s for s in (train, valid, test) if s])
     unseen = _unseen(splits.labels, train.features.targets)
     return Dataset(tokenizer, mark, splits.labels, unseen, train, valid, test)
+
+
+def describe(train: Any, valid: Any, test: Any) -> Iterator[str]:
+    """A line on the batches of each split that there is."""
+    for name, batches in (("train", train), ("valid", valid), ("test", test)):
+        if batches is not None:
+            yield f"{name}: {batches.describe()}"
 
 
 def _unseen(labels: tuple[str, ...], targets: np.ndarray) -> tuple[str, ...]:

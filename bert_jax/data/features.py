@@ -1,6 +1,6 @@
 """Labelled records as rows of pieces with their targets, for all kinds of tasks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -56,31 +56,30 @@ def make(
     A text keeps its first pieces; of a pair the longer is cut first; a question has as
     many windows as its context needs; a sentence of tagged words is cut at a piece.
     """
-    return KINDS[kind](records, labels, tokenizer, task, length)
+    match kind:
+        case "classify":
+            return _texts(records, _classes(records, labels), tokenizer, length)
+        case "regress":
+            return _texts(records, _values(records), tokenizer, length)
+        case "tag":
+            return _tag(records, labels, tokenizer, length)
+        case "span":
+            return _span(records, tokenizer, task, length)
+        case "choose":
+            return _choose(records, tokenizer, length)
+        case _:
+            raise ValueError(f"there is no kind {kind!r} of task")
 
 
-def _classify(
-    records: Sequence[Sentence],
-    labels: Sequence[str],
-    tokenizer: Tokenizer,
-    task: Config,
-    length: int,
-) -> Features:
+def _classes(records: Sequence[Sentence], labels: Sequence[str]) -> np.ndarray:
     number = {label: i for i, label in enumerate(labels)} | {"": NO_LABEL}
-    targets = np.array([number[record.label] for record in records], np.int32)
-    return _texts(records, targets, tokenizer, length)
+    return np.array([number[record.label] for record in records], np.int32)
 
 
-def _regress(
-    records: Sequence[Sentence],
-    labels: Sequence[str],
-    tokenizer: Tokenizer,
-    task: Config,
-    length: int,
-) -> Features:
+def _values(records: Sequence[Sentence]) -> np.ndarray:
     labelled = all(record.label for record in records)
     targets = numbers(records) if labelled else np.zeros(len(records))
-    return _texts(records, targets.astype(np.float32), tokenizer, length)
+    return targets.astype(np.float32)
 
 
 def _texts(
@@ -95,13 +94,7 @@ def _texts(
     return _joined(rows, 1, targets, np.arange(len(records)), [])
 
 
-def _choose(
-    records: Sequence[Choice],
-    labels: Sequence[str],
-    tokenizer: Tokenizer,
-    task: Config,
-    length: int,
-) -> Features:
+def _choose(records: Sequence[Choice], tokenizer: Tokenizer, length: int) -> Features:
     count = len(records[0].choices) if records else 2
     firsts = [record.text for record in records for _ in range(count)]
     seconds = [choice for record in records for choice in record.choices]
@@ -114,7 +107,6 @@ def _tag(
     records: Sequence[Tagged],
     labels: Sequence[str],
     tokenizer: Tokenizer,
-    task: Config,
     length: int,
 ) -> Features:
     number = {label: i for i, label in enumerate(labels)}
@@ -138,11 +130,7 @@ def _tag(
 
 
 def _span(
-    records: Sequence[Question],
-    labels: Sequence[str],
-    tokenizer: Tokenizer,
-    task: Config,
-    length: int,
+    records: Sequence[Question], tokenizer: Tokenizer, task: Config, length: int
 ) -> Features:
     rows, targets, owners, places = [], [], [], []
     unseen = 0
@@ -172,15 +160,6 @@ def _target(record: Question, window: Window) -> tuple[int, int]:
     if not record.answers:
         return 0, 0
     return answer_span(window, *record.answers[0]) or (0, 0)
-
-
-KINDS: dict[str, Callable[..., Features]] = {
-    "classify": _classify,
-    "regress": _regress,
-    "tag": _tag,
-    "span": _span,
-    "choose": _choose,
-}
 
 
 def _rows(

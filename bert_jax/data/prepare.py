@@ -13,12 +13,7 @@ def main(config: FrozenConfigDict) -> None:
         store.prepare(config)
         return
     data = dataset.prepare(config)
-    for name, examples in (
-        ("train", data.train),
-        ("valid", data.valid),
-        ("test", data.test),
-    ):
-        if examples is not None:
-            print(f"{name}: {examples.describe()}")
+    for line in dataset.describe(data.train, data.valid, data.test):
+        print(line)
     if data.labels:
         print(f"{len(data.labels)} labels: {', '.join(data.labels)}")

@@ -94,6 +94,46 @@ def parser() -> argparse.ArgumentParser:
         "write a run as a Hugging Face directory",
         "export --workdir=runs/demo --to=DIR",
     )
+    sweep = verb(
+        "sweep",
+        "run what is missing of an experiment: its arms under several seeds",
+        "sweep experiments/sentence_pair.py --on=local --slots=2",
+    )
+    report = verb(
+        "report",
+        "answer an experiment: a page, a text and a table beside its file",
+        "report experiments/sentence_pair.py",
+    )
+    for each in (sweep, report):
+        each.add_argument("experiment", type=Path, help="experiments/X.py")
+        each.add_argument(
+            "--root",
+            type=Path,
+            default=Path("runs"),
+            help="its runs are in ROOT/X (default: runs)",
+        )
+    sweep.add_argument(
+        "--slots", type=int, default=1, metavar="K", help="runs at a time, with local"
+    )
+    sweep.add_argument(
+        "--on",
+        choices=("local", "slurm", "kubernetes"),
+        default="local",
+        help="this machine, a SLURM cluster, or a manifest for kubectl",
+    )
+    sweep.add_argument(
+        "--cluster",
+        type=Path,
+        metavar="FILE",
+        help="what the cluster needs to know: configs/cluster/example.toml",
+    )
+    what = sweep.add_mutually_exclusive_group()
+    for option, text in (
+        ("dry-run", "print the runs and what they cost; change nothing"),
+        ("status", "print the state of every run"),
+        ("cancel", "take the sweep's jobs from SLURM"),
+    ):
+        what.add_argument(f"--{option}", action="store_true", help=text)
     for each in (prepare, train):
         each.add_argument(
             "--config",
@@ -199,6 +239,14 @@ def _export(args, overrides) -> int:
     return _load("bert_jax.exchange").export_run(args.workdir, args.step, args.to)
 
 
+def _sweep(args, overrides) -> int:
+    return _load("bert_jax.sweep.main").main(args)
+
+
+def _report(args, overrides) -> int:
+    return _load("bert_jax.sweep.report").main(args.experiment, args.root)
+
+
 def _load(module: str):
     return importlib.import_module(module)
 
@@ -210,6 +258,8 @@ VERBS = {
     "predict": _predict,
     "import": _import,
     "export": _export,
+    "sweep": _sweep,
+    "report": _report,
 }
 
 if __name__ == "__main__":

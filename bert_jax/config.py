@@ -61,6 +61,27 @@ def read(spec: str, overrides: Mapping[str, str]) -> ConfigDict:
     return config
 
 
+def changed(config: ConfigDict, changes: Mapping[str, object]) -> ConfigDict:
+    """A copy with other values of these dotted keys, each of the type of its key (a
+    whole number will do for a float). Raises UsageError naming every mistake."""
+    known, problems, values = flatten(config), [], {}
+    for key, value in changes.items():
+        if key not in known:
+            problems.append(_unknown(key, known))
+            continue
+        wanted = type(known[key])
+        if wanted is float and type(value) is int:
+            value = float(value)
+        if type(value) is not wanted:
+            problems.append(f"{key} must be of type {wanted.__name__}, not {value!r}")
+        values[key] = value
+    if problems:
+        raise UsageError("\n".join(problems))
+    copy = ConfigDict(config.to_dict()).lock()
+    copy.update_from_flattened_dict(values)
+    return copy
+
+
 def frozen(config: ConfigDict) -> FrozenConfigDict:
     """The config, checked, and from now on as it is."""
     check(config)

@@ -48,7 +48,7 @@ def import_model(source: Path, workdir: Path) -> int:
     labels = huggingface.labels_of(theirs, classes)
 
     rundir.create(workdir)
-    with rundir.lease(workdir):
+    with rundir.lease(workdir, "--workdir"):
         if rundir.is_run(workdir):
             raise UsageError(f"{workdir} is a run already: choose another --workdir")
         _save(params, workdir)

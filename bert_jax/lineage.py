@@ -40,7 +40,9 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
     """
     config = configs.read(spec, overrides)
     if config.init_from:
-        _inherit(config, overrides)
+        run, _ = source(config.init_from)
+        text = rundir.read_text(run, rundir.CONFIG)
+        inherit(config, configs.from_json(text), overrides)
     return configs.frozen(config)
 
 
@@ -64,16 +66,19 @@ def with_vocabulary(config: FrozenConfigDict, workdir: Path | None) -> FrozenCon
     return FrozenConfigDict(full)
 
 
-def _inherit(config: ConfigDict, overrides: Mapping[str, str]) -> None:
-    run, _ = source(config.init_from)
-    text = rundir.read_text(run, rundir.CONFIG)
-    theirs = configs.flatten(configs.from_json(text))
+def inherit(
+    config: ConfigDict,
+    parent: ConfigDict | FrozenConfigDict,
+    overrides: Mapping[str, object],
+) -> None:
+    """Gives the config what a parent of that config decides. Raises UsageError."""
+    theirs = configs.flatten(parent)
     ours, usual = configs.flatten(config), configs.flatten(base.get_config())
     for key in INHERITED:
         wished = key in overrides or ours[key] != usual[key]
         if wished and ours[key] != theirs[key]:
             raise UsageError(
-                f"{key} is {ours[key]} but {run}, which init_from names, has "
-                f"{theirs[key]}: leave it out"
+                f"{key} is {ours[key]} but {source(config.init_from)[0]}, which "
+                f"init_from names, has {theirs[key]}: leave it out"
             )
     config.update_from_flattened_dict({key: theirs[key] for key in INHERITED})

@@ -18,6 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from bert_jax import mesh as meshes
 from bert_jax.config import UsageError
 from bert_jax.optim import path_name
 
@@ -107,31 +108,12 @@ def place(placement: str, mesh: str, batch_sizes: dict[str, int]) -> Placement:
     `batch_sizes` maps the name of each batch size to its value: all must divide
     evenly over the devices. Raises UsageError where they, or the mesh, do not fit.
     """
-    sizes = mesh_sizes(mesh, jax.device_count())
-    shards = sizes[0] * sizes[1]
-    for name, size in batch_sizes.items():
-        if size % shards:
-            raise UsageError(
-                f"{name} {size} is not divisible by the {shards} devices that share "
-                f"a batch (parallel.mesh={mesh}): choose a multiple of {shards}"
-            )
+    sizes = meshes.fitted(mesh, jax.device_count(), batch_sizes)
     if placement == "jit":
         return _jit_placement(sizes)
     if sizes[1:] != (1, 1):
         raise UsageError(f"parallel.placement=pmap needs mesh Nx1x1, not {mesh}")
     return _pmap_placement(sizes[0])
-
-
-def mesh_sizes(mesh: str, devices: int) -> tuple[int, int, int]:
-    """`-1x2x1` and the number of devices -> (data, fsdp, tensor)."""
-    sizes = [int(size) for size in mesh.split("x")]
-    known = int(np.prod([size for size in sizes if size != -1]))
-    if -1 in sizes:
-        sizes[sizes.index(-1)] = max(devices // known, 1)
-    wanted = int(np.prod(sizes))
-    if wanted > devices or ("-1" in mesh and wanted != devices):
-        raise UsageError(f"parallel.mesh={mesh} does not fit {devices} devices")
-    return sizes[0], sizes[1], sizes[2]
 
 
 def spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:

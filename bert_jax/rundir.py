@@ -11,6 +11,7 @@ import os
 import platform
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +27,7 @@ TENSORBOARD = "tensorboard"
 RESULT = "result.json"
 LEASE = "lease"
 CURVE = "curve.png"
+COMMIT = "COMMIT"  # beside the package in a snapshot of the code, which has no git
 NAMES = (
     CONFIG,
     RUN,
@@ -37,6 +39,9 @@ NAMES = (
     LEASE,
     CURVE,
 )
+
+# Whoever looks whether a run is being written holds its lease for an instant.
+LOOKS, LOOK = 5, 0.05  # times, seconds
 
 PACKAGES = (
     "jax",
@@ -158,25 +163,26 @@ def read_metrics(workdir: Path) -> dict[int, dict[str, float]]:
 
 
 @contextlib.contextmanager
-def lease(workdir: Path) -> Iterator[None]:
+def lease(workdir: Path, option: str) -> Iterator[None]:
     """Held by the one process that writes this run; the kernel frees it at a kill.
 
-    A directory in which nothing came of it is removed again.
+    A directory in which nothing came of it is removed again. `option` is that of
+    launch.py which names the directory.
     """
     with (workdir / LEASE).open("a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise UsageError(
                 f"{workdir} is being written by {holder}; "
-                "stop it or choose another --workdir"
+                f"stop it or choose another {option}"
             ) from None
         except OSError as error:
             raise UsageError(
                 f"cannot lock {workdir}: {error.strerror}; "
-                "choose a --workdir on a file system with locks"
+                f"choose a {option} on a file system with locks"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on host {socket.gethostname()}\n")
@@ -187,6 +193,27 @@ def lease(workdir: Path) -> Iterator[None]:
             if [entry.name for entry in workdir.iterdir()] == [LEASE]:
                 (workdir / LEASE).unlink()
                 workdir.rmdir()
+
+
+def _lock(file: TextIO) -> None:
+    """Raises BlockingIOError if another holds it for longer than a look takes."""
+    for _ in range(LOOKS):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(LOOK)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(workdir: Path) -> bool:
+    """Whether a process writes that run. Looking takes the lease for a moment."""
+    try:
+        with (workdir / LEASE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def versions() -> dict[str, str]:
@@ -201,8 +228,11 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of this checkout, "-dirty" if edited since; "" outside git."""
+    """The commit of this checkout, "-dirty" if edited since; that which a snapshot was
+    taken of; "" outside git."""
     root = Path(__file__).parents[1]
+    if (root / COMMIT).is_file():
+        return (root / COMMIT).read_text(encoding="utf-8").strip()
     # Naming the git directory keeps git from taking an enclosing repository for ours.
     command = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
     command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import lineage, optim, parallel, rules, rundir, state, tasks
+from bert_jax import lineage, mesh, optim, parallel, rules, rundir, state, tasks
 from bert_jax.config import UsageError
 from bert_jax.data import dataset, store
 from bert_jax.data.dataset import Dataset
@@ -69,11 +69,7 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     placement = parallel.place(
         config.parallel.placement,
         config.parallel.mesh,
-        {
-            "train.batch / train.accumulate": config.train.batch
-            // config.train.accumulate,
-            "eval.batch": config.eval.batch,
-        },
+        mesh.batches(config),
     )
     objective, held_out = objectives(config, data)
     train.require(config.train.batch)

@@ -60,7 +60,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             rundir.create(workdir)
-            stack.enter_context(rundir.lease(workdir))
+            stack.enter_context(rundir.lease(workdir, "--workdir"))
             _check_continues(workdir, config)
         if rundir.is_done(workdir, identity):
             say(

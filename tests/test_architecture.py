@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["rules", "config", "rundir", "lineage", "best", "stop", "flops", "tokenizer"]
-HOST += ["data"]
+HOST = ["rules", "config", "mesh", "rundir", "lineage", "best", "stop", "flops"]
+HOST += ["statistics", "tokenizer", "data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "entities"]
 RUN += ["answers", "decode", "tasks", "curve", "writer", "setup", "evaluate"]
@@ -27,8 +27,8 @@ ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},
     **{unit: HOST + MODEL + (RUN + USE)[:i] for i, unit in enumerate(RUN + USE)},
-    "cluster": ["config", "rundir"],
-    "sweep": ["config", "rundir", "flops", "data", "cluster"],
+    "cluster": ["config", "rundir", "stop"],
+    "sweep": [*HOST, "curve", "cluster"],
     "__init__": ["model"],  # bert_jax.load, on demand
 }
 WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "decode", "tasks", "curve"]

@@ -118,20 +118,6 @@ def test_equal_programs_are_compiled_once_and_nothing_is_left(tmp_path, monkeypa
         compilation_cache.reset_cache()
 
 
-def test_a_mesh_takes_what_is_left_where_it_says_so():
-    assert parallel.mesh_sizes("-1x1x1", 8) == (8, 1, 1)
-    assert parallel.mesh_sizes("2x-1x2", 8) == (2, 2, 2)
-    assert parallel.mesh_sizes("1x1x1", 8) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("mesh", ["3x-1x1", "16x1x1", "-1x5x1"])
-def test_a_mesh_that_does_not_fit_is_refused(mesh):
-    with pytest.raises(
-        UsageError, match=f"parallel.mesh={mesh} does not fit 8 devices"
-    ):
-        parallel.mesh_sizes(mesh, 8)
-
-
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(UsageError, match="train.batch 12 is not divisible by the 8"):
         parallel.place("jit", "8x1x1", {"train.batch": 12})

@@ -134,7 +134,7 @@ def test_data_that_changed_are_refused(config, tiny, story, straight, tmp_path):
 def test_two_processes_on_one_directory(config, tmp_path):
     (tmp_path / "run").mkdir()
     with (
-        rundir.lease(tmp_path / "run"),
+        rundir.lease(tmp_path / "run", "--workdir"),
         pytest.raises(UsageError, match=f"being written by process {os.getpid()}"),
     ):
         train.run(config, tmp_path / "run")

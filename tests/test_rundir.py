@@ -156,7 +156,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from bert_jax import rundir
-with rundir.lease(Path(sys.argv[1])):
+with rundir.lease(Path(sys.argv[1]), "--workdir"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -175,16 +175,16 @@ def holder(run):
 
 def test_a_second_writer_is_told_who_holds_the_run(run, holder):
     refusal = rf"is being written by process {holder.pid} on host \S+; stop it or"
-    with pytest.raises(UsageError, match=refusal), rundir.lease(run):
+    with pytest.raises(UsageError, match=refusal), rundir.lease(run, "--workdir"):
         pass
 
 
 def test_the_lease_of_a_killed_writer_is_free(run, holder):
     holder.kill()
     holder.wait()
-    with rundir.lease(run):
+    with rundir.lease(run, "--workdir"):
         assert f"process {os.getpid()} " in (run / rundir.LEASE).read_text()
-    with rundir.lease(run):
+    with rundir.lease(run, "--workdir"):
         pass
 
 

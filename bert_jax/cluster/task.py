@@ -1,0 +1,56 @@
+"""One run to be started: where it lives, its command, its environment."""
+
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+COMPILED = "compiled"
+
+
+class Task(NamedTuple):
+    """needs: the name of the task whose run this one starts from, "" for none."""
+
+    name: str
+    workdir: Path
+    needs: str
+
+    @property
+    def config(self) -> Path:
+        return self.workdir.with_name(f"{self.workdir.name}.json")
+
+    @property
+    def log(self) -> Path:
+        return self.workdir.with_name(f"{self.workdir.name}.log")
+
+
+def command(code: Path, task: Task) -> list[str]:
+    """Starts or continues the run with the launch.py of that folder."""
+    launch = [sys.executable, str(code / "launch.py"), "train"]
+    return [*launch, f"--config={task.config}", f"--workdir={task.workdir}"]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """That of this process, with the sweep's compilation cache.
+
+    Programs that are equal are compiled once for all runs. What was compiled for one
+    kind of processor may not run on another, so each kind has its own.
+    """
+    cache = folder / COMPILED / _processor()
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(cache.absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **os.environ,
+    }
+
+
+def _processor() -> str:
+    """The instructions that this one knows, as a short name."""
+    facts = [platform.machine()]
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        lines = described.read_text(encoding="utf-8").splitlines()
+        facts += [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    return hashlib.sha256("".join(facts).encode()).hexdigest()[:8]

@@ -1,0 +1,1 @@
+"""An experiment file, its plan, the states of its runs, and its report. Never jax."""

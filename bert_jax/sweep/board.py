@@ -1,0 +1,147 @@
+"""The live table of a sweep that runs: each run with its step and loss, and what is
+left."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bert_jax import rundir, stop
+from bert_jax.cluster.local import Event, Local
+from bert_jax.sweep import estimate, states
+from bert_jax.sweep.plan import Planned
+
+REDRAW = 0.5  # seconds, on a terminal
+LINE = 30.0  # seconds between lines elsewhere
+TAIL = 4096  # bytes that hold the last lines of metrics.jsonl
+ENDS = {
+    stop.DONE: "done",
+    stop.USAGE: "refused",
+    stop.PREEMPTED: "stopped and saved",
+    stop.DIVERGED: "diverged",
+}
+
+
+class Board:
+    """Tells a person of the runs of a sweep; where the errors go, if not a terminal."""
+
+    def __init__(self, folder: Path, runs: Sequence[Planned], local: Local):
+        self._folder, self._local = folder, local
+        self._runs = {run.name: run for run in runs}
+        self._work = {run.name: estimate.work(run) for run in runs}
+        self._ended = {r.name for r in runs if states.of(folder, r) in states.ENDED}
+        self._since, self._drawn = time.monotonic(), 0.0
+        self._begun = self._done_work()
+        self._height = 0
+        self._live = sys.stderr.isatty()
+
+    def tell(self, event: Event | None) -> None:
+        """An event, and now and then the table."""
+        if event is not None:
+            if event.code is not None and not event.again:
+                self._ended.add(event.task.name)
+            self._clear()
+            print(self._sentence(event), file=sys.stderr, flush=True)
+            self._drawn = 0.0 if self._live else self._drawn
+        if time.monotonic() - self._drawn > (REDRAW if self._live else LINE):
+            self._drawn = time.monotonic()
+            self._draw()
+
+    def close(self) -> None:
+        self._clear()
+
+    def _sentence(self, event: Event) -> str:
+        name, code = event.task.name, event.code
+        if code is None:
+            return f"{name}: begun"
+        end = ENDS.get(code, f"crashed with {code}")
+        if code < 0:
+            end = f"killed by signal {-code}"
+        text = f"{name}: {end} after {_duration(event.seconds)}"
+        text += "; again" if event.again else ""
+        if code in (stop.DONE, stop.PREEMPTED):
+            return text
+        return f"{text}: {last_line(event.task.log)} ({event.task.log})"
+
+    def _draw(self) -> None:
+        rows = [self._row(each.task.name) for each in self._local.running]
+        summary = self._summary()
+        if not self._live:
+            print("; ".join([summary, *rows]), file=sys.stderr, flush=True)
+            return
+        width = shutil.get_terminal_size().columns
+        self._clear()
+        lines = [line[: width - 1] for line in [*rows, summary]]
+        self._height = len(lines)
+        os.write(2, ("\n".join(lines) + "\n").encode())
+
+    def _clear(self) -> None:
+        """Back over the table, so that it is drawn in its own place."""
+        if self._height:
+            os.write(2, f"\x1b[{self._height}A\x1b[J".encode())
+            self._height = 0
+
+    def _row(self, name: str) -> str:
+        latest = tail(self._folder / name)
+        if "step" not in latest:
+            return f"  {name}  starting"
+        loss = f"  loss {latest['train/loss']:.3f}" if "train/loss" in latest else ""
+        train = self._runs[name].config.train
+        of = "" if train.epochs else f"/{train.steps}"
+        return f"  {name}  step {latest['step']}{of}{loss}"
+
+    def _summary(self) -> str:
+        done, total = self._done_work(), sum(self._work.values())
+        rate = (done - self._begun) / max(time.monotonic() - self._since, 1e-9)
+        left = f", {_duration((total - done) / rate)} left" if rate else ""
+        over = len(self._ended)
+        return f"{over} of {len(self._runs)} runs ended{left}"
+
+    def _done_work(self) -> float:
+        whole = sum(self._work[name] for name in self._ended)
+        for each in self._local.running:
+            train = self._runs[each.task.name].config.train
+            step = tail(self._folder / each.task.name).get("step", 0)
+            share = 0 if train.epochs else min(step / train.steps, 1)
+            whole += share * self._work[each.task.name]
+        return whole
+
+
+def tail(workdir: Path) -> Mapping[str, Any]:
+    """The last line of metrics.jsonl that is whole and has a training loss, {} of none."""
+    path = workdir / rundir.METRICS
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(values, dict) and "train/loss" in values:
+            return values
+    return {}
+
+
+def last_line(path: Path) -> str:
+    """What a run said last, "" of one that said nothing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,103 @@
+"""What a sweep will cost, before it costs anything."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from bert_jax import flops, rules, rundir
+from bert_jax.data import tasks
+from bert_jax.sweep import states
+from bert_jax.sweep.plan import Planned
+
+# Where neither a finished run nor a profile says better: FLOP/s of one processor core
+# on the small models that processors train.
+RATE = 1e10
+
+
+class Cost(NamedTuple):
+    """Of one run: steps, tokens with padding, FLOPs."""
+
+    steps: int
+    tokens: float
+    flops: float
+
+
+def cost(run: Planned, examples: dict[str, int]) -> Cost:
+    """`examples` keeps how many each task trains on, so that they are read once."""
+    config = ConfigDict(run.config.to_dict())
+    config.model.vocab_size = config.model.vocab_size or config.tokenizer.vocab_size
+    if config.train.epochs:
+        if run.stage not in examples:
+            examples[run.stage] = len(tasks.read(config).train)
+        count = examples[run.stage]
+        config.train.steps = math.ceil(config.train.epochs * count / config.train.batch)
+    steps, length = config.train.steps, config.data.length
+    operations = flops.training_flops(config, steps, length)
+    return Cost(steps, steps * config.train.batch * length, operations)
+
+
+def work(run: Planned) -> float:
+    """Tokens, roughly: what the time that is left is divided by."""
+    config: FrozenConfigDict = run.config
+    if rules.is_task(config) and config.train.epochs:
+        return 1.0
+    return config.train.steps * config.train.batch * config.data.length
+
+
+def measured(folder: Path, runs: Sequence[Planned]) -> float | None:
+    """FLOP/s of a device, as the finished runs of this sweep had it."""
+    operations = seconds = 0.0
+    for run in runs:
+        if states.of(folder, run) == states.DONE:
+            result = states.result_of(folder / run.name)
+            devices = len(rundir.read(folder / run.name, rundir.RUN)["devices"])
+            operations += result["flops"]
+            seconds += result["seconds"] * devices
+    return operations / seconds if seconds else None
+
+
+def table(folder: Path, runs: Sequence[Planned], stated: float) -> str:
+    """A line for each arm and stage. `stated` is a profile's FLOP/s of a device, 0 for
+    none."""
+    found = measured(folder, runs)
+    rate = stated or found or RATE
+    basis = (
+        "as the profile states"
+        if stated
+        else "as the finished runs had it"
+        if found
+        else "a guess for one processor core: state flops_per_second in --cluster=FILE"
+    )
+    groups: dict[tuple[str, str], list[Planned]] = {}
+    for run in runs:
+        groups.setdefault((run.arm, run.stage), []).append(run)
+    examples: dict[str, int] = {}
+    width = max(len("arm"), *(len(arm) for arm, _ in groups))
+    stages = max(len("stage"), *(len(stage) for _, stage in groups))
+    head = f"{'arm':<{width}}  {'stage':<{stages}}  seeds  states"
+    lines = [f"{head:<{width + stages + 30}}  steps  M tokens    FLOPs  device hours"]
+    total, hours = 0.0, 0.0
+    for (arm, stage), members in groups.items():
+        each = cost(members[0], examples)
+        operations = each.flops * len(members)
+        total, hours = total + operations, hours + operations / rate / 3600
+        label = f"{arm:<{width}}  {stage:<{stages}}  {len(members):5}  "
+        label += _states(folder, members)
+        lines.append(
+            f"{label:<{width + stages + 30}} {each.steps:6,} {each.tokens / 1e6:9.2f} "
+            f"{operations:8.2g} {operations / rate / 3600:13.2f}"
+        )
+    lines.append(
+        f"{len(runs)} runs, {total:.3g} FLOPs, {hours:.2f} device hours at "
+        f"{rate / 1e9:,.3g} GFLOP/s a device ({basis})"
+    )
+    return "\n".join(lines)
+
+
+def _states(folder: Path, runs: Sequence[Planned]) -> str:
+    found = [states.of(folder, run) for run in runs]
+    counts = {state: found.count(state) for state in dict.fromkeys(found)}
+    return ", ".join(f"{count} {state}" for state, count in counts.items())

@@ -1,0 +1,206 @@
+"""An experiment file: one question, its arms, and what would answer it.
+
+'''Does the sentence-pair loss help? (BERT table 5)'''      # the question, and more
+BASE = "configs/pretrain/bert_small.py"                     # FILE[:ARG]
+METRIC = "valid/mlm_loss"                                   # what decides
+ALSO = ["sst2/valid/accuracy"]                              # what is told besides
+BASELINE = "nsp"                                            # the arm compared with
+SEEDS = 6                                                   # 0 to 5, or a list
+CLAIM = "Published: ... Contradicted if ..."
+EXPECT = {"valid/mlm_loss": {"none": "lower"}}              # than the baseline
+THEN = {"sst2": "configs/finetune/sst2.py"}                 # each run starts these
+
+def arms():
+    yield "nsp", {}
+    yield "none", {"objective.pair": "none", "data.pairs": "single"}
+"""
+
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from bert_jax.config import UsageError
+
+PRETRAIN = "pretrain"  # the stage that every arm begins with; others are keys of THEN
+LONGEST = 80  # characters of a name, which becomes a folder and part of a job's name
+RESERVED = ("code", "compiled", "slurm", "lease", "plan.json")
+NAMES = {
+    "BASE": str,
+    "METRIC": str,
+    "ALSO": list,
+    "BASELINE": str,
+    "SEEDS": (int, list),
+    "CLAIM": str,
+    "EXPECT": dict,
+    "THEN": dict,
+}
+OPTIONAL = {"ALSO": [], "EXPECT": {}, "THEN": {}, "CLAIM": ""}
+
+
+class Experiment(NamedTuple):
+    """metrics: the first decides. arms: names to the keys they change, in order.
+    then: tasks to config files.
+    expect: metric to arm to "lower" or "higher" than the baseline."""
+
+    name: str
+    path: Path
+    text: str
+    base: str
+    metrics: tuple[str, ...]
+    baseline: str
+    arms: dict[str, dict[str, object]]
+    seeds: tuple[int, ...]
+    then: dict[str, str]
+    claim: str
+    expect: dict[str, dict[str, str]]
+
+    @property
+    def question(self) -> str:
+        return self.text.strip().partition("\n")[0]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return PRETRAIN, *self.then
+
+
+def load(path: Path) -> Experiment:
+    """The experiment of a file. Raises UsageError naming every mistake."""
+    experiment, problems = read(path)
+    if problems:
+        raise UsageError("\n".join(problems))
+    return experiment
+
+
+def read(path: Path) -> tuple[Experiment, list[str]]:
+    """The experiment, and the mistakes that are seen without reading its configs.
+
+    Raises UsageError for a file that is no experiment at all.
+    """
+    module = _module(path)
+    given: dict[str, Any] = {
+        name: getattr(module, name, OPTIONAL.get(name)) for name in NAMES
+    }
+    for name, kind in NAMES.items():
+        if not isinstance(given[name], kind) or isinstance(given[name], bool):
+            raise UsageError(f"{path}: {_wanted(name, kind, given[name])}")
+    pairs = _arms(path, module)
+    seeds = given["SEEDS"]
+    experiment = Experiment(
+        name=path.stem,
+        path=path,
+        text=inspect.getdoc(module) or "",
+        base=given["BASE"],
+        metrics=(given["METRIC"], *given["ALSO"]),
+        baseline=given["BASELINE"],
+        arms=dict(pairs),
+        seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds),
+        then=given["THEN"],
+        claim=given["CLAIM"],
+        expect=given["EXPECT"],
+    )
+    return experiment, [*_name_problems(experiment, pairs), *_problems(experiment)]
+
+
+def locate(metric: str, then: Mapping[str, str]) -> tuple[str, str]:
+    """`sst2/test/accuracy` -> (sst2, test/accuracy); a metric of no task is of the
+    pretraining."""
+    stage, _, key = metric.partition("/")
+    return (stage, key) if stage in then else (PRETRAIN, metric)
+
+
+def lower_is_better(metric: str) -> bool:
+    return metric.endswith("loss")
+
+
+def _module(path: Path) -> ModuleType:
+    found = path.suffix == ".py" and importlib.util.spec_from_file_location(
+        "experiment", path
+    )
+    if not path.is_file() or not found or not found.loader:
+        raise UsageError(f"{path} is no experiment file: name one, experiments/X.py")
+    module = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:  # whatever a person's file may raise
+        raise UsageError(f"{path}: {type(error).__name__}: {_line(error)}") from error
+    return module
+
+
+def _arms(path: Path, module: ModuleType) -> list[tuple[str, dict[str, object]]]:
+    try:
+        pairs = [(name, dict(changes)) for name, changes in module.arms()]
+    except Exception as error:
+        raise UsageError(
+            f"{path}: arms() must yield names with the keys they change: "
+            f"{type(error).__name__}: {_line(error)}"
+        ) from error
+    if not pairs:
+        raise UsageError(f"{path}: arms() yields no arm")
+    return pairs
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _wanted(name: str, kind: Any, value: object) -> str:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    wanted = " or ".join(k.__name__ for k in kinds)
+    return f"{name} must be of type {wanted}, " + (
+        "and is missing" if value is None else f"not {value!r}"
+    )
+
+
+def _name_problems(experiment: Experiment, pairs: list) -> Iterator[str]:
+    """Names become folders, which some systems tell apart by more than case."""
+    seen: dict[str, str] = {}
+    for name, _ in pairs:
+        yield from _of_name("arm", name)
+        folded = str(name).lower()
+        if folded in RESERVED:
+            yield f"arm {name!r} would be the sweep's own {folded}: choose another name"
+        if folded in seen:
+            other = seen[folded]
+            how = "is there twice" if other == name else f"and {other!r} share a folder"
+            yield f"arm {name!r} {how}: choose another name"
+        seen[folded] = name
+    for name in experiment.then:
+        yield from _of_name("task", name)
+        if str(name).lower() in (PRETRAIN, "train", "valid", "test", "time"):
+            yield f"task {name!r} of THEN is taken: choose another name"
+
+
+def _of_name(kind: str, name: object) -> Iterator[str]:
+    if not isinstance(name, str):
+        yield f"{kind} {name!r} must be a string"
+    elif len(name) > LONGEST:
+        yield f"{kind} {name[:20]}... has {len(name)} characters, above {LONGEST}"
+    elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.+=-]*[A-Za-z0-9_+])?", name):
+        yield (
+            f"{kind} {name!r} is no folder's name: letters, digits, _ and, inside, . + "
+            "= - alone"
+        )
+
+
+def _problems(experiment: Experiment) -> Iterator[str]:
+    arms, seeds = experiment.arms, experiment.seeds
+    if experiment.baseline not in arms:
+        yield f"BASELINE {experiment.baseline!r} is none of {', '.join(map(str, arms))}"
+    whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds):
+        yield f"SEEDS must be a positive count or different whole numbers, not {seeds}"
+    for metric in experiment.metrics:
+        if "/" not in str(metric):
+            yield f"metric {metric!r} is none: valid/mlm_loss, or TASK/test/accuracy"
+    for metric, expected in experiment.expect.items():
+        if metric not in experiment.metrics:
+            yield f"EXPECT names {metric!r}, which is neither METRIC nor in ALSO"
+        for arm, direction in expected.items():
+            if arm not in arms or arm == experiment.baseline:
+                yield f"EXPECT names {arm!r}, which is no arm beside the baseline"
+            if direction not in ("lower", "higher"):
+                yield f"EXPECT of {arm!r} is lower or higher, not {direction!r}"

@@ -1,0 +1,54 @@
+"""The data of a sweep, read before any of its runs starts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from bert_jax import lineage, rundir
+from bert_jax.config import UsageError
+from bert_jax.data import dataset, store
+from bert_jax.data.store import Store
+from bert_jax.sweep.experiment import PRETRAIN
+from bert_jax.sweep.plan import Planned
+
+
+def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -> None:
+    """Prepares each corpus once, and reads each task's data once.
+
+    Raises UsageError if something cannot be read, or is not what a run of the sweep
+    that has begun was trained on.
+    """
+    stores: dict[str, Store] = {}
+    read: set[tuple[str, str]] = set()
+    changed = []
+    for run in runs:
+        if run.stage == PRETRAIN:
+            config = lineage.with_vocabulary(run.config, None)
+            key = store.key(config)
+            if key not in stores:
+                stores[key] = store.prepare(config, say)
+            changed += _changed(folder / run.name, stores[key])
+            own = stores[key]
+        elif (run.stage, own.tokenizer.fingerprint) not in read:
+            read.add((run.stage, own.tokenizer.fingerprint))
+            dataset.prepare(_with_tokenizer(run.config, own))
+    if changed:
+        raise UsageError("\n".join([*changed, "Restore it, or choose another --root"]))
+
+
+def _changed(workdir: Path, data: Store) -> Iterator[str]:
+    if not rundir.is_run(workdir):
+        return
+    began = rundir.read(workdir, rundir.RUN)
+    now = {"data": data.fingerprint, "tokenizer": data.tokenizer.fingerprint}
+    for name, mark in now.items():
+        if began[name] != mark:
+            yield f"the {name} changed since {workdir} began ({began[name]} -> {mark})"
+
+
+def _with_tokenizer(config: FrozenConfigDict, data: Store) -> ConfigDict:
+    """That of the run which the task will start from and which is not there yet."""
+    full = ConfigDict(config.to_dict())
+    full.tokenizer.path = full.tokenizer.path or str(data.directory / "tokenizer.json")
+    return full

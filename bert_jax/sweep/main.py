@@ -1,0 +1,163 @@
+"""The verb `sweep`: plan, check, freeze, and start what is missing."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bert_jax import config as configs
+from bert_jax import rundir, stop
+from bert_jax.cluster import slots as machine
+from bert_jax.cluster.local import BUSY, OVER, READY, WAITING, Local
+from bert_jax.cluster.task import Task
+from bert_jax.config import UsageError
+from bert_jax.sweep import estimate, experiment, inputs, plan, snapshot, states
+from bert_jax.sweep.board import Board, last_line
+from bert_jax.sweep.plan import Planned
+
+RETRIES = 2  # of a run that crashed
+FAILED = 1  # some run did not end, and will not by itself
+
+LOOKS = {
+    states.WAITING: WAITING,
+    states.READY: READY,
+    states.STOPPED: READY,
+    states.RUNNING: BUSY,
+    states.DIVERGED: OVER,
+    states.DONE: OVER,
+    states.FOREIGN: OVER,
+}
+
+
+def main(args) -> int:
+    """What the arguments of launch.py ask for; the exit code. Raises UsageError."""
+    path, root = args.experiment, args.root
+    if args.status:
+        return status(path, root)
+    if args.dry_run:
+        return dry_run(path, root, machine.share(args.slots)[0].devices, 0)
+    return local(path, root, args.slots)
+
+
+def local(path: Path, root: Path, slots: int) -> int:
+    """Runs what is missing of a sweep on this machine; the exit code.
+
+    The same command goes on after any interruption, and starts nothing that is done.
+    Raises UsageError.
+    """
+    share = machine.share(slots)
+    folder, runs = drawn(path, root, share[0].devices)
+    by_name = {run.name: run for run in runs}
+
+    def look(task: Task) -> str:
+        return LOOKS[states.of(folder, by_name[task.name])]
+
+    with launched(folder, runs) as tasks:
+        code = folder / snapshot.CODE
+        running = Local(tasks, look, code, folder, share, RETRIES)
+        board = Board(folder, runs, running)
+        for event in running.run():
+            board.tell(event)
+        board.close()
+    return _end(path, folder, runs, running.stopping)
+
+
+def dry_run(path: Path, root: Path, devices: int, rate: float) -> int:
+    """Prints what a sweep would run and cost; `rate` is a device's FLOP/s, 0 if nobody
+    stated it. Writes nothing."""
+    folder, runs = drawn(path, root, devices)
+    print(estimate.table(folder, runs, rate))
+    return stop.DONE
+
+
+def status(path: Path, root: Path) -> int:
+    """Prints the state of every run of the plan, from the run directories."""
+    folder = root / path.stem
+    print(table(folder, plan.read(folder).runs, {}))
+    return stop.DONE
+
+
+def drawn(path: Path, root: Path, devices: int) -> tuple[Path, tuple[Planned, ...]]:
+    """The folder of a sweep and its runs, checked. Raises UsageError."""
+    found, problems = experiment.read(path)
+    folder = root / found.name
+    return folder, plan.draw(found, problems, folder, devices)
+
+
+@contextlib.contextmanager
+def launched(folder: Path, runs: Sequence[Planned]) -> Iterator[list[Task]]:
+    """The runs as tasks that may be started; one launcher at a time is in here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with rundir.lease(folder, "--root"):
+        plan.freeze(folder, tuple(runs))
+        _refuse_foreign(folder, runs)
+        inputs.prepare(folder, _unfinished(folder, runs), say)
+        yield [_task(folder, run) for run in runs]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _refuse_foreign(folder: Path, runs: Sequence[Planned]) -> None:
+    problems = [
+        f"{folder / run.name} holds another run than the plan's: move it away, or "
+        "choose another --root"
+        for run in runs
+        if states.of(folder, run) == states.FOREIGN
+    ]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _unfinished(folder: Path, runs: Sequence[Planned]) -> list[Planned]:
+    """The runs of those chains in which something is left to do."""
+    left = {run.chain for run in runs if states.of(folder, run) not in states.ENDED}
+    return [run for run in runs if run.chain in left]
+
+
+def _task(folder: Path, run: Planned) -> Task:
+    task = Task(run.name, folder / run.name, run.needs)
+    text = configs.canonical(run.config)
+    if not task.config.is_file() or task.config.read_text(encoding="utf-8") != text:
+        task.config.parent.mkdir(parents=True, exist_ok=True)
+        rundir.write_text(task.config, text)
+    return task
+
+
+def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> int:
+    found = {run.name: states.of(folder, run) for run in runs}
+    left = [name for name, state in found.items() if state not in states.ENDED]
+    if left and stopping:
+        say(f"{len(left)} of {len(runs)} runs are left; the same command continues")
+        return stop.PREEMPTED
+    if left:
+        say(f"{len(left)} of {len(runs)} runs did not end:")
+        say(table(folder, [run for run in runs if run.name in left], {}))
+        return FAILED
+    say(
+        f"{len(runs)} runs ended: python launch.py report {path} --root={folder.parent}"
+    )
+    return stop.DONE
+
+
+def table(folder: Path, runs: Sequence[Planned], queue: dict[str, str]) -> str:
+    """A line for each run; `queue` says what a cluster knows of chains."""
+    width = max(len(run.name) for run in runs)
+    lines = []
+    for run in runs:
+        state = states.of(folder, run)
+        known = "" if state in states.ENDED else queue.get(run.chain, "")
+        lines.append(f"{run.name:<{width}}  {known or state:<10}{_detail(folder, run)}")
+    return "\n".join(lines)
+
+
+def _detail(folder: Path, run: Planned) -> str:
+    workdir = folder / run.name
+    match states.of(folder, run):
+        case states.DONE:
+            return f"{states.result_of(workdir)['steps']} steps"
+        case states.WAITING | states.FOREIGN:
+            return ""
+        case _:
+            return last_line(_task(folder, run).log)

@@ -1,0 +1,241 @@
+"""The plan of a sweep: every run resolved and checked before any starts, then frozen.
+
+plan.json is written once. More arms or seeds are added to it; a run that is in it never
+changes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from bert_jax import config as configs
+from bert_jax import lineage, mesh, rules, rundir
+from bert_jax.config import UsageError
+from bert_jax.sweep import snapshot
+from bert_jax.sweep.experiment import PRETRAIN, Experiment, locate
+
+FILE = "plan.json"
+FORMAT = 1
+
+
+class Planned(NamedTuple):
+    """One run of a sweep."""
+
+    arm: str
+    seed: int
+    stage: str
+    config: FrozenConfigDict
+
+    @property
+    def name(self) -> str:
+        return f"{self.chain}/{self.stage}"
+
+    @property
+    def chain(self) -> str:
+        """The runs of one arm and seed, which follow from each other."""
+        return f"{self.arm}/seed_{self.seed}"
+
+    @property
+    def needs(self) -> str:
+        """The name of the run that this one starts from, "" for none of the sweep."""
+        return "" if self.stage == PRETRAIN else f"{self.chain}/{PRETRAIN}"
+
+
+class Plan(NamedTuple):
+    """runs: arms in order, then seeds, then stages. code: commit and digest."""
+
+    runs: tuple[Planned, ...]
+    code: dict[str, str]
+
+
+def draw(
+    experiment: Experiment, problems: list[str], folder: Path, devices: int
+) -> tuple[Planned, ...]:
+    """Every run of an experiment under that folder, for so many devices a run.
+
+    Raises UsageError naming every mistake, those of the file given as `problems` too.
+    """
+    problems = list(problems)
+    runs: list[Planned] = []
+    for arm, changes in experiment.arms.items():
+        try:
+            for config in _configs(experiment, folder / arm, changes, devices):
+                runs += _seeded(experiment, arm, config)
+        except UsageError as error:
+            problems += [f"arm {arm}: {line}" for line in str(error).splitlines()]
+    problems += [*_equal_arms(experiment, runs), *_unknown_metrics(experiment, runs)]
+    if problems:
+        raise UsageError("\n".join(dict.fromkeys(problems)))
+    order = {name: number for number, name in enumerate(experiment.stages)}
+    arms = {name: number for number, name in enumerate(experiment.arms)}
+    return tuple(sorted(runs, key=lambda r: (arms[r.arm], r.seed, order[r.stage])))
+
+
+def _configs(
+    experiment: Experiment, folder: Path, changes: Mapping[str, object], devices: int
+) -> Iterator[tuple[str, ConfigDict]]:
+    """The stages of an arm, seeds left as they are in the files."""
+    own = {key for key in ("seed", "init_from") if key in changes}
+    if own:
+        raise UsageError(f"{own.pop()} is the sweep's to set: leave it out of the arm")
+    first = configs.read(experiment.base, {})
+    if first.init_from:
+        run = lineage.source(first.init_from)[0]
+        text = rundir.read_text(run, rundir.CONFIG)
+        lineage.inherit(first, configs.from_json(text), changes)
+    first = configs.changed(first, changes)
+    yield PRETRAIN, _checked(first, devices)
+    for task, spec in experiment.then.items():
+        config = configs.read(spec, {})
+        config.init_from = str(folder / "seed_0" / PRETRAIN)
+        try:
+            lineage.inherit(config, first, {})
+            yield task, _checked(config, devices)
+        except UsageError as error:
+            lines = str(error).splitlines()
+            raise UsageError("\n".join(f"{task}: {line}" for line in lines)) from error
+
+
+def _checked(config: ConfigDict, devices: int) -> ConfigDict:
+    configs.check(config)
+    mesh.fitted(config.parallel.mesh, devices, mesh.batches(config))
+    return config
+
+
+def _seeded(
+    experiment: Experiment, arm: str, stage: tuple[str, ConfigDict]
+) -> Iterator[Planned]:
+    name, config = stage
+    for seed in experiment.seeds:
+        full = ConfigDict(config.to_dict())
+        full.seed = seed
+        if name != PRETRAIN:
+            path = Path(config.init_from).parents[1] / f"seed_{seed}" / PRETRAIN
+            full.init_from = str(path)
+        yield Planned(arm, seed, name, FrozenConfigDict(full))
+
+
+def _equal_arms(experiment: Experiment, runs: list[Planned]) -> Iterator[str]:
+    """Arms that compute the same, whatever they are called."""
+    seen: dict[str, str] = {}
+    first = [run for run in runs if run.seed == experiment.seeds[0]]
+    for run in sorted(first, key=lambda run: run.arm != experiment.baseline):
+        if run.stage != PRETRAIN:
+            continue
+        identity = configs.fingerprint(run.config, "")
+        if identity in seen:
+            other = seen[identity]
+            what = "the baseline" if other == experiment.baseline else "arm"
+            yield f"arm {run.arm} changes nothing against {what} {other}: leave it out"
+        seen.setdefault(identity, run.arm)
+
+
+def _unknown_metrics(experiment: Experiment, runs: list[Planned]) -> Iterator[str]:
+    """Metrics that no run of their stage will have."""
+    for metric in experiment.metrics:
+        stage, key = locate(metric, experiment.then)
+        split, _, name = key.partition("/")
+        for run in runs:
+            if run.stage != stage or run.seed != experiment.seeds[0]:
+                continue
+            known = _metrics(run.config)
+            if split not in ("valid", "test") or name not in known:
+                yield (
+                    f"metric {metric}: {run.arm} has valid/ of {', '.join(known)}"
+                    + (" and the same of test/" if rules.is_task(run.config) else "")
+                )
+            elif split == "test" and not run.config.task.test:
+                yield f"metric {metric}: {stage} has no test set: set task.test"
+
+
+def _metrics(config: FrozenConfigDict) -> tuple[str, ...]:
+    kind = config.objective.kind
+    if rules.is_task(config):
+        return ("task_loss", *rules.METRICS[kind])
+    if kind == "clm":
+        return ("lm_loss", "lm_accuracy")
+    paired = config.objective.pair != "none"
+    return ("mlm_loss", "mlm_accuracy", *(["pair_accuracy"] if paired else []))
+
+
+def freeze(folder: Path, runs: tuple[Planned, ...]) -> Plan:
+    """The plan of that folder with these runs: new, or grown by them, on the disk."""
+    if not (folder / FILE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = Plan(runs, snapshot.take(folder))
+    else:
+        plan = read(folder)
+        _check_grows(folder, plan, runs)
+        if plan.runs == runs:
+            return plan
+        plan = plan._replace(runs=runs)
+    rundir.write_text(folder / FILE, _written(plan))
+    return plan
+
+
+def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
+    """Refuse runs that are others than they were, or no more there."""
+    now = {run.name: run for run in runs}
+    problems = []
+    for old in plan.runs:
+        if old.name not in now:
+            problems.append(f"{old.name} is no longer asked for")
+            continue
+        before, after = old.config.to_dict(), now[old.name].config.to_dict()
+        changed = rundir.differences(before, after)
+        problems += [f"{old.name}: {change}" for change in changed]
+    if problems:
+        shown = problems[:5]
+        more = f"\n... and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise UsageError(
+            f"{folder / FILE} has begun otherwise:\n" + "\n".join(shown) + more + "\n"
+            "Change it back (arms and seeds may be added), or choose another --root"
+        )
+
+
+def read(folder: Path) -> Plan:
+    """The frozen plan of a folder. Raises UsageError if it, or the code beside it, is
+    not what was written."""
+    path = folder / FILE
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        content, mark = written["content"], written["digest"]
+    except FileNotFoundError:
+        raise UsageError(
+            f"{folder} has no {FILE}: launch the sweep first, or name its --root"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    if mark != _digest(content) or content["format"] != FORMAT:
+        raise UsageError(
+            f"{path} was edited since it was launched: change the experiment file "
+            "instead, and this file back, or choose another --root"
+        )
+    if snapshot.digest(folder) != content["code"]["digest"]:
+        raise UsageError(
+            f"{folder / snapshot.CODE} was edited since it was copied: every run of "
+            "this sweep uses that code. Change it back, or choose another --root"
+        )
+    runs = [
+        Planned(**run | {"config": FrozenConfigDict(run["config"])})
+        for run in content["runs"]
+    ]
+    return Plan(tuple(runs), content["code"])
+
+
+def _written(plan: Plan) -> str:
+    content = {
+        "format": FORMAT,
+        "code": plan.code,
+        "runs": [run._asdict() | {"config": run.config.to_dict()} for run in plan.runs],
+    }
+    text = {"digest": _digest(content), "content": content}
+    return json.dumps(text, indent=1, sort_keys=True) + "\n"
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,71 @@
+"""How far each run of a sweep is, told by its directory and nothing else."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from bert_jax import config as configs
+from bert_jax import rundir
+from bert_jax.config import UsageError
+from bert_jax.sweep.plan import Planned
+
+WAITING = "waiting"  # for the run that it starts from
+READY = "ready"
+RUNNING = "running"
+STOPPED = "stopped"  # begun, and to be continued
+DIVERGED = "diverged"
+FOREIGN = "foreign"  # the directory holds another run
+DONE = "done"
+ENDED = (DIVERGED, FOREIGN, DONE)
+
+
+def of(folder: Path, run: Planned) -> str:
+    """The state of a run of the sweep in that folder."""
+    workdir = folder / run.name
+    try:
+        began = _began(workdir)
+        parent = _parent(folder, run, began)
+        if parent is None:
+            return WAITING
+        if not began:
+            return RUNNING if rundir.is_held(workdir) else READY
+        identity = configs.fingerprint(run.config, parent)
+        result = result_of(workdir)
+        if began["fingerprint"] != identity or (
+            result and result["fingerprint"] != identity
+        ):
+            return FOREIGN
+    except (UsageError, KeyError, TypeError):  # what is there is not ours
+        return FOREIGN
+    if result:
+        return DONE
+    if rundir.is_held(workdir):
+        return RUNNING
+    return DIVERGED if _is_diverged(workdir) else STOPPED
+
+
+def result_of(workdir: Path) -> dict[str, Any]:
+    """Its result.json, {} before there is one."""
+    there = (workdir / rundir.RESULT).is_file()
+    return rundir.read(workdir, rundir.RESULT) if there else {}
+
+
+def _began(workdir: Path) -> dict[str, Any]:
+    return rundir.read(workdir, rundir.RUN) if rundir.is_run(workdir) else {}
+
+
+def _parent(folder: Path, run: Planned, began: dict[str, Any]) -> str | None:
+    """The identity of what the run starts from, None while that is not done.
+
+    Of a run outside the sweep it is what the run itself wrote down.
+    """
+    if not run.needs:
+        return began["parent"] if began else ""
+    result = result_of(folder / run.needs)
+    return f"{result['fingerprint']}/{result['steps']}" if result else None
+
+
+def _is_diverged(workdir: Path) -> bool:
+    log = rundir.read_metrics(workdir)
+    losses = [row["train/loss"] for row in log.values() if "train/loss" in row]
+    return bool(losses) and not math.isfinite(losses[-1])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import flops, rules, rundir
+from bert_jax.config import UsageError
 from bert_jax.data import tasks
 from bert_jax.sweep import states
 from bert_jax.sweep.plan import Planned
@@ -18,25 +19,31 @@ RATE = 1e10
 
 
 class Cost(NamedTuple):
-    """Of one run: steps, tokens with padding, FLOPs."""
+    """Of one run: steps, tokens with padding, FLOPs; nan where the data tell them and
+    cannot be read."""
 
-    steps: int
+    steps: float
     tokens: float
     flops: float
 
 
-def cost(run: Planned, examples: dict[str, int]) -> Cost:
-    """`examples` keeps how many each task trains on, so that they are read once."""
+def cost(run: Planned) -> Cost:
+    """What a run will take if its rows are full."""
     config = ConfigDict(run.config.to_dict())
     config.model.vocab_size = config.model.vocab_size or config.tokenizer.vocab_size
-    if config.train.epochs:
-        if run.stage not in examples:
-            examples[run.stage] = len(tasks.read(config).train)
-        count = examples[run.stage]
-        config.train.steps = math.ceil(config.train.epochs * count / config.train.batch)
-    steps, length = config.train.steps, config.data.length
-    operations = flops.training_flops(config, steps, length)
+    steps, length = _steps(config), config.data.length
+    operations = steps * flops.training_flops(config, 1, length)
     return Cost(steps, steps * config.train.batch * length, operations)
+
+
+def _steps(config: ConfigDict) -> float:
+    if not config.train.epochs:
+        return config.train.steps
+    try:
+        count = len(tasks.read(config).train)
+    except UsageError:
+        return math.nan
+    return math.ceil(config.train.epochs * count / config.train.batch)
 
 
 def work(run: Planned) -> float:
@@ -74,26 +81,28 @@ def table(folder: Path, runs: Sequence[Planned], stated: float) -> str:
     groups: dict[tuple[str, str], list[Planned]] = {}
     for run in runs:
         groups.setdefault((run.arm, run.stage), []).append(run)
-    examples: dict[str, int] = {}
     width = max(len("arm"), *(len(arm) for arm, _ in groups))
     stages = max(len("stage"), *(len(stage) for _, stage in groups))
     head = f"{'arm':<{width}}  {'stage':<{stages}}  seeds  states"
     lines = [f"{head:<{width + stages + 30}}  steps  M tokens    FLOPs  device hours"]
-    total, hours = 0.0, 0.0
+    total = 0.0
+    unread: set[str] = set()
     for (arm, stage), members in groups.items():
-        each = cost(members[0], examples)
+        each = cost(members[0])
+        unread |= {stage} if math.isnan(each.steps) else set()
         operations = each.flops * len(members)
-        total, hours = total + operations, hours + operations / rate / 3600
         label = f"{arm:<{width}}  {stage:<{stages}}  {len(members):5}  "
         label += _states(folder, members)
         lines.append(
             f"{label:<{width + stages + 30}} {each.steps:6,} {each.tokens / 1e6:9.2f} "
             f"{operations:8.2g} {operations / rate / 3600:13.2f}"
         )
+        total += 0 if math.isnan(operations) else operations
     lines.append(
-        f"{len(runs)} runs, {total:.3g} FLOPs, {hours:.2f} device hours at "
+        f"{len(runs)} runs, {total:.3g} FLOPs, {total / rate / 3600:.2f} device hours at "
         f"{rate / 1e9:,.3g} GFLOP/s a device ({basis})"
     )
+    lines += [f"{name} not counted: its data cannot be read here" for name in unread]
     return "\n".join(lines)
 
 

@@ -154,6 +154,14 @@ def test_within_a_width_batches_are_of_random_examples_and_not_of_neighbours_in_
         assert len(set(batch["example_ids"] // 8)) > 4
 
 
+def test_sentences_of_tags_are_of_all_lengths_in_a_batch(sentences):
+    found = examples(sentences, length=64, tags=True)
+    spreads = [
+        np.ptp(found.batch(step, 32, slice(None))["lengths"]) for step in range(200)
+    ]
+    assert min(spreads) > np.ptp(sentences) / 4
+
+
 def test_another_seed_and_another_epoch_are_another_order():
     lengths = np.full(64, 5)
     one, two = epochs(examples(lengths), 8, 2)

@@ -30,14 +30,14 @@ def of(folder: Path, run: Planned) -> str:
         if not began:
             return RUNNING if rundir.is_held(workdir) else READY
         identity = configs.fingerprint(run.config, parent)
-        result = result_of(workdir)
-        if began["fingerprint"] != identity or (
-            result and result["fingerprint"] != identity
-        ):
+        ended = (workdir / rundir.RESULT).is_file()
+        marks = {began["fingerprint"]}
+        marks |= {result_of(workdir)["fingerprint"]} if ended else set()
+        if marks != {identity}:
             return FOREIGN
     except (UsageError, KeyError, TypeError):  # what is there is not ours
         return FOREIGN
-    if result:
+    if ended:
         return DONE
     if rundir.is_held(workdir):
         return RUNNING

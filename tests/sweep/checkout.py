@@ -1,0 +1,58 @@
+"""A checkout whose launch.py trains nothing: it counts to train.steps as a run would.
+
+A step takes train.log_every milliseconds and is saved at once. What it did is written to
+`work` beside the run: each step of each run must be there once, whatever was killed.
+"""
+
+from pathlib import Path
+
+LAUNCH = """\
+import json, os, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from bert_jax import config as configs, rundir
+
+config, workdir = (a.partition("=")[2] for a in sys.argv[2:])
+config, workdir = configs.load(config, {{}}), Path(workdir)
+parent = ""
+if config.init_from:
+    result = rundir.read(Path(config.init_from), rundir.RESULT)
+    parent = f"{{result['fingerprint']}}/{{result['steps']}}"
+identity = configs.fingerprint(config, parent)
+rundir.create(workdir)
+with rundir.lease(workdir, "--workdir"):
+    if rundir.is_done(workdir, identity):
+        sys.exit(0)
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    if not rundir.is_run(workdir):
+        rundir.write_text(workdir / "tokenizer.json", "")
+        rundir.write_json(workdir / "run.json", {{
+            "fingerprint": identity, "parent": parent, "seed": config.seed,
+            "versions": {{"commit": ""}}, "devices": ["cpu"],
+            "tokenizer": "t", "data": "d"}})
+        rundir.write_text(workdir / "config.json", configs.canonical(config))
+    steps = int(config.train.steps)
+    work = workdir.with_name(workdir.name + ".work")
+    first = len(work.read_text()) if work.exists() else 0
+    for step in range(first, steps):
+        if stopped:
+            sys.exit(75)
+        time.sleep(config.train.log_every / 1000)
+        with rundir.append_metrics(workdir) as file:
+            file.write(rundir.metrics_line(step, {{"train/loss": 3.0}}))
+        with work.open("a") as file:
+            file.write(".")
+    rundir.write_json(workdir / "result.json", {{
+        "fingerprint": identity, "steps": steps, "tokens": 1, "seconds": 1.0,
+        "flops": 1.0, "metrics": {{"valid/mlm_loss": 3.0, "test/accuracy": 0.5}}}})
+"""
+
+
+def write(folder: Path, root: Path) -> Path:
+    """What snapshot.ROOT is to be, for a real checkout at `root`."""
+    checkout = folder / "checkout"
+    for name in ("bert_jax", "configs"):
+        (checkout / name).mkdir(parents=True)
+    (checkout / "launch.py").write_text(LAUNCH.format(root=str(root)))
+    return checkout

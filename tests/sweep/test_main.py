@@ -1,0 +1,222 @@
+"""The verb `sweep`: what it starts, what it skips, and that no kill loses anything."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import launch
+from bert_jax import config as configs
+from bert_jax import rundir, stop
+from bert_jax.config import UsageError
+from bert_jax.sweep import inputs, main, plan, snapshot
+from tests.sweep import checkout, pretending
+
+ROOT = Path(__file__).parents[2]
+STEPS = 8
+
+
+@pytest.fixture
+def experiment(tmp_path, tiny) -> Path:
+    """Two arms and two seeds of eight steps, with a task, on the text of conftest."""
+    base = tiny({"train.steps": STEPS, "train.log_every": 10})
+    (tmp_path / "base.json").write_text(configs.canonical(base))
+    return write(tmp_path, {"a": {}, "b": {"optim.learning_rate": 1e-4}}, 2)
+
+
+def write(folder: Path, arms: dict[str, dict[str, object]], seeds: int) -> Path:
+    task = folder / "task.py"
+    task.write_text(
+        "from configs.finetune import topics\n"
+        "def get_config():\n"
+        "    config = topics.get_config()\n"
+        f"    config.train.update(steps={STEPS}, log_every=10)\n"
+        "    config.data.length = 32\n"
+        "    return config\n"
+    )
+    return pretending.write_experiment(
+        folder / "try.py",
+        text="Why?",
+        arms=arms,
+        BASE=str(folder / "base.json"),
+        METRIC="valid/mlm_loss",
+        BASELINE="a",
+        SEEDS=seeds,
+        THEN={"task": str(task)},
+    )
+
+
+@pytest.fixture
+def counting(tmp_path, monkeypatch) -> Path:
+    """Runs count instead of training, on data that nobody reads; the root."""
+    monkeypatch.setattr(snapshot, "ROOT", checkout.write(tmp_path, ROOT))
+    monkeypatch.setattr(inputs, "prepare", lambda *_: None)
+    return tmp_path / "runs"
+
+
+def work(root: Path) -> dict[str, int]:
+    """The steps that each run of the sweep took, those taken twice counted twice."""
+    found = sorted((root / "try").rglob("*.work"))
+    return {
+        str(path.relative_to(root / "try")): len(path.read_text()) for path in found
+    }
+
+
+def results(root: Path) -> dict[Path, int]:
+    """When each result was written."""
+    return {p: p.stat().st_mtime_ns for p in (root / "try").rglob(rundir.RESULT)}
+
+
+def test_a_sweep_runs_everything_once_and_then_nothing(experiment, counting, capfd):
+    assert main.local(experiment, counting, 2) == stop.DONE
+    assert set(work(counting).values()) == {STEPS}
+    before = results(counting)
+    assert len(before) == 8
+    assert main.local(experiment, counting, 2) == stop.DONE
+    assert results(counting) == before
+    assert "8 runs ended: python launch.py report" in capfd.readouterr().err
+
+
+def test_a_deleted_result_alone_is_made_again(experiment, counting):
+    main.local(experiment, counting, 2)
+    before = results(counting)
+    gone = counting / "try/b/seed_1/task"
+    shutil.rmtree(gone)
+    gone.with_name("task.work").unlink()
+    assert main.local(experiment, counting, 2) == stop.DONE
+    after = results(counting)
+    assert {p for p in after if after[p] != before[p]} == {gone / rundir.RESULT}
+
+
+def test_more_arms_and_seeds_run_what_is_new(experiment, counting):
+    main.local(experiment, counting, 2)
+    before = results(counting)
+    arms = {"a": {}, "b": {"optim.learning_rate": 1e-4}, "c": {"train.batch": 16}}
+    write(experiment.parent, arms, 3)
+    assert main.local(experiment, counting, 2) == stop.DONE
+    after = results(counting)
+    assert len(after) == 18
+    assert {p: after[p] for p in before} == before
+
+
+def test_another_root_is_another_sweep(experiment, counting, tmp_path):
+    main.local(experiment, counting, 2)
+    assert main.local(experiment, tmp_path / "other", 2) == stop.DONE
+    assert len(results(tmp_path / "other")) == 8
+
+
+def test_a_foreign_run_stops_the_launch_before_anything_starts(experiment, counting):
+    folder, runs = main.drawn(experiment, counting, 1)
+    plan.freeze(folder, runs)
+    pretending.finish(folder, runs[0], {"valid/mlm_loss": 3.0})
+    shutil.copytree(folder / runs[0].name, folder / "b/seed_0/pretrain")
+    with pytest.raises(UsageError, match="b/seed_0/pretrain holds another run"):
+        main.local(experiment, counting, 1)
+    assert len(results(counting)) == 2
+
+
+def test_two_launchers_at_once_are_one_too_many(experiment, counting):
+    folder = counting / "try"
+    folder.mkdir(parents=True)
+    with (
+        rundir.lease(folder, "--root"),
+        pytest.raises(UsageError, match="try is being written by process .* --root"),
+    ):
+        main.local(experiment, counting, 1)
+
+
+def test_a_dry_run_writes_nothing(experiment, counting, capsys):
+    assert main.dry_run(experiment, counting, 1, 0) == stop.DONE
+    assert not counting.exists()
+    said = capsys.readouterr().out
+    assert "8 runs" in said
+    assert "device hours" in said
+
+
+def test_the_state_of_every_run_is_told(experiment, counting, capsys):
+    main.local(experiment, counting, 2)
+    shutil.rmtree(counting / "try/b/seed_1")
+    assert main.status(experiment, counting) == stop.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [*["done"] * 6, "ready", "waiting"]
+
+
+def test_a_run_that_cannot_go_on_is_named_with_its_last_words(
+    experiment, counting, capfd
+):
+    broken = (snapshot.ROOT / "launch.py").read_text()
+    broken = broken.replace(
+        "if stopped:", "if step == 2: sys.exit('no space left')\n        if stopped:"
+    )
+    (snapshot.ROOT / "launch.py").write_text(broken)
+    assert main.local(experiment, counting, 2) == main.FAILED
+    said = capfd.readouterr().err
+    assert "a/seed_0/pretrain: crashed with 1 after" in said
+    assert "no space left" in said
+    assert "8 of 8 runs did not end" in said
+
+
+LAUNCHER = """\
+import sys
+from pathlib import Path
+from bert_jax.sweep import inputs, main, snapshot
+snapshot.ROOT = Path(sys.argv[3])
+inputs.prepare = lambda *_: None
+sys.exit(main.local(Path(sys.argv[1]), Path(sys.argv[2]), 2))
+"""
+
+
+def test_no_run_is_lost_or_repeated_whenever_the_launcher_is_killed(
+    experiment, counting
+):
+    """Twenty times at random moments, in turn by SIGKILL, SIGTERM and SIGINT."""
+    draw = random.Random(0)
+    arguments = [str(experiment), str(counting), str(snapshot.ROOT)]
+    command = [sys.executable, "-c", LAUNCHER, *arguments]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    killed = 0
+    for number in range(20):
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, **quiet)
+        time.sleep(draw.uniform(0.1, 1.0))
+        process.send_signal([signal.SIGKILL, signal.SIGTERM, signal.SIGINT][number % 3])
+        said = process.communicate()[1]
+        killed += process.returncode != stop.DONE
+        assert process.returncode in (-9, -15, 1, stop.PREEMPTED, stop.DONE, -2), said
+        assert all(steps <= STEPS for steps in work(counting).values())
+    assert killed >= 5
+    done = subprocess.run(command, cwd=ROOT, env=environment, **quiet, check=False)
+    assert done.returncode == stop.DONE, done.stderr
+    assert len(results(counting)) == 8
+    assert set(work(counting).values()) == {STEPS}
+
+
+def test_a_run_of_a_sweep_is_trained_by_the_copied_code(experiment, tmp_path):
+    """One arm, one seed."""
+    root, changes = tmp_path / "runs", {"SEEDS = 2": "SEEDS = 1", "THEN": "NO_THEN"}
+    text = experiment.read_text().replace(", 'b': {'optim.learning_rate': 0.0001}", "")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    experiment.write_text(text)
+    assert launch.main(["sweep", str(experiment), f"--root={root}"]) == stop.DONE
+    workdir = root / "try/a/seed_0/pretrain"
+    assert list(results(root)) == [workdir / rundir.RESULT]
+    losses = rundir.read(workdir, rundir.RESULT)["metrics"]
+    assert 3 < losses["valid/mlm_loss"] < 8
+    began = rundir.read(workdir, rundir.RUN)
+    assert began["versions"]["commit"] == plan.read(root / "try").code["commit"]
+
+
+def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys):
+    root = tmp_path / "runs"
+    arguments = ["sweep", str(tmp_path / "nothing.py"), f"--root={root}"]
+    assert launch.main(arguments) == stop.USAGE
+    said = capsys.readouterr().err
+    assert said.endswith("is no experiment file: name one, experiments/X.py\n")
+    assert not root.exists()

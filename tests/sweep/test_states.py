@@ -1,0 +1,99 @@
+"""The state of a run, told by its directory alone."""
+
+import json
+import shutil
+
+import pytest
+
+from bert_jax import rundir
+from bert_jax.sweep import states
+from tests.sweep import pretending
+
+THEN = {"topics": "configs/finetune/topics.py"}
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """The folder of a sweep of two arms and one seed, and its four runs by name."""
+    path = pretending.write_experiment(
+        tmp_path / "try.py",
+        text="Why?",
+        arms={"a": {}, "b": {"optim.learning_rate": 1e-4}},
+        BASE="configs/demo.py",
+        METRIC="valid/mlm_loss",
+        BASELINE="a",
+        SEEDS=1,
+        THEN=THEN,
+    )
+    runs = pretending.launch(path, tmp_path / "runs").runs
+    return tmp_path / "runs/try", {run.name: run for run in runs}
+
+
+def of(sweep, name: str) -> str:
+    folder, runs = sweep
+    return states.of(folder, runs[name])
+
+
+PARENT, CHILD = "a/seed_0/pretrain", "a/seed_0/topics"
+
+
+def test_a_run_goes_from_ready_to_done_and_its_task_from_waiting_to_done(sweep):
+    folder, runs = sweep
+    assert (of(sweep, PARENT), of(sweep, CHILD)) == (states.READY, states.WAITING)
+    workdir = pretending.begin(folder, runs[PARENT])
+    assert (of(sweep, PARENT), of(sweep, CHILD)) == (states.STOPPED, states.WAITING)
+    shutil.rmtree(workdir)
+    pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
+    assert (of(sweep, PARENT), of(sweep, CHILD)) == (states.DONE, states.READY)
+    pretending.finish(folder, runs[CHILD], {"test/accuracy": 0.5})
+    assert of(sweep, CHILD) == states.DONE
+
+
+def test_a_run_whose_lease_is_held_is_running_also_before_it_wrote_what_it_is(sweep):
+    folder, runs = sweep
+    workdir = folder / PARENT
+    workdir.mkdir(parents=True)
+    with rundir.lease(workdir, "--root"):
+        assert of(sweep, PARENT) == states.RUNNING
+    pretending.begin(folder, runs["b/seed_0/pretrain"])
+    with rundir.lease(folder / "b/seed_0/pretrain", "--root"):
+        assert of(sweep, "b/seed_0/pretrain") == states.RUNNING
+
+
+def test_a_loss_that_is_no_number_is_divergence(sweep):
+    folder, runs = sweep
+    pretending.diverge(folder, runs[PARENT])
+    assert of(sweep, PARENT) == states.DIVERGED
+    assert of(sweep, CHILD) == states.WAITING
+
+
+def test_a_torn_last_line_loses_nothing(sweep):
+    folder, runs = sweep
+    workdir = pretending.diverge(folder, runs[PARENT])
+    with (workdir / rundir.METRICS).open("a") as file:
+        file.write('{"step": 60, "train/lo')
+    assert of(sweep, PARENT) == states.DIVERGED
+
+
+def test_a_copied_directory_is_foreign(sweep):
+    folder, runs = sweep
+    pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
+    (folder / "b/seed_0").mkdir(parents=True)
+    shutil.copytree(folder / PARENT, folder / "b/seed_0/pretrain")
+    assert of(sweep, "b/seed_0/pretrain") == states.FOREIGN
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "{", '{"fingerprint": "0123456789ab"}'])
+def test_a_foreign_result_is_foreign(sweep, text):
+    folder, runs = sweep
+    (pretending.begin(folder, runs[PARENT]) / rundir.RESULT).write_text(text)
+    assert of(sweep, PARENT) == states.FOREIGN
+
+
+def test_a_task_that_started_from_another_run_is_foreign(sweep):
+    folder, runs = sweep
+    parent = pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
+    pretending.finish(folder, runs[CHILD], {"test/accuracy": 0.5})
+    result = json.loads((parent / rundir.RESULT).read_text())
+    rundir.write_json(parent / rundir.RESULT, result | {"steps": 7})
+    assert of(sweep, CHILD) == states.FOREIGN

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
-from scipy.stats import t
 
 from bert_jax import curve, parallel, rules, rundir, stop, train
 from bert_jax.config import UsageError
+from bert_jax.statistics import half
 
 SUMMARY = "seeds.json"
 FIGURE = "seeds.png"
@@ -129,15 +129,9 @@ def summarise(
     if len(scores) > 1:
         summary |= {
             "deviation": statistics.stdev(scores),
-            "half_interval": half(scores),
+            "half_interval": float(half(scores)),
         }
     return summary
-
-
-def half(values: list[float]) -> float:
-    """Half the 95 % interval of their mean, by Student's t."""
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return float(t.ppf(0.975, len(values) - 1)) * error
 
 
 def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
@@ -146,7 +140,7 @@ def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
     gains = [100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
     if len(gains) < 2:
         return f"gain over {name}: of {len(gains)} common seeds no interval can be told"
-    mean, width = statistics.mean(gains), half(gains)
+    mean, width = statistics.mean(gains), float(half(gains))
     clear = "excludes" if abs(mean) > width else "includes"
     return (
         f"gain over {name}: {mean:+.2f}, 95 % interval {mean - width:+.2f} to "

@@ -11,7 +11,12 @@ from jax.tree_util import tree_flatten_with_path
 from bert_jax import setup, state
 from bert_jax.optim import path_name
 
-BASE = {"data.pairs": "single", "objective.pair": "none"}
+BASE = {
+    "data.pairs": "single",
+    "objective.pair": "none",
+    "objective.mask_unit": "token",
+    "objective.mask_rate": 0.15,
+}
 ARMS = {
     "rate": {"objective.mask_rate": 0.4},
     "deeper": {"model.num_layers": 3},
@@ -24,8 +29,14 @@ ARMS = {
 
 @pytest.fixture(scope="module")
 def build(tiny):
+    made = {}
+
     def make(changes):
-        return setup.build(tiny({"seed": 5, **BASE, **changes}), None)
+        known = repr(changes)
+        made[known] = made.get(known) or setup.build(
+            tiny({"seed": 5, **BASE, **changes}), None
+        )
+        return made[known]
 
     return make
 

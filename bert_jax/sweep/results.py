@@ -1,0 +1,162 @@
+"""The runs of a sweep as their directories tell them, and which may share a table."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import FrozenConfigDict
+
+from bert_jax import rules, rundir
+from bert_jax.config import UsageError
+from bert_jax.sweep import states
+from bert_jax.sweep.experiment import PRETRAIN
+from bert_jax.sweep.plan import Plan, Planned
+
+NUMBERS = ("steps", "tokens", "flops", "seconds")  # of result.json
+SHOWN = 3  # differences that one message names
+
+
+class Run(NamedTuple):
+    """A planned run and what came of it.
+
+    Texts are "" before it began and if it is foreign, numbers nan unless it is done.
+    metrics: of result.json, finite. log: of metrics.jsonl, as rundir.read_metrics.
+    """
+
+    planned: Planned
+    state: str
+    id: str
+    parent: str
+    commit: str
+    data: str
+    tokenizer: str
+    devices: tuple[str, ...]
+    steps: float
+    tokens: float
+    flops: float
+    seconds: float
+    metrics: dict[str, float]
+    log: dict[int, dict[str, float]]
+
+    @property
+    def name(self) -> str:
+        return self.planned.name
+
+    @property
+    def done(self) -> bool:
+        return self.state == states.DONE
+
+    @property
+    def device_hours(self) -> float:
+        return self.seconds * len(self.devices) / 3600
+
+    @property
+    def degenerate(self) -> bool:
+        return self.done and is_degenerate(self.planned.config, self.metrics)
+
+
+def read(folder: Path, plan: Plan) -> list[Run]:
+    """Every run of the plan, in its order. Raises UsageError for one that is done but
+    lacks what a finished run writes."""
+    found: dict[str, Run] = {}
+    for planned in plan.runs:
+        state = states.of(folder, planned)
+        if state == states.DONE and planned.needs and not found[planned.needs].done:
+            state = states.FOREIGN  # a copied folder: it started from another's run
+        found[planned.name] = _read(folder, planned, state)
+    return list(found.values())
+
+
+def _read(folder: Path, planned: Planned, state: str) -> Run:
+    workdir = folder / planned.name
+    ours = state != states.FOREIGN and rundir.is_run(workdir)
+    try:
+        return Run(
+            planned,
+            state,
+            **_began(rundir.read(workdir, rundir.RUN) if ours else {}),
+            **_ended(states.result_of(workdir) if state == states.DONE else {}),
+            log=rundir.read_metrics(workdir) if ours else {},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{workdir} is damaged ({type(error).__name__}: {error}): remove "
+            f"its {rundir.RESULT} and sweep again"
+        ) from error
+
+
+def _began(run: Mapping[str, Any]) -> dict[str, Any]:
+    if not run:
+        texts = ("id", "parent", "commit", "data", "tokenizer")
+        return dict.fromkeys(texts, "") | {"devices": ()}
+    return {
+        "id": run["fingerprint"],
+        "parent": run["parent"],
+        "commit": run["versions"]["commit"],
+        "data": run["data"],
+        "tokenizer": run["tokenizer"],
+        "devices": tuple(run["devices"]),
+    }
+
+
+def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
+    if not result:
+        return dict.fromkeys(NUMBERS, math.nan) | {"metrics": {}}
+    values = {name: float(value) for name, value in result["metrics"].items()}
+    finite = {name: value for name, value in values.items() if math.isfinite(value)}
+    return {name: float(result[name]) for name in NUMBERS} | {"metrics": finite}
+
+
+def is_degenerate(config: FrozenConfigDict, metrics: Mapping[str, float]) -> bool:
+    """Whether a finished run learnt nothing: a task's score is no better than that of
+    looking at nothing, a pretraining's loss not below that of the unigram frequencies.
+    """
+    if rules.is_task(config):
+        split = "test" if config.task.test else "valid"
+        score = metrics.get(f"{split}/{rules.metric(config)}", math.nan)
+        return not score > metrics.get(f"{split}/baseline", -math.inf)
+    loss = "valid/lm_loss" if config.objective.kind == "clm" else "valid/mlm_loss"
+    return not metrics.get(loss, math.nan) < metrics.get("valid/unigram_loss", math.inf)
+
+
+def check_comparable(runs: list[Run]) -> None:
+    """Refuse finished runs of one stage and seed that had other data, another
+    vocabulary or other steps than each other: no table can hold them all."""
+    problems = list(_differences(runs))
+    if problems:
+        more = len(problems) - SHOWN
+        raise UsageError(
+            "\n".join(problems[:SHOWN])
+            + (f"\n... and {more} more such differences" if more > 0 else "")
+            + "\nOne table compares like with like: run the odd ones again under "
+            "another --root, or split the arms into two experiments"
+        )
+
+
+def _differences(runs: list[Run]) -> Iterator[str]:
+    groups: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.done:
+            groups[run.planned.stage, run.planned.seed].append(run)
+    for (stage, _), group in groups.items():
+        yield from _unlike(group, "data", {run.name: run.data for run in group})
+        if stage == PRETRAIN:
+            found = {run.name: run.tokenizer for run in group}
+            yield from _unlike(group, "tokenizer", found)
+        patient = stage != PRETRAIN and any(
+            run.planned.config.train.patience for run in group
+        )
+        if not patient:
+            found = {run.name: f"{run.steps:.0f}" for run in group}
+            yield from _unlike(group, "steps", found)
+
+
+def _unlike(group: list[Run], what: str, found: Mapping[str, str]) -> Iterator[str]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for run in group:
+        names[found[run.name]].append(run.name)
+    if len(names) > 1:
+        sides = [f"{value} of {', '.join(who)}" for value, who in names.items()]
+        yield f"{what} differ: {'; '.join(sides)}"

@@ -1,0 +1,91 @@
+"""What a person sees of a sweep that runs."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bert_jax import rundir
+from bert_jax.cluster.local import Event
+from bert_jax.cluster.task import Task
+from bert_jax.sweep import board
+from tests.sweep import pretending
+
+
+@pytest.fixture
+def shown(tmp_path, capsys):
+    """shown(EVENTS, running=NAMES): what a board says of them, off a terminal."""
+    path = pretending.write_experiment(
+        tmp_path / "try.py",
+        text="Why?",
+        arms={"a": {}},
+        BASE="configs/demo.py",
+        METRIC="valid/mlm_loss",
+        BASELINE="a",
+        SEEDS=2,
+    )
+    runs = pretending.launch(path, tmp_path / "runs").runs
+    folder = tmp_path / "runs/try"
+
+    def show(events, running=()) -> list[str]:
+        tasks = {run.name: Task(run.name, folder / run.name, "") for run in runs}
+        local = SimpleNamespace(
+            running=[SimpleNamespace(task=tasks[name]) for name in running]
+        )
+        told = board.Board(folder, runs, local)
+        for name, *rest in events:
+            told.tell(Event(tasks[name], *rest))
+        told.close()
+        return capsys.readouterr().err.splitlines()
+
+    show.folder = folder
+    return show
+
+
+NAME = "a/seed_0/pretrain"
+
+
+def test_a_run_begins_and_ends(shown):
+    events = [(NAME, None, 0.0, False), (NAME, 0, 75.4, False)]
+    said = shown(events)
+    assert said[0] == f"{NAME}: begun"
+    assert said[1].startswith("0 of 2 runs ended")
+    assert said[2] == f"{NAME}: done after 1:15"
+
+
+@pytest.mark.parametrize(
+    ("code", "again", "said"),
+    [
+        (75, True, "stopped and saved after 0:02; again"),
+        (77, False, "diverged after 0:02: lower it"),
+        (2, False, "refused after 0:02: lower it"),
+        (-9, True, "killed by signal 9 after 0:02; again: lower it"),
+        (1, False, "crashed with 1 after 0:02: lower it"),
+    ],
+)
+def test_an_end_is_told_with_the_last_words_of_the_run(shown, code, again, said):
+    log = shown.folder / "a/seed_0/pretrain.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("first\nlower it\n\n")
+    assert shown([(NAME, code, 2.0, again)])[0].startswith(f"{NAME}: {said}")
+
+
+def test_what_runs_is_told_with_its_step_and_loss(shown):
+    workdir = shown.folder / NAME
+    workdir.mkdir(parents=True)
+    line = rundir.metrics_line(3000, {"train/loss": 5.25})
+    (workdir / rundir.METRICS).write_text(line + '{"step": 3001, "tra')
+    said = shown([(NAME, None, 0.0, False)], running=[NAME, "a/seed_1/pretrain"])
+    assert f"{NAME}  step 3000/6000  loss 5.250" in said[1]
+    assert "a/seed_1/pretrain  starting" in said[1]
+
+
+def test_the_last_whole_line_with_a_loss_counts(tmp_path):
+    assert board.tail(tmp_path) == {}
+    rows = [{"step": n, "train/loss": 1.0} for n in range(500)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    text += '{"step": 500, "valid/mlm_loss": 1.0}\nnull\n{"st'
+    Path(tmp_path / rundir.METRICS).write_text(text)
+    assert board.tail(tmp_path)["step"] == 499
+    assert board.last_line(tmp_path / "nothing") == ""

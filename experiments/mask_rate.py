@@ -30,7 +30,6 @@ def arms():
     for name, token, random in (
         ("all_masked", 1.0, 0.0),
         ("no_random", 0.8, 0.0),
-        ("no_mask", 0.0, 1.0),
     ):
         yield (
             name,

@@ -95,11 +95,11 @@ def table(folder: Path, runs: Sequence[Planned], stated: float) -> str:
         label += _states(folder, members)
         lines.append(
             f"{label:<{width + stages + 30}} {each.steps:6,} {each.tokens / 1e6:9.2f} "
-            f"{operations:8.2g} {operations / rate / 3600:13.2f}"
+            f"{operations:8.2g} {operations / rate / 3600:13.2g}"
         )
         total += 0 if math.isnan(operations) else operations
     lines.append(
-        f"{len(runs)} runs, {total:.3g} FLOPs, {total / rate / 3600:.2f} device hours at "
+        f"{len(runs)} runs, {total:.3g} FLOPs, {total / rate / 3600:.3g} device hours at "
         f"{rate / 1e9:,.3g} GFLOP/s a device ({basis})"
     )
     lines += [f"{name} not counted: its data cannot be read here" for name in unread]

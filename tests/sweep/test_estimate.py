@@ -62,7 +62,7 @@ def test_a_table_has_a_line_for_each_arm_and_a_sum(sweep):
     assert b.split()[5] == "6,000"
     operations = 3 * sum(estimate.cost(run).flops for run in (runs[0], runs[3]))
     assert total.startswith(f"6 runs, {operations:.3g} FLOPs, ")
-    assert f" {operations / 1e12 / 3600:.2f} device hours at 1e+03 GFLOP/s" in total
+    assert f" {operations / 1e12 / 3600:.3g} device hours at 1e+03 GFLOP/s" in total
     assert "as the profile states" in total
 
 

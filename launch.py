@@ -115,18 +115,19 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--slots", type=int, default=1, metavar="K", help="runs at a time, with local"
     )
-    sweep.add_argument(
-        "--on",
-        choices=("local", "slurm", "kubernetes"),
-        default="local",
-        help="this machine, a SLURM cluster, or a manifest for kubectl",
-    )
-    sweep.add_argument(
-        "--cluster",
-        type=Path,
-        metavar="FILE",
-        help="what the cluster needs to know: configs/cluster/example.toml",
-    )
+    for each in (sweep, train):
+        each.add_argument(
+            "--on",
+            choices=("local", "slurm", "kubernetes"),
+            default="local",
+            help="this machine, a SLURM cluster, or a manifest for kubectl",
+        )
+        each.add_argument(
+            "--cluster",
+            type=Path,
+            metavar="FILE",
+            help="what the cluster needs to know: configs/cluster/example.toml",
+        )
     what = sweep.add_mutually_exclusive_group()
     for option, text in (
         ("dry-run", "print the runs and what they cost; change nothing"),
@@ -213,6 +214,11 @@ def _train(args, overrides) -> int:
         config = _load("bert_jax.lineage").load(args.config, overrides)
     else:
         config = _load("bert_jax.config").load(str(own), overrides)
+    if args.on != "local":
+        if args.seeds:
+            raise UsageError("--seeds trains here: on a cluster they are a sweep's")
+        remote = _load("bert_jax.sweep.remote")
+        return remote.train(config, args.workdir, args.on, args.cluster)
     if args.seeds:
         return _load("bert_jax.seeds").run(
             config, args.workdir, args.seeds, args.against

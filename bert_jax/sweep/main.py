@@ -8,10 +8,19 @@ from pathlib import Path
 from bert_jax import config as configs
 from bert_jax import rundir, stop
 from bert_jax.cluster import slots as machine
+from bert_jax.cluster import slurm
 from bert_jax.cluster.local import BUSY, OVER, READY, WAITING, Local
 from bert_jax.cluster.task import Task
 from bert_jax.config import UsageError
-from bert_jax.sweep import estimate, experiment, inputs, plan, snapshot, states
+from bert_jax.sweep import (
+    estimate,
+    experiment,
+    inputs,
+    plan,
+    remote,
+    snapshot,
+    states,
+)
 from bert_jax.sweep.board import Board, last_line
 from bert_jax.sweep.plan import Planned
 
@@ -31,12 +40,22 @@ LOOKS = {
 
 def main(args) -> int:
     """What the arguments of launch.py ask for; the exit code. Raises UsageError."""
-    path, root = args.experiment, args.root
+    path, root, place = args.experiment, args.root, remote.place(args.on, args.cluster)
     if args.status:
         return status(path, root)
+    if args.cancel:
+        return cancel(path, root)
     if args.dry_run:
-        return dry_run(path, root, machine.share(args.slots)[0].devices, 0)
-    return local(path, root, args.slots)
+        devices = place.devices or machine.share(args.slots)[0].devices
+        return dry_run(path, root, devices, place.flops_per_second)
+    if args.on == "local":
+        return local(path, root, args.slots)
+    folder, runs = drawn(path, root, place.devices)
+    with launched(folder, runs) as tasks:
+        left = {run.name for run in _unfinished(folder, runs)}
+        chains = remote.chains([task for task in tasks if task.name in left])
+        print(place.start(chains, folder / snapshot.CODE, folder, folder.name))
+    return stop.DONE
 
 
 def local(path: Path, root: Path, slots: int) -> int:
@@ -71,9 +90,19 @@ def dry_run(path: Path, root: Path, devices: int, rate: float) -> int:
 
 
 def status(path: Path, root: Path) -> int:
-    """Prints the state of every run of the plan, from the run directories."""
+    """Prints the state of every run of the plan, from the run directories; of those
+    that have not begun or ended, what SLURM says."""
     folder = root / path.stem
-    print(table(folder, plan.read(folder).runs, {}))
+    runs = plan.read(folder).runs
+    print(table(folder, runs, remote.queue(folder)))
+    return stop.DONE
+
+
+def cancel(path: Path, root: Path) -> int:
+    """Takes the jobs of a sweep from SLURM; those that run save first."""
+    folder = root / path.stem
+    plan.read(folder)
+    print(f"{slurm.cancel(folder, folder.name)} jobs cancelled; what ran saves")
     return stop.DONE
 
 

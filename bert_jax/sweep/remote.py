@@ -1,0 +1,101 @@
+"""Runs that are handed to a cluster and not waited for."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import FrozenConfigDict
+
+from bert_jax import config as configs
+from bert_jax import mesh, rundir, stop
+from bert_jax.cluster import kubernetes, profile, slurm
+from bert_jax.cluster.profile import Profile
+from bert_jax.cluster.task import Task
+from bert_jax.config import UsageError
+from bert_jax.sweep import snapshot
+
+MANIFEST = "kubernetes.yaml"
+JOB = ".job"  # after the name of a run: the folder of its code and its submissions
+Chain = tuple[Task, ...]
+
+
+class Place(NamedTuple):
+    """devices: of one run, 0 for what this machine has. start: (chains, code, folder,
+    name) -> what to tell the person."""
+
+    devices: int
+    flops_per_second: float
+    start: Callable[[Sequence[Chain], Path, Path, str], str]
+
+
+def place(on: str, cluster: Path | None) -> Place:
+    """Where `--on` sends runs, by the profile in `--cluster`. Raises UsageError."""
+    if cluster is None:
+        if on == "local":
+            return Place(0, 0.0, _nowhere)
+        raise UsageError(f"--on={on} needs --cluster=FILE: copy {profile.EXAMPLE}")
+    known = profile.load(cluster)
+    if on == "local":
+        return Place(0, known.flops_per_second, _nowhere)
+    if on == "slurm" and known.slurm:
+        devices = known.slurm.nodes * max(1, known.slurm.gpus_per_node)
+        return Place(devices, known.flops_per_second, _submitting(known))
+    if on == "kubernetes" and known.kubernetes:
+        devices = known.kubernetes.hosts * known.kubernetes.devices_per_host
+        return Place(devices, known.flops_per_second, _writing(known))
+    raise UsageError(f"{cluster} has no table [{on}]; see {profile.EXAMPLE}")
+
+
+def _nowhere(chains, code, folder, name) -> str:
+    return ""
+
+
+def _submitting(known: Profile) -> Callable:
+    return lambda chains, code, folder, name: slurm.submit(
+        chains, code, folder, known, name
+    )
+
+
+def _writing(known: Profile) -> Callable:
+    def write(chains, code, folder, name) -> str:
+        text = kubernetes.manifest(chains, code, folder, known, name)
+        rundir.write_text(folder / MANIFEST, text)
+        return f"{len(chains)} JobSets: kubectl apply -f {folder / MANIFEST}"
+
+    return write
+
+
+def chains(tasks: Sequence[Task]) -> list[Chain]:
+    """The tasks by what they follow from: all that stand in one folder."""
+    found: dict[Path, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(task.workdir.parent, []).append(task)
+    return [tuple(each) for each in found.values()]
+
+
+def queue(folder: Path) -> dict[str, str]:
+    """What SLURM says of the chains of a sweep that it was given."""
+    if not (folder / slurm.RECORDS).is_dir() or not shutil.which("squeue"):
+        return {}
+    return slurm.status(folder, folder.name)
+
+
+def train(
+    config: FrozenConfigDict, workdir: Path, on: str, cluster: Path | None
+) -> int:
+    """Hands one run to a cluster, with a copy of the code; the exit code.
+
+    The same command again submits it again unless it is queued or running.
+    """
+    where = place(on, cluster)
+    mesh.fitted(config.parallel.mesh, where.devices, mesh.batches(config))
+    folder = workdir.with_name(workdir.name + JOB)
+    folder.mkdir(parents=True, exist_ok=True)
+    with rundir.lease(folder, "--workdir"):
+        if not (folder / snapshot.CODE).is_dir():
+            snapshot.take(folder)
+        task = Task(f"{workdir.name}/train", workdir, "")
+        rundir.write_text(task.config, configs.canonical(config))
+        print(where.start([(task,)], folder / snapshot.CODE, folder, workdir.name))
+    return stop.DONE

@@ -43,7 +43,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         overrides[key] = value
     if overrides and args.verb not in ("prepare", "train"):
         parser().error(
-            f"{args.verb} reads the config of the run; it takes no overrides"
+            f"{args.verb} takes no overrides: its config is that of the run, or of "
+            "the experiment file"
         )
     return args, overrides
 

@@ -91,11 +91,18 @@ def train(
     where = place(on, cluster)
     mesh.fitted(config.parallel.mesh, where.devices, mesh.batches(config))
     folder = workdir.with_name(workdir.name + JOB)
+    task = Task(f"{workdir.name}/train", workdir, "")
+    new = not (folder / snapshot.CODE).is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with rundir.lease(folder, "--workdir"):
-        if not (folder / snapshot.CODE).is_dir():
+        if new:
             snapshot.take(folder)
-        task = Task(f"{workdir.name}/train", workdir, "")
         rundir.write_text(task.config, configs.canonical(config))
-        print(where.start([(task,)], folder / snapshot.CODE, folder, workdir.name))
+        try:
+            print(where.start([(task,)], folder / snapshot.CODE, folder, workdir.name))
+        except UsageError:
+            if new:  # what was refused leaves nothing
+                task.config.unlink()
+                shutil.rmtree(folder / snapshot.CODE)
+            raise
     return stop.DONE

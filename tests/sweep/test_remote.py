@@ -138,6 +138,19 @@ def test_one_run_is_handed_over_with_a_copy_of_the_code(
     assert (code / "launch.py").read_text() == "# of the job that is queued\n"
 
 
+def test_a_run_that_is_refused_leaves_nothing(
+    experiment, cluster, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("PATH", "")  # no sbatch
+    workdir = tmp_path / "runs/one"
+    command = ["train", f"--config={tmp_path / 'base.json'}", f"--workdir={workdir}"]
+    command += ["--on=slurm", f"--cluster={cluster}"]
+    assert launch.main(command) == stop.USAGE
+    assert "is not on the PATH" in capsys.readouterr().err
+    left = {path.name for path in (tmp_path / "runs").rglob("*")}
+    assert left <= {"one.job", "slurm", "lock", "lease"}
+
+
 def test_seeds_of_one_config_are_no_job(tmp_path, experiment, cluster, capsys):
     command = ["train", f"--config={tmp_path / 'base.json'}", "--seeds=2"]
     command += [f"--workdir={tmp_path / 'x'}", "--on=slurm", f"--cluster={cluster}"]

@@ -102,13 +102,15 @@ class Board:
         return f"{over} of {len(self._runs)} runs ended{left}"
 
     def _done_work(self) -> float:
-        whole = sum(self._work[name] for name in self._ended)
-        for each in self._local.running:
-            train = self._runs[each.task.name].config.train
-            step = tail(self._folder / each.task.name).get("step", 0)
-            share = 0 if train.epochs else min(step / train.steps, 1)
-            whole += share * self._work[each.task.name]
-        return whole
+        """Of the runs that stopped, too: what is left of them is less."""
+        return sum(self._share(name) * work for name, work in self._work.items())
+
+    def _share(self, name: str) -> float:
+        train = self._runs[name].config.train
+        if name in self._ended:
+            return 1.0
+        step = tail(self._folder / name).get("step", 0)
+        return 0.0 if train.epochs else min(step / train.steps, 1.0)
 
 
 def tail(workdir: Path) -> Mapping[str, Any]:

@@ -81,6 +81,16 @@ def test_what_runs_is_told_with_its_step_and_loss(shown):
     assert "a/seed_1/pretrain  starting" in said[1]
 
 
+def test_what_an_earlier_launch_did_is_not_taken_for_speed(shown):
+    workdir = shown.folder / NAME
+    workdir.mkdir(parents=True)
+    (workdir / rundir.METRICS).write_text(
+        rundir.metrics_line(3000, {"train/loss": 5.0})
+    )
+    said = shown([(NAME, None, 0.0, False)], running=[NAME])
+    assert said[1].startswith("0 of 2 runs ended;")
+
+
 def test_the_last_whole_line_with_a_loss_counts(tmp_path):
     assert board.tail(tmp_path) == {}
     rows = [{"step": n, "train/loss": 1.0} for n in range(500)]

@@ -14,6 +14,7 @@ WRITTEN = [
     *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")),
     *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")),
     ROOT / ".ci" / "run",
+    ROOT / ".ci" / "slurm",
 ]
 
 

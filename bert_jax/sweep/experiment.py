@@ -27,7 +27,7 @@ from bert_jax.config import UsageError
 
 PRETRAIN = "pretrain"  # the stage that every arm begins with; others are keys of THEN
 LONGEST = 80  # characters of a name, which becomes a folder and part of a job's name
-RESERVED = ("code", "compiled", "slurm", "lease", "plan.json")
+RESERVED = ("code", "compiled", "slurm", "kubernetes", "lease", "plan.json")
 NAMES = {
     "BASE": str,
     "METRIC": str,

@@ -68,9 +68,7 @@ def masked(parts: setup.Setup) -> list[set[int]]:
     size = parts.config.train.batch
     batch = parts.train.batch(0, size, parts.placement.rows(size))
     key = jax.random.key(state.draws(parts.config.seed)["masking"])
-    prepared, _ = parts.objective.prepare(
-        {name: jax.numpy.asarray(value) for name, value in batch.items()}, key
-    )
+    prepared, _ = jax.jit(parts.objective.prepare)(batch, key)
     found = zip(prepared["positions"], prepared["target_weights"], strict=True)
     return [set(np.asarray(p)[np.asarray(w) > 0].tolist()) for p, w in found]
 
@@ -80,7 +78,7 @@ def test_arms_of_one_seed_read_the_same_batches(build, base, arm):
     assert batches(build(ARMS[arm]), []) == batches(base, [])
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", ["deeper", "causal", "post"])
 def test_arms_of_one_seed_begin_alike_wherever_shapes_agree(build, base, arm):
     ours, theirs = initial(build(ARMS[arm])), initial(base)
     shared = [n for n in ours if n in theirs and ours[n][0] == theirs[n][0]]

@@ -36,12 +36,13 @@ class Section(NamedTuple):
 
 class Document(NamedTuple):
     """verdict: one word, or "" where nothing was expected. picture: all figures in one.
-    facts: what was run."""
+    about: what the experiment file says besides. facts: what was run."""
 
     name: str
     question: str
     verdict: str
     answer: str
+    about: list[str]
     claim: str
     facts: list[str]
     picture: str

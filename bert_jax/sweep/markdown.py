@@ -16,6 +16,7 @@ def render(document: Document) -> str:
         MARK,
         f"# {document.question}",
         verdict + document.answer,
+        *document.about,
         *([f"> {document.claim}"] if document.claim else []),
         _block(Items(document.facts)),
         f"![{_one_line(document.question)}]({document.name}.svg)",

@@ -28,6 +28,13 @@ def answer(found: list[Verdict]) -> str:
     )
 
 
+def about(experiment: Experiment) -> list[str]:
+    """The paragraphs of the file's text after the question, its commands left out."""
+    paragraphs = experiment.text.strip().split("\n\n")[1:]
+    words = [text for text in paragraphs if not text.startswith("  ")]
+    return [" ".join(text.split()) for text in words]
+
+
 def facts(experiment: Experiment, runs: list[Run]) -> list[str]:
     tasks = [f"`{spec}` as {task}" for task, spec in experiment.then.items()]
     what = [f"{numbers.count(len(experiment.arms), 'arm')} of `{experiment.base}`"]
@@ -37,6 +44,7 @@ def facts(experiment: Experiment, runs: list[Run]) -> list[str]:
         "; ".join([*what, f"baseline `{experiment.baseline}`"]),
         _progress(runs),
         _commits(runs),
+        *_machines(runs),
     ]
 
 
@@ -58,6 +66,11 @@ def _commits(runs: list[Run]) -> str:
         f"{commit} ({numbers.count(count, 'run')})"
         for commit, count in zip(each, commits.values(), strict=True)
     )
+
+
+def _machines(runs: list[Run]) -> list[str]:
+    """What they ran on, once for all that are alike."""
+    return list(dict.fromkeys(run.machine for run in runs if run.done and run.machine))
 
 
 def expectations(found: list[Verdict], baseline: str) -> list[Section]:

@@ -109,6 +109,7 @@ def render(document: Document) -> str:
 
 def _header(document: Document) -> str:
     word = f"<b>{document.verdict.capitalize()}.</b> " if document.verdict else ""
+    about = "".join(f"<p>{_inline(text)}</p>\n" for text in document.about)
     claim = f"<blockquote>{_inline(document.claim)}</blockquote>\n"
     facts = "".join(f"<li>{_inline(fact)}</li>\n" for fact in document.facts)
     return f"""\
@@ -116,7 +117,7 @@ def _header(document: Document) -> str:
 <p class="name">{html.escape(document.name)}</p>
 <h1>{_inline(document.question)}</h1>
 <p class="answer">{word}{_inline(document.answer)}</p>
-{claim if document.claim else ""}<ul class="facts">
+{about}{claim if document.claim else ""}<ul class="facts">
 {facts}</ul>
 </header>"""
 

@@ -86,6 +86,7 @@ def compose(experiment: Experiment, runs: list[Run], left: list[Run]) -> Documen
         question=experiment.question or experiment.name,
         verdict=comparison.overall(verdicts),
         answer=overview.answer(verdicts),
+        about=overview.about(experiment),
         claim=" ".join(experiment.claim.split()),
         facts=overview.facts(experiment, runs),
         picture=figures.whole(tables, runs),

@@ -15,6 +15,7 @@ from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.plan import Plan, Planned
 
 NUMBERS = ("steps", "tokens", "flops", "seconds")  # of result.json
+SOFTWARE = ("jax", "python", "platform")  # of run.json's versions
 SHOWN = 3  # differences that one message names
 
 
@@ -33,6 +34,7 @@ class Run(NamedTuple):
     data: str
     tokenizer: str
     devices: tuple[str, ...]
+    machine: str
     steps: float
     tokens: float
     flops: float
@@ -89,7 +91,7 @@ def _read(folder: Path, planned: Planned, state: str) -> Run:
 
 def _began(run: Mapping[str, Any]) -> dict[str, Any]:
     if not run:
-        texts = ("id", "parent", "commit", "data", "tokenizer")
+        texts = ("id", "parent", "commit", "data", "tokenizer", "machine")
         return dict.fromkeys(texts, "") | {"devices": ()}
     return {
         "id": run["fingerprint"],
@@ -98,7 +100,14 @@ def _began(run: Mapping[str, Any]) -> dict[str, Any]:
         "data": run["data"],
         "tokenizer": run["tokenizer"],
         "devices": tuple(run["devices"]),
+        "machine": _machine(run["devices"], run["versions"]),
     }
+
+
+def _machine(devices: list[str], versions: Mapping[str, str]) -> str:
+    """`1 x cpu; jax 0.10.2, python 3.11.7, platform Linux-...`."""
+    named = [f"{name} {versions[name]}" for name in SOFTWARE if name in versions]
+    return f"{len(devices)} x {devices[0]}; {', '.join(named)}"
 
 
 def _ended(result: Mapping[str, Any]) -> dict[str, Any]:

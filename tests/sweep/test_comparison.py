@@ -35,7 +35,9 @@ def run(
     arm: str, seed: int, stage: str, metrics: dict[str, float], flops: float
 ) -> Run:
     planned = Planned(arm, seed, stage, None)
-    texts = dict.fromkeys(("id", "parent", "commit", "data", "tokenizer"), "x")
+    texts = dict.fromkeys(
+        ("id", "parent", "commit", "data", "tokenizer", "machine"), "x"
+    )
     sums = {"steps": 1.0, "tokens": 10.0, "flops": flops, "seconds": 1800.0}
     return Run(
         planned, "done", **texts, **sums, devices=("a", "a"), metrics=metrics, log={}

@@ -141,7 +141,7 @@ def test_a_verdict_follows_the_intervals(large):
     assert "| valid/mlm_loss | deep | lower than nsp | −0." in text
     assert f"# {QUESTION}\n" in text
     assert "> Published: it helps." in text
-    assert "More of it" not in text
+    assert "\n\nMore of it.\n\n> " in text
 
 
 def test_the_page_needs_nothing_but_itself(large):

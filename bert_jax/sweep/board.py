@@ -86,13 +86,9 @@ class Board:
             self._height = 0
 
     def _row(self, name: str) -> str:
-        latest = tail(self._folder / name)
-        if "step" not in latest:
-            return f"  {name}  starting"
-        loss = f"  loss {latest['train/loss']:.3f}" if "train/loss" in latest else ""
         train = self._runs[name].config.train
-        of = "" if train.epochs else f"/{train.steps}"
-        return f"  {name}  step {latest['step']}{of}{loss}"
+        of = "" if train.epochs else f" of {train.steps}"
+        return f"  {name}  {progress(self._folder / name)}{of}"
 
     def _summary(self) -> str:
         done, total = self._done_work(), sum(self._work.values())
@@ -111,6 +107,14 @@ class Board:
             return 1.0
         step = tail(self._folder / name).get("step", 0)
         return 0.0 if train.epochs else min(step / train.steps, 1.0)
+
+
+def progress(workdir: Path) -> str:
+    """`loss 5.250  step 3000`, by the last line of a run that is being written."""
+    latest = tail(workdir)
+    if not latest:
+        return "starting"
+    return f"loss {latest['train/loss']:.3f}  step {latest['step']}"
 
 
 def tail(workdir: Path) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from bert_jax.sweep import (
     snapshot,
     states,
 )
-from bert_jax.sweep.board import Board, last_line
+from bert_jax.sweep.board import Board, last_line, progress
 from bert_jax.sweep.plan import Planned
 
 RETRIES = 2  # of a run that crashed
@@ -172,21 +172,26 @@ def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> i
 
 def table(folder: Path, runs: Sequence[Planned], queue: dict[str, str]) -> str:
     """A line for each run; `queue` says what a cluster knows of chains."""
-    width = max(len(run.name) for run in runs)
-    lines = []
-    for run in runs:
-        state = states.of(folder, run)
-        known = "" if state in states.ENDED else queue.get(run.chain, "")
-        lines.append(f"{run.name:<{width}}  {known or state:<10}{_detail(folder, run)}")
-    return "\n".join(lines)
+    found = {run: states.of(folder, run) for run in runs}
+    rows = []
+    for run, state in found.items():
+        settled = state in (states.WAITING, *states.ENDED)
+        known = state if settled else queue.get(run.chain, state)
+        rows.append((run.name, known, _detail(folder, run, state)))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows]
+    return "\n".join(line.rstrip() for line in lines)
 
 
-def _detail(folder: Path, run: Planned) -> str:
+def _detail(folder: Path, run: Planned, state: str) -> str:
+    """What is known of a run besides its state."""
     workdir = folder / run.name
-    match states.of(folder, run):
+    match state:
         case states.DONE:
             return f"{states.result_of(workdir)['steps']} steps"
         case states.WAITING | states.FOREIGN:
             return ""
+        case states.RUNNING:
+            return progress(workdir)
         case _:
-            return last_line(_task(folder, run).log)
+            return last_line(Task(run.name, workdir, run.needs).log)

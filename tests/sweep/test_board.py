@@ -77,7 +77,7 @@ def test_what_runs_is_told_with_its_step_and_loss(shown):
     line = rundir.metrics_line(3000, {"train/loss": 5.25})
     (workdir / rundir.METRICS).write_text(line + '{"step": 3001, "tra')
     said = shown([(NAME, None, 0.0, False)], running=[NAME, "a/seed_1/pretrain"])
-    assert f"{NAME}  step 3000/6000  loss 5.250" in said[1]
+    assert f"{NAME}  loss 5.250  step 3000 of 6000" in said[1]
     assert "a/seed_1/pretrain  starting" in said[1]
 
 

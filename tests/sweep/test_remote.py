@@ -98,7 +98,8 @@ def test_states_and_queue_are_told_together(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split(maxsplit=1)[1].strip() == "running on n1"
     assert lines[2].split()[1] == "ready"
-    assert "queued (Resources)" in lines[-1]
+    assert "queued (Resources)" in lines[-2]
+    assert lines[-1].split()[1] == "waiting"
 
 
 def test_cancelling_says_how_many(experiment, cluster, submitted, monkeypatch, capsys):

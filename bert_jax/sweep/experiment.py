@@ -87,6 +87,7 @@ def read(path: Path) -> tuple[Experiment, list[str]]:
     for name, kind in NAMES.items():
         if not isinstance(given[name], kind) or isinstance(given[name], bool):
             raise UsageError(f"{path}: {_wanted(name, kind, given[name])}")
+    _check_texts(path, given)
     pairs = _arms(path, module)
     seeds = given["SEEDS"]
     experiment = Experiment(
@@ -103,6 +104,29 @@ def read(path: Path) -> tuple[Experiment, list[str]]:
         expect=given["EXPECT"],
     )
     return experiment, [*_name_problems(experiment, pairs), *_problems(experiment)]
+
+
+def _check_texts(path: Path, given: dict[str, Any]) -> None:
+    """Refuse what is no text inside of lists and dicts that must hold text."""
+    expected = given["EXPECT"].values()
+    flat = {
+        "ALSO": given["ALSO"],
+        "THEN": [*given["THEN"], *given["THEN"].values()],
+        "EXPECT": [
+            y for x in expected if isinstance(x, dict) for y in (*x, *x.values())
+        ],
+    }
+    wrong = [name for name, texts in flat.items() if not _are_texts(texts)]
+    wrong += ["EXPECT"] * (not all(isinstance(each, dict) for each in expected))
+    if wrong:
+        raise UsageError(
+            f"{path}: {wrong[0]} holds what is no text: ALSO lists metrics, THEN maps "
+            "tasks to config files, EXPECT metrics to arms to lower or higher"
+        )
+
+
+def _are_texts(values: Any) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def locate(metric: str, then: Mapping[str, str]) -> tuple[str, str]:
@@ -140,6 +164,9 @@ def _arms(path: Path, module: ModuleType) -> list[tuple[str, dict[str, object]]]
         ) from error
     if not pairs:
         raise UsageError(f"{path}: arms() yields no arm")
+    for name, changes in pairs:
+        if not _are_texts([name, *changes]):
+            raise UsageError(f"{path}: an arm and its keys are texts, not {name!r}")
     return pairs
 
 
@@ -160,7 +187,7 @@ def _name_problems(experiment: Experiment, pairs: list) -> Iterator[str]:
     seen: dict[str, str] = {}
     for name, _ in pairs:
         yield from _of_name("arm", name)
-        folded = str(name).lower()
+        folded = name.lower()
         if folded in RESERVED:
             yield f"arm {name!r} would be the sweep's own {folded}: choose another name"
         if folded in seen:
@@ -170,14 +197,12 @@ def _name_problems(experiment: Experiment, pairs: list) -> Iterator[str]:
         seen[folded] = name
     for name in experiment.then:
         yield from _of_name("task", name)
-        if str(name).lower() in (PRETRAIN, "train", "valid", "test", "time"):
+        if name.lower() in (PRETRAIN, "train", "valid", "test", "time"):
             yield f"task {name!r} of THEN is taken: choose another name"
 
 
-def _of_name(kind: str, name: object) -> Iterator[str]:
-    if not isinstance(name, str):
-        yield f"{kind} {name!r} must be a string"
-    elif len(name) > LONGEST:
+def _of_name(kind: str, name: str) -> Iterator[str]:
+    if len(name) > LONGEST:
         yield f"{kind} {name[:20]}... has {len(name)} characters, above {LONGEST}"
     elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.+=-]*[A-Za-z0-9_+])?", name):
         yield (
@@ -189,12 +214,14 @@ def _of_name(kind: str, name: object) -> Iterator[str]:
 def _problems(experiment: Experiment) -> Iterator[str]:
     arms, seeds = experiment.arms, experiment.seeds
     if experiment.baseline not in arms:
-        yield f"BASELINE {experiment.baseline!r} is none of {', '.join(map(str, arms))}"
+        yield f"BASELINE {experiment.baseline!r} is none of {', '.join(arms)}"
     whole = all(type(seed) is int and seed >= 0 for seed in seeds)
     if not seeds or not whole or len(set(seeds)) < len(seeds):
         yield f"SEEDS must be a positive count or different whole numbers, not {seeds}"
     for metric in experiment.metrics:
-        if "/" not in str(metric):
+        if experiment.metrics.count(metric) > 1:
+            yield f"metric {metric!r} is there twice"
+        if "/" not in metric:
             yield f"metric {metric!r} is none: valid/mlm_loss, or TASK/test/accuracy"
     for metric, expected in experiment.expect.items():
         if metric not in experiment.metrics:

@@ -112,6 +112,12 @@ def test_an_arm_whose_name_is_no_folder_of_its_own_is_refused(write, name, said)
             "EXPECT of 'b' is lower or higher, not 'less'",
         ),
         ("SEEDS = 3", 'SEEDS = 3\nTHEN = {"valid": "x.py"}', "task 'valid' of THEN"),
+        ("SEEDS = 3", "SEEDS = 3\nTHEN = {'a': 3}", "THEN holds what is no text"),
+        ("SEEDS = 3", "SEEDS = 3\nALSO = [3]", "ALSO holds what is no text"),
+        ("SEEDS = 3", "SEEDS = 3\nEXPECT = {'x/y': 3}", "EXPECT holds what is no text"),
+        ("SEEDS = 3", "SEEDS = 3\nALSO = ['valid/mlm_loss']", "is there twice"),
+        ('"b", {"optim', '3, {"optim', "an arm and its keys are texts, not 3"),
+        ('{"optim.learning_rate": 1e-4}', "{3: 1}", "keys are texts, not 'b'"),
     ],
 )
 def test_a_mistake_is_named(write, old, new, said):

@@ -6,7 +6,6 @@ moment, and its runs then save and leave.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from bert_jax import stop
-from bert_jax.cluster import slots as slots_
+from bert_jax.cluster import leash as leashes
 from bert_jax.cluster.slots import Slot
 from bert_jax.cluster.task import Task, command, environment
 
 POLL = 0.05  # seconds between looks at the processes
 LOOK = 2.0  # seconds between looks at runs that another process writes
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 OVER = "over"  # done, or not to be started any more
 READY = "ready"
@@ -123,17 +121,16 @@ class Local:
         return Running(task, slot, process, time.monotonic())
 
     def _popen(self, task: Task, slot: Slot, log: IO[bytes]) -> subprocess.Popen:
-        launcher = os.getpid()
+        cores = ",".join(map(str, slot.cores))
+        leash = [sys.executable, leashes.__file__, str(os.getpid()), cores]
         # In a session of its own: the terminal's Ctrl-C reaches the launcher alone.
-        # The launcher has no threads, which alone make preexec_fn unsafe.
         return subprocess.Popen(
-            command(self._code, task),
+            [*leash, *command(self._code, task)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=self._environment | slot.environment,
             start_new_session=True,
-            preexec_fn=lambda: _child(launcher, slot),  # noqa: PLW1509
         )
 
     def _ended(self) -> Iterator[Event]:
@@ -188,12 +185,3 @@ class Local:
                 os.killpg(each.process.pid, signal.SIGKILL)
         for each in self.running:
             each.process.wait()
-
-
-def _child(launcher: int, slot: Slot) -> None:
-    """In the new process: it is asked to stop when the launcher dies, however it does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != launcher:  # it died in between
-            os._exit(stop.PREEMPTED)
-    slots_.bind(slot)

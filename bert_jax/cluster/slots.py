@@ -37,12 +37,6 @@ def share(count: int) -> list[Slot]:
     ]
 
 
-def bind(slot: Slot) -> None:
-    """Keeps this process to the slot's cores, where the system can."""
-    if slot.cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, slot.cores)
-
-
 def _part(cores: Sequence[int], count: int, number: int) -> tuple[int, ...]:
     """Of more slots than cores, several share one."""
     if not cores or count == 1:

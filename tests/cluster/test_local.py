@@ -103,7 +103,7 @@ def test_a_run_that_another_process_writes_is_waited_for(tmp_path):
 def test_a_signal_stops_every_run_and_starts_no_other(tmp_path):
     tasks = [fake.task(tmp_path, f"a/{number}", "sleep 60") for number in range(3)]
     local = launcher(tmp_path, tasks, slots=2)
-    seen = []
+    seen, before = [], signal.getsignal(signal.SIGINT)
     for event in local.run():
         seen += [event] if event else []
         if all(map(fake.starts, tasks[:2])) and not local.stopping:
@@ -111,7 +111,7 @@ def test_a_signal_stops_every_run_and_starts_no_other(tmp_path):
     assert local.stopping
     assert [e.code for e in seen if e.code is not None] == [75, 75]
     assert fake.starts(tasks[2]) == 0
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_signal_kills(tmp_path):

@@ -1,17 +1,33 @@
 """Exit codes, and the signals that ask a run to save and leave."""
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 DONE = 0
 USAGE = 2  # a mistake in the command or the config
 PREEMPTED = 75  # saved; the same command continues
 DIVERGED = 77  # the loss is not finite
 
+FINAL = (DONE, USAGE, DIVERGED)  # the same command again would only repeat it
+
 # SLURM and submitit send SIGUSR1 or SIGUSR2 ahead of the time limit.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@contextlib.contextmanager
+def handled(receive: Callable[[int, Any], None]) -> Iterator[None]:
+    """Those signals go to `receive` in here, and to whom they went before after it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, receive)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Stopping:

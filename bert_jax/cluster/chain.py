@@ -10,21 +10,19 @@ is done leaves at once.
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from bert_jax import rundir, stop
 from bert_jax.cluster.task import Task, command, environment
 from bert_jax.config import UsageError
 
 CRASHED = 1  # what any crash of a run becomes: above 128 a chain was killed itself
-FINAL = (stop.DONE, stop.USAGE, stop.DIVERGED)  # would only repeat themselves
 LOOK = 1.0  # seconds between looks at a run that another process writes
 DRAIN = 5.0  # seconds for what a run said last; its workers may keep the pipe open
 
@@ -83,7 +81,8 @@ def run(code: Path, folder: Path, tasks: Sequence[Task], retries: int) -> int:
     which did not end well is passed over; the first code that is not 0 is returned.
     """
     codes: dict[str, int] = {}
-    with Relay() as relay:
+    relay = Relay()
+    with stop.handled(relay.receive):
         for index, task in enumerate(tasks):
             if codes.get(task.needs, stop.DONE) != stop.DONE:
                 codes[task.name] = codes[task.needs]
@@ -133,23 +132,13 @@ class Relay:
     def __init__(self):
         self.stopping = False
         self._child: subprocess.Popen | None = None
-        self._before = {number: signal.getsignal(number) for number in stop.SIGNALS}
-
-    def __enter__(self) -> Self:
-        for number in stop.SIGNALS:
-            signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def follow(self, child: subprocess.Popen) -> None:
         self._child = child
         if self.stopping:
             child.terminate()
 
-    def _receive(self, number: int, frame) -> None:
+    def receive(self, number: int, frame) -> None:
         # As SIGTERM: SLURM and a terminal signal the run too, and a second SIGINT
         # would end it in mid-step.
         self.stopping = True
@@ -174,11 +163,11 @@ class _Start:
             if self._relay.stopping:
                 return stop.PREEMPTED
             code = self._once()
-            if code in FINAL and not self._lost_lease(code):
+            if code in stop.FINAL and not self._lost_lease(code):
                 return code
             if code == stop.PREEMPTED or self._relay.stopping:
                 return stop.PREEMPTED
-            if code not in FINAL:
+            if code not in stop.FINAL:
                 attempts -= 1
                 self._say(f"crashed with {code}, {attempts} attempts are left")
         return CRASHED

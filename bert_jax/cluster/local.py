@@ -77,7 +77,7 @@ class Local:
         """Yields what happens, and None at every look, so that it can be drawn."""
         stale = True
         looked = 0.0
-        with self._handling():
+        with stop.handled(self._receive):
             try:
                 while self.running or (self._open and not self._signals):
                     ended = list(self._ended())
@@ -147,23 +147,12 @@ class Local:
             yield Event(each.task, code, time.monotonic() - each.since, again)
 
     def _starts_again(self, task: Task, code: int) -> bool:
-        if code in (stop.DONE, stop.USAGE, stop.DIVERGED) or self._signals:
+        if code in stop.FINAL or self._signals:
             return False
         if code == stop.PREEMPTED:
             return True
         self._crashes[task.name] = self._crashes.get(task.name, 0) + 1
         return self._crashes[task.name] <= self._retries
-
-    @contextlib.contextmanager
-    def _handling(self) -> Iterator[None]:
-        before = {number: signal.getsignal(number) for number in stop.SIGNALS}
-        for number in stop.SIGNALS:
-            signal.signal(number, self._receive)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _receive(self, number: int, frame) -> None:
         self._signals += 1

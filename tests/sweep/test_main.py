@@ -177,7 +177,8 @@ def test_no_run_is_lost_or_repeated_whenever_the_launcher_is_killed(
 ):
     """Twenty times at random moments, in turn by SIGKILL, SIGTERM and SIGINT."""
     draw = random.Random(0)
-    write(experiment.parent, ARMS, 2)
+    slow = {name: {**arm, "train.log_every": 400} for name, arm in ARMS.items()}
+    write(experiment.parent, slow, 2)
     arguments = [str(experiment), str(counting), str(snapshot.ROOT)]
     command = [sys.executable, "-c", LAUNCHER, *arguments]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from bert_jax import config as configs
 from bert_jax import rules, rundir
+from bert_jax.report.drawing import BASELINE, FAINT, INK
 
 SMOOTH = 20  # logs in one running mean of the training loss
-INK, FAINT, BASELINE = "#1f4e79", "#9db8d2", "#b04a3a"
 
 Log = dict[int, dict[str, float]]
 

@@ -16,10 +16,10 @@ SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
 HOST = ["rules", "config", "mesh", "rundir", "lineage", "best", "stop", "flops"]
-HOST += ["statistics", "tokenizer", "data"]
+HOST += ["statistics", "tokenizer", "report", "curve", "data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "entities"]
-RUN += ["answers", "decode", "tasks", "curve", "writer", "setup", "evaluate"]
+RUN += ["answers", "decode", "tasks", "writer", "setup", "evaluate"]
 RUN += ["start", "train", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
 USE += ["huggingface", "directory", "exchange", "plan", "inspect"]
@@ -28,10 +28,10 @@ ALLOWED = {
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},
     **{unit: HOST + MODEL + (RUN + USE)[:i] for i, unit in enumerate(RUN + USE)},
     "cluster": ["config", "rundir", "stop"],
-    "sweep": [*HOST, "curve", "cluster"],
+    "sweep": [*HOST, "cluster"],
     "__init__": ["model"],  # bert_jax.load, on demand
 }
-WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "decode", "tasks", "curve"]
+WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "decode", "tasks"]
 WITHOUT_JAX += ["writer", "cluster", "sweep"]
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from bert_jax import statistics
+from bert_jax.report.document import CONFIRMED, CONTRADICTED, UNDECIDED
 from bert_jax.sweep.experiment import Experiment, locate, lower_is_better
 from bert_jax.sweep.results import Run
 
-CONFIRMED, CONTRADICTED, UNDECIDED = "confirmed", "contradicted", "undecided"
 NO_INTERVAL = (math.nan, math.nan)
 
 

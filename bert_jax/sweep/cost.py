@@ -3,9 +3,9 @@
 import math
 from typing import NamedTuple
 
+from bert_jax.report.document import Block, Grid, Section
 from bert_jax.sweep import numbers
 from bert_jax.sweep.comparison import Arm, Table
-from bert_jax.sweep.document import Block, Grid, Section
 from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.results import Run
 

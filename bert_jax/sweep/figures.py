@@ -1,55 +1,28 @@
 """The figures of a report: differences, learning curves, scores.
 
-SVG of real text, the same from the same numbers. The baseline is grey, an arm blue.
+The baseline is grey, an arm blue.
 """
 
-import io
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.figure import FigureBase
 from matplotlib.ticker import MaxNLocator
 
 from bert_jax import statistics
-from bert_jax.curve import FAINT, INK
+from bert_jax.report.drawing import FAINT, GREY, INK, Draw, svg
 from bert_jax.sweep.comparison import Arm, Table
 from bert_jax.sweep.experiment import lower_is_better
 from bert_jax.sweep.numbers import unit
 from bert_jax.sweep.results import Run
 
-TEXT, GREY, RULE = "#3c4148", "#868c96", "#d5d8dc"
 WIDTH = 4.8  # inches of one figure; two stand side by side
 LONGEST, NARROW = 26, 16  # characters of a name, and of one above a narrow panel
 EARLY = 0.5  # of the steps: what is before does not set the scale
 STEPS = (1, 2, 2.5, 5, 10)  # of ticks
-SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "bert_jax",
-    "font.size": 9,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": TEXT,
-    "axes.linewidth": 0.6,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9,
-    "text.color": TEXT,
-    "xtick.color": GREY,
-    "xtick.labelcolor": TEXT,
-    "xtick.major.width": 0.6,
-    "ytick.color": GREY,
-    "ytick.labelcolor": TEXT,
-    "ytick.major.width": 0.6,
-}
-
-Draw = Callable[[FigureBase], None]
 Curve = dict[int, list[float]]  # step -> the values of the seeds
 
 
@@ -59,33 +32,17 @@ def pair(table: Table, runs: list[Run]) -> tuple[str, str]:
     scores."""
     forest, course = _draws(table, runs)
     height = _height(table, runs)
-    return _svg([forest], [height]), _svg([course], [height])
+    return svg([forest], [height], WIDTH), svg([course], [height], WIDTH)
 
 
 def whole(tables: list[Table], runs: list[Run]) -> str:
     """Both side by side, a row for each metric."""
     draws = [draw for table in tables for draw in _draws(table, runs)]
-    return _svg(draws, [_height(table, runs) for table in tables])
+    return svg(draws, [_height(table, runs) for table in tables], WIDTH)
 
 
 def has_curves(table: Table, runs: list[Run]) -> bool:
     return any(len(curve) > 1 for curve in _curves(table, runs).values())
-
-
-def _svg(draws: list[Draw], heights: list[float]) -> str:
-    """Rows of those heights, filled from left to right."""
-    rows, columns = len(heights), len(draws) // len(heights)
-    with matplotlib.rc_context(SETTINGS):
-        layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-        figure = Figure(figsize=(WIDTH * columns, sum(heights)), layout=layout)
-        canvases = figure.subfigures(
-            rows, columns, squeeze=False, height_ratios=heights
-        )
-        for draw, canvas in zip(draws, canvases.flat, strict=True):
-            draw(canvas)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return re.sub(r'<g id="[^"]*">', "<g>", file.getvalue())  # one page holds several
 
 
 def _draws(table: Table, runs: list[Run]) -> tuple[Draw, Draw]:

@@ -1,6 +1,6 @@
 """A report as Markdown, to be read on a code host."""
 
-from bert_jax.sweep.document import Block, Document, Figures, Grid, Items
+from bert_jax.report.document import Block, Document, Figures, Grid, Items, Live
 
 MARK = "<!-- written by launch.py report: edit the experiment, not this file -->"
 CAPTION = """\
@@ -34,7 +34,7 @@ def _block(block: Block) -> str:
             return block
         case Items(lines):
             return "\n".join(f"- {line}" for line in lines)
-        case Figures():
+        case Figures() | Live():
             return ""
         case Grid():
             return _grid(block)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 
 from bert_jax import statistics
+from bert_jax.report.document import Figures, Grid, Items, Section
 from bert_jax.sweep import figures, numbers
 from bert_jax.sweep.comparison import Arm, Table
-from bert_jax.sweep.document import Figures, Grid, Items, Section
 from bert_jax.sweep.experiment import lower_is_better
 from bert_jax.sweep.results import Run
 

@@ -2,13 +2,12 @@
 
 from collections import Counter
 
-from bert_jax.sweep import comparison, numbers
+from bert_jax.report.document import VERDICTS, Grid, Section
+from bert_jax.sweep import numbers
 from bert_jax.sweep.comparison import Verdict
-from bert_jax.sweep.document import Grid, Section
 from bert_jax.sweep.experiment import Experiment
 from bert_jax.sweep.results import Run
 
-WORDS = (comparison.CONFIRMED, comparison.CONTRADICTED, comparison.UNDECIDED)
 RULE = (
     "Confirmed: the interval excludes 0 on the expected side. Contradicted: on the "
     "other. Undecided: it includes 0, or there is none. Each interval is at 95 % by "
@@ -21,7 +20,7 @@ def answer(found: list[Verdict]) -> str:
     if not found:
         return "The experiment states no expectation, so none is judged."
     counts = Counter(verdict.word for verdict in found)
-    parts = [f"{counts[word]} {word}" for word in WORDS if counts[word]]
+    parts = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
     return (
         f"Of {numbers.count(len(found), 'expectation')}: {', '.join(parts)}, by the "
         "95 % interval of the paired difference."

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bert_jax import rundir, statistics, stop
 from bert_jax.config import UsageError
+from bert_jax.report import page
+from bert_jax.report.document import Document, Items, Section
 from bert_jax.sweep import (
     comparison,
     cost,
@@ -14,13 +16,11 @@ from bert_jax.sweep import (
     markdown,
     measured,
     overview,
-    page,
     plan,
     results,
     traces,
 )
 from bert_jax.sweep import experiment as experiments
-from bert_jax.sweep.document import Document, Items, Section
 from bert_jax.sweep.experiment import Experiment
 from bert_jax.sweep.results import Run
 

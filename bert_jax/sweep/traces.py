@@ -5,9 +5,9 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 
+from bert_jax.report.document import Block, Grid, Section
 from bert_jax.sweep import numbers, states
 from bert_jax.sweep.comparison import Table
-from bert_jax.sweep.document import Block, Grid, Section
 from bert_jax.sweep.experiment import Experiment, locate
 from bert_jax.sweep.results import Run
 

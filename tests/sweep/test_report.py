@@ -15,7 +15,7 @@ from tests.sweep.pretending import ARMS, Checked, Sweep, learns, loss, missing
 def undrawn(monkeypatch):
     """Figures are most of a report's time."""
     empty = '<svg width="1pt" height="1pt"></svg>'
-    monkeypatch.setattr(figures, "_svg", lambda draws, heights: empty)
+    monkeypatch.setattr(figures, "svg", lambda draws, heights, width: empty)
 
 
 def test_too_few_seeds_for_any_p_are_said_to_be(undrawn, tmp_path):

@@ -5,6 +5,13 @@ In every text `ticks` hold what is written as code.
 
 from typing import NamedTuple
 
+# What became of an expectation.
+VERDICTS = CONFIRMED, CONTRADICTED, UNDECIDED = (
+    "confirmed",
+    "contradicted",
+    "undecided",
+)
+
 
 class Grid(NamedTuple):
     """A table. sides: "l" or "r" of each column. plain: the number of the row that
@@ -26,7 +33,13 @@ class Figures(NamedTuple):
     figures: list[tuple[str, str]]
 
 
-Block = str | Grid | Items | Figures
+class Live(NamedTuple):
+    """Markup of a page alone, with a script of its own: what one can point at."""
+
+    markup: str
+
+
+Block = str | Grid | Items | Figures | Live
 
 
 class Section(NamedTuple):

@@ -1,10 +1,18 @@
-"""A report as one page of HTML that needs nothing else: no script, no network."""
+"""A document as one page of HTML that needs nothing else: no file, no network."""
 
 import html
 import re
 
-from bert_jax.sweep.comparison import CONFIRMED, CONTRADICTED, UNDECIDED
-from bert_jax.sweep.document import Block, Document, Figures, Grid, Items, Section
+from bert_jax.report.document import (
+    VERDICTS,
+    Block,
+    Document,
+    Figures,
+    Grid,
+    Items,
+    Live,
+    Section,
+)
 
 STYLE = """
 :root { --ink: #22262b; --soft: #6a717b; --rule: #e3e5e8; --accent: #1f4e79;
@@ -80,7 +88,7 @@ tr.plain td { color: var(--soft); }
 }
 """.strip()
 LONG = 26  # characters from which a cell may be broken
-WORDS = (CONFIRMED, CONTRADICTED, UNDECIDED, "better", "worse")
+WORDS = (*VERDICTS, "better", "worse")
 
 
 def render(document: Document) -> str:
@@ -139,6 +147,8 @@ def _block(block: Block) -> str:
             return f'<div class="figures">\n{inside}\n</div>'
         case Grid():
             return _grid(block)
+        case Live(markup):
+            return markup
 
 
 def _figure(svg: str, caption: str) -> str:

@@ -1,0 +1,1 @@
+"""What is written for people: a document, its page, its figures. Never imports jax."""

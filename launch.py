@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bert_jax import stop
 from bert_jax.config import UsageError
+from bert_jax.inspect import options
 
 EXAMPLE = "example: python launch.py "
 
@@ -41,7 +42,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         if not equals:
             parser().error(f"{override} needs a value: {override}=VALUE")
         overrides[key] = value
-    if overrides and args.verb not in ("prepare", "train"):
+    if overrides and args.verb not in ("prepare", "train", "inspect"):
         parser().error(
             f"{args.verb} takes no overrides: its config is that of the run, or of "
             "the experiment file"
@@ -105,6 +106,18 @@ def parser() -> argparse.ArgumentParser:
         "answer an experiment: a page, a text and a table beside its file",
         "report experiments/sentence_pair.py",
     )
+    options.add(
+        verb(
+            "inspect",
+            "look inside a run: attention, vectors, bias, scores, probes",
+            'inspect attention --workdir=runs/demo "The cat sat." --token=sat',
+        )
+    )
+    generate = verb(
+        "generate",
+        "continue a text with a left-to-right run",
+        'generate --workdir=runs/causal "Before my"',
+    )
     for each in (sweep, report):
         each.add_argument("experiment", type=Path, help="experiments/X.py")
         each.add_argument(
@@ -145,9 +158,9 @@ def parser() -> argparse.ArgumentParser:
             help="a config file, or a run's config.json; "
             "--config.KEY=VALUE changes a key of configs/base.py",
         )
-    for each in (train, evaluate, predict, read, write):
+    for each in (train, evaluate, predict, read, write, generate):
         each.add_argument("--workdir", required=True, type=Path, help="the run")
-    for each in (evaluate, predict, write):
+    for each in (evaluate, predict, write, generate):
         each.add_argument(
             "--step", type=int, help="a checkpoint of the run (default: the newest)"
         )
@@ -195,6 +208,17 @@ def parser() -> argparse.ArgumentParser:
         help="without any, and without --file, the lines of standard input; a tab "
         "parts two texts, a question and its context, a text and its choices",
     )
+    generate.add_argument("text", metavar="TEXT", help="what is continued")
+    for option, kind, default, text in (
+        ("max_tokens", int, 50, "pieces that are added at most"),
+        ("temperature", float, 1.0, "logits are divided by it; 0 takes the likeliest"),
+        ("top_k", int, 0, "draw from the k likeliest pieces; 0: from all"),
+        ("top_p", float, 1.0, "draw from the likeliest that together have this share"),
+        ("seed", int, 0, "of the draws"),
+    ):
+        generate.add_argument(
+            f"--{option}", type=kind, default=default, help=f"{text} ({default})"
+        )
     return whole
 
 
@@ -254,6 +278,14 @@ def _report(args, overrides) -> int:
     return _load("bert_jax.sweep.report").main(args.experiment, args.root)
 
 
+def _inspect(args, overrides) -> int:
+    return _load("bert_jax.inspect.main").main(args, overrides)
+
+
+def _generate(args, overrides) -> int:
+    return _load("bert_jax.generate").main(args)
+
+
 def _load(module: str):
     return importlib.import_module(module)
 
@@ -267,6 +299,8 @@ VERBS = {
     "export": _export,
     "sweep": _sweep,
     "report": _report,
+    "inspect": _inspect,
+    "generate": _generate,
 }
 
 if __name__ == "__main__":

@@ -52,7 +52,6 @@ class Model:
         self.max_length = config.model.max_length
         self.reader = Reader(config, tokenizer, network, params, labels)
         self._told = config.data.length  # the widest row that was warned of
-        self._predict = jax.jit(partial(_outputs, network), static_argnums=0)
 
     def classify(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
@@ -189,7 +188,7 @@ class Model:
 
     def outputs(self, names: tuple[str, ...], batch: dict[str, Any]) -> dict[str, Any]:
         """What the network predicts of a batch of rows, the outputs so named."""
-        return jax.device_get(self._predict(names, self.params, batch))
+        return jax.device_get(_outputs(self.network, names, self.params, batch))
 
     def _run(self, inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         count, width = inputs["ids"].shape
@@ -222,6 +221,8 @@ def _listed(texts: Sequence[str]) -> Sequence[str]:
     return texts
 
 
+# Compiled once for all the steps of a run.
+@partial(jax.jit, static_argnums=(0, 1))
 def _outputs(network: Network, names: tuple[str, ...], params, batch):
     outputs = networks.predict(network, params, batch)
     return {name: outputs[name] for name in names}

@@ -75,7 +75,7 @@ class Reader:
         self.params, self.labels = params, tuple(labels)
         self.kind = _kind(config, network)
         self._lost = Counter[str]()
-        self._say = jax.jit(partial(_said, network), static_argnums=0)
+        self._say = partial(_said, network)
 
     def read(self, records: Sequence[Any], least: int) -> list[Any]:
         """A result for each record: of a text Labelled or a number, of a Question an
@@ -191,6 +191,8 @@ def power(size: int) -> int:
     return 1 << max(size - 1, 0).bit_length()
 
 
+# Compiled once for all the steps of a run.
+@partial(jax.jit, static_argnums=(0, 1))
 def _said(network: Network, output: str, params: Any, batch: dict[str, Any]) -> Any:
     """(B, ...): an output of the network; of choices (B, C)."""
     outputs: Any = network.apply({"params": params}, flat(batch), None)

@@ -22,7 +22,7 @@ RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "entities"
 RUN += ["answers", "decode", "tasks", "writer", "setup", "evaluate"]
 RUN += ["start", "train", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
-USE += ["huggingface", "directory", "exchange", "plan", "inspect"]
+USE += ["huggingface", "directory", "exchange", "plan", "generate", "inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},

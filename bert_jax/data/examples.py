@@ -105,7 +105,7 @@ class Examples:
     ) -> Batch:
         """Those rows of a batch; its width is that of the whole one, on every host."""
         features = self.features
-        width = min(self.length, _rounded(int(features.widths[examples].max())))
+        width = min(self.length, rounded(int(features.widths[examples].max())))
         own = examples[rows]
         several = features.choices > 1
         flat = (own[:, None] * features.choices + np.arange(features.choices)).ravel()
@@ -131,8 +131,9 @@ class Examples:
         }
 
 
-def _rounded(width: int) -> int:
-    return next(rounded for rounded in WIDTHS if rounded >= width)
+def rounded(width: int) -> int:
+    """The least of WIDTHS that is as wide: few shapes, few compilations."""
+    return next(wide for wide in WIDTHS if wide >= width)
 
 
 @lru_cache(maxsize=2)  # a batch may straddle two epochs

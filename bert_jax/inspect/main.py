@@ -1,0 +1,75 @@
+"""The verb: one kind of inspection of a run, at one step or over all that it kept."""
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from bert_jax import rundir, stop
+from bert_jax.config import UsageError
+from bert_jax.inspect import options, output, steps
+from bert_jax.inspect.finding import Finding
+from bert_jax.model import Model
+from bert_jax.report import terminal
+from bert_jax.report.document import Grid
+
+
+class Kind(Protocol):
+    """A module of this room, named like its kind.
+
+    `request` reads what is asked, before any model; `find` answers it, of no model
+    where static vectors are all that is looked at. Both raise UsageError.
+    """
+
+    def request(
+        self, args: argparse.Namespace, overrides: Mapping[str, str]
+    ) -> Any: ...
+    def find(self, model: Model | None, request: Any) -> Finding: ...
+
+
+def main(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
+    """Write what a kind finds, and print it. UsageError for what cannot be asked."""
+    options.check(args)
+    if overrides and args.kind not in ("probe", "bias"):
+        raise UsageError(f"{args.kind} takes no overrides: only a probe has a config")
+    kind = _kind(args.kind)
+    request = kind.request(args, overrides)
+    findings: dict[int, Finding] = {}
+    if args.workdir:
+        since = time.perf_counter()
+        for model in steps.models(args.workdir, args.step):
+            findings[model.step] = kind.find(model, request)
+            if args.step == steps.ALL:
+                now = time.perf_counter()
+                print(f"step {model.step}: {now - since:.1f} s", file=sys.stderr)
+                since = now
+    else:
+        findings[0] = kind.find(None, request)
+    last = max(findings)
+    folder = args.to or args.workdir / "inspect" / args.kind
+    facts = _facts(args.workdir, last)
+    path = output.write(folder, args.kind, facts, findings)
+    print(f"{findings[last].question}\n{findings[last].answer}")
+    for part in findings[last].parts:
+        for grid in (block for block in part.blocks if isinstance(block, Grid)):
+            print(f"\n{part.title}\n{terminal.table(grid)}")
+    print(f"page: {path}, with arrays (.npz) and figures (.svg, .png) beside it")
+    return stop.DONE
+
+
+def _kind(name: str) -> Kind:
+    """Imported by name, so that one kind does not load what another needs."""
+    return importlib.import_module(f"bert_jax.inspect.{name}")  # pyright: ignore[reportReturnType]
+
+
+def _facts(workdir: Path | None, step: int) -> list[str]:
+    """What was looked at."""
+    if workdir is None:
+        return []
+    run = rundir.read(workdir, rundir.RUN)
+    commit = run["versions"]["commit"]
+    trained = f", trained at commit `{commit}`" if commit else ""
+    return [f"run `{workdir.name}` ({run['fingerprint']}) at step {step}{trained}"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import FigureBase
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bert_jax import rundir
 from bert_jax.config import UsageError
@@ -129,8 +129,12 @@ def over_training(findings: dict[int, Finding]) -> list[Picture]:
                 panel.plot(
                     steps, found[name], "o-", ms=2.5, lw=1.1, color=colour, label=own
                 )
-            panel.set_xscale("symlog", linthresh=max(1, _first(steps)))
-            panel.set_xlim(left=0)
+            if _is_wide(steps):
+                panel.set_xscale("symlog", linthresh=_first(steps))
+                panel.set_xlim(left=0)
+            else:
+                panel.xaxis.set_major_locator(MaxNLocator(4))
+            panel.xaxis.set_major_formatter(FuncFormatter(_thousands))
             panel.set_xlabel("step")
             panel.set_ylabel(label)
             panel.yaxis.set_major_locator(MaxNLocator(5))
@@ -148,7 +152,12 @@ def over_training(findings: dict[int, Finding]) -> list[Picture]:
             draw(names, label),
             4.8,
             3.0,
-            f"{label}, by training step (logarithmic from the first step after 0)",
+            f"{label}, by training step"
+            + (
+                ", logarithmic from the first after 0"
+                if _is_wide(found["step"])
+                else ""
+            ),
         )
         for label, names in groups.items()
     ]
@@ -168,6 +177,14 @@ def _ramp(share: float) -> tuple[float, float, float]:
     light, dark = np.array([0.70, 0.80, 0.90]), np.array([0.07, 0.19, 0.35])
     red, green, blue = light + share * (dark - light)
     return float(red), float(green), float(blue)
+
+
+def _is_wide(steps: np.ndarray) -> bool:
+    return 10 * _first(steps) <= max(steps)
+
+
+def _thousands(step: float, _: int) -> str:
+    return f"{step:,.0f}"
 
 
 def _first(steps: np.ndarray) -> int:

@@ -20,6 +20,7 @@ from bert_jax.models import network as networks
 from bert_jax.models.network import Network
 from bert_jax.reader import BATCH, power
 
+WORD = 4  # tokens of a word by itself: half the work of the least width of examples
 LAST_FOUR = "last_4"  # the last four layers side by side (Devlin et al. 2019, 5.3)
 
 
@@ -151,7 +152,9 @@ def _batch(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """BATCH rows of one width, and their weights; the last row fills up."""
     rows = rows + rows[-1:] * (BATCH - len(rows))
-    width = min(rounded(max(len(row.ids) for row in rows)), model.max_length)
+    longest = max(len(row.ids) for row in rows)
+    width = WORD if longest <= WORD else rounded(longest)
+    width = min(width, model.max_length)
     ids = np.full((BATCH, width), model.tokenizer.pad_id, np.int32)
     types = np.zeros((BATCH, width), np.int32)
     most = max(len(line) for line in weights)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,4 +75,7 @@ def _save(
         )
         for draw, canvas in zip(draws, canvases.flat, strict=True):
             draw(canvas)
-        figure.savefig(file, **how)
+        with warnings.catch_warnings():
+            # Pixels lack the letters of scripts that the font has not; SVG keeps them.
+            warnings.filterwarnings("ignore", "Glyph .* missing")
+            figure.savefig(file, **how)

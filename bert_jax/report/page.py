@@ -72,6 +72,9 @@ tr.plain td { color: var(--soft); }
   header, section { margin-bottom: 2.4rem; }
   h1 { font-size: 1.65rem; }
   .figures { grid-template-columns: 1fr; }
+  figure.wide { overflow-x: auto; }
+  figure.wide svg { width: 40rem; max-width: none; }
+  figure.wide figcaption { position: sticky; left: 0; }
   th { white-space: nowrap; }
   td.long { min-width: 7rem; }
 }
@@ -87,6 +90,7 @@ tr.plain td { color: var(--soft); }
   h2 { break-after: avoid; }
 }
 """.strip()
+WIDE = 460  # points from which a figure is not shrunk to a narrow window
 LONG = 26  # characters from which a cell may be broken
 WORDS = (*VERDICTS, "better", "worse")
 
@@ -158,7 +162,14 @@ def _figure(svg: str, caption: str) -> str:
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", drawing)
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawing)
     drawing = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return f"<figure>\n{drawing}<figcaption>{_inline(caption)}</figcaption>\n</figure>"
+    wide = ' class="wide"' if _width(drawing) > WIDE else ""
+    return f"<figure{wide}>\n{drawing}<figcaption>{_inline(caption)}</figcaption>\n</figure>"
+
+
+def _width(drawing: str) -> float:
+    """Of its view box; 0 of a drawing without one."""
+    box = re.search(r'viewBox="\S+ \S+ (\S+)', drawing)
+    return float(box[1]) if box else 0
 
 
 def _grid(grid: Grid) -> str:

@@ -4,20 +4,18 @@ All is made before anything is written, and every file comes by rename.
 """
 
 import io
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import FigureBase
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bert_jax import rundir
 from bert_jax.config import UsageError
+from bert_jax.inspect import curves
 from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
 from bert_jax.report import page
 from bert_jax.report.document import Block, Document, Figures, Section
-from bert_jax.report.drawing import COLOURS, INK, png, svg
+from bert_jax.report.drawing import png, svg
 
 
 def write(folder: Path, kind: str, facts: list[str], findings: dict[int, Finding]):
@@ -34,9 +32,9 @@ def write(folder: Path, kind: str, facts: list[str], findings: dict[int, Finding
             f"{kind}_{step}.npz": arrays(finding.arrays)
             for step, finding in findings.items()
         }
-        curves = over_training(findings)
-        files["over_training.npz"] = arrays(series(findings))
-        parts.insert(0, Part("Over training", [Pictures(curves)]))
+        found = curves.series(findings)
+        files["over_training.npz"] = arrays(found)
+        parts.insert(0, Part("Over training", [Pictures(curves.pictures(found))]))
     pictures = {
         picture.name: drawn(picture)
         for part in parts
@@ -99,98 +97,3 @@ def compose(
             Section(part.title, [block(one) for one in part.blocks]) for part in parts
         ],
     )
-
-
-def series(findings: dict[int, Finding]) -> dict[str, np.ndarray]:
-    """`step`, and each score by step; nan where a step has none."""
-    steps = sorted(findings)
-    names = dict.fromkeys(name for step in steps for name in findings[step].scores)
-    values = {
-        name: np.array([findings[step].scores.get(name, np.nan) for step in steps])
-        for name in names
-    }
-    return {"step": np.array(steps), **values}
-
-
-def over_training(findings: dict[int, Finding]) -> list[Picture]:
-    """A panel for each first part of a score's name, a curve for each second."""
-    found = series(findings)
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in found:
-        if name != "step":
-            groups[name.split("/")[0]].append(name)
-
-    def draw(names: list[str], label: str):
-        def curves(canvas: FigureBase) -> None:
-            panel = canvas.subplots()
-            steps = found["step"]
-            for name, colour in zip(names, _colours(len(names)), strict=True):
-                own = name.partition("/")[2]
-                panel.plot(
-                    steps, found[name], "o-", ms=2.5, lw=1.1, color=colour, label=own
-                )
-            if _is_wide(steps):
-                panel.set_xscale("symlog", linthresh=_first(steps))
-                panel.set_xlim(left=0)
-            else:
-                panel.xaxis.set_major_locator(MaxNLocator(4))
-            panel.xaxis.set_major_formatter(FuncFormatter(_thousands))
-            panel.set_xlabel("step")
-            panel.set_ylabel(label)
-            panel.yaxis.set_major_locator(MaxNLocator(5))
-            if len(names) > 1:
-                columns = 1 if len(names) <= 8 else 2
-                canvas.legend(
-                    loc="outside right upper", frameon=False, fontsize=7, ncols=columns
-                )
-
-        return curves
-
-    return [
-        Picture(
-            f"over_training_{_file(label)}",
-            draw(names, label),
-            4.8,
-            3.0,
-            f"{label}, by training step"
-            + (
-                ", logarithmic from the first after 0"
-                if _is_wide(found["step"])
-                else ""
-            ),
-        )
-        for label, names in groups.items()
-    ]
-
-
-def _colours(count: int) -> list[Any]:
-    """Of few curves those of things without order; of more, as of layers, a ramp."""
-    if count == 1:
-        return [INK]
-    if count <= 3:
-        return list(COLOURS[:count])
-    return [_ramp(i / (count - 1)) for i in range(count)]
-
-
-def _ramp(share: float) -> tuple[float, float, float]:
-    """From light to dark blue: the deeper the darker."""
-    light, dark = np.array([0.70, 0.80, 0.90]), np.array([0.07, 0.19, 0.35])
-    red, green, blue = light + share * (dark - light)
-    return float(red), float(green), float(blue)
-
-
-def _is_wide(steps: np.ndarray) -> bool:
-    return 10 * _first(steps) <= max(steps)
-
-
-def _thousands(step: float, _: int) -> str:
-    return f"{step:,.0f}"
-
-
-def _first(steps: np.ndarray) -> int:
-    """The first step after 0."""
-    return int(min((step for step in steps if step > 0), default=1))
-
-
-def _file(label: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in label.lower())

@@ -75,14 +75,6 @@ def test_several_steps_give_the_arrays_of_each_and_a_curve_of_each_score(tmp_pat
     assert path.read_text().index("Over training") < path.read_text().index("Here")
 
 
-def test_curves_of_one_first_part_share_a_panel():
-    steps = {step: finding(fit_one=1, fit_two=2, loss_x=3) for step in (0, 1)}
-    assert [picture.name for picture in output.over_training(steps)] == [
-        "over_training_fit",
-        "over_training_loss",
-    ]
-
-
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")

@@ -1,0 +1,175 @@
+"""The texts of a file that are nearest to a text."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bert_jax.config import UsageError
+from bert_jax.data.labelled import lines
+from bert_jax.inspect import cosines, projection, views
+from bert_jax.inspect import space as spaces
+from bert_jax.inspect.cosines import Near
+from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
+from bert_jax.inspect.views import View
+from bert_jax.model import Model
+from bert_jax.report.document import Grid
+
+DRAWN = 2000  # texts on the map, evenly from the file
+LONG = 160  # characters of a text in a table
+ABOUT = (
+    "The vector of a text is the mean of the vectors of its tokens (`--pool`). A model "
+    "that was trained to fill masks never learnt to put texts of one meaning near each "
+    "other: its nearest texts may share words, length and form before they share "
+    "meaning. Models are trained for that too (Reimers & Gurevych 2019)."
+)
+CONE = (
+    "Vectors of a run crowd in a narrow cone (Ethayarajh 2019, section 4.1): read a "
+    "cosine against the mean over all texts of the file, the grey row."
+)
+POOLS = {
+    "mean": "the mean of its tokens, [CLS] and [SEP] included",
+    "pieces": "the mean of its pieces, without [CLS] and [SEP]",
+    "first": "that of [CLS]",
+}
+
+
+class Request(NamedTuple):
+    """texts: the filled lines of the file; numbers: theirs, from 1."""
+
+    queries: list[str]
+    texts: list[str]
+    numbers: list[int]
+    file: str
+    top: int
+    layer: str
+    pool: str
+
+
+class Seen(NamedTuple):
+    """queries: (q, D) float32 of length 1; vectors: those of the texts, (n, D)."""
+
+    queries: np.ndarray
+    vectors: np.ndarray
+    nearest: list[Near]
+
+
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
+    """Reads the file. UsageError where there is nothing to look for or among."""
+    if args.top < 1:
+        raise UsageError(f"--top={args.top}: show one text or more")
+    for text in args.texts:
+        if not text.strip():
+            raise UsageError("a text to look for is empty")
+    numbered = enumerate(lines(Path(args.file), "utf-8"), 1)
+    filled = [(number, line.strip()) for number, line in numbered if line.strip()]
+    if not filled:
+        raise UsageError(f"{args.file} holds no text")
+    numbers, texts = map(list, zip(*filled, strict=True))
+    name = Path(args.file).name
+    return Request(args.texts, texts, numbers, name, args.top, args.layer, args.pool)
+
+
+def find(model: Model | None, request: Request) -> Finding:
+    """The nearest texts to each query. UsageError for one of which no piece is known."""
+    assert model is not None  # as options.check has it
+    view = views.of_run(model, request.layer, request.pool)
+    seen = look(view, request.queries, request.texts, request.top)
+    best = [float(near.cosines[0]) for near in seen.nearest]
+    return Finding(
+        question=_question(request),
+        answer=_answer(request, seen),
+        about=[ABOUT, CONE],
+        facts=[
+            f"{len(request.texts):,} texts of {request.file}",
+            f"{view.where}; the vector of a text is {POOLS[request.pool]}",
+        ],
+        parts=[
+            *(
+                Part(f"Near to “{_cut(query)}”", [_grid(request, near)])
+                for query, near in zip(request.queries, seen.nearest, strict=True)
+            ),
+            Part("Map", [Pictures([_map(request, seen)])]),
+        ],
+        arrays={
+            "vectors": seen.vectors,
+            "lines": np.array(request.numbers),
+            "queries": seen.queries,
+            "nearest": np.array(
+                [[request.numbers[row] for row in near.rows] for near in seen.nearest]
+            ),
+            "cosines": np.array([near.cosines for near in seen.nearest]),
+        },
+        scores={
+            f"cosine/best of text {number}": cosine
+            for number, cosine in enumerate(best, 1)
+        },
+    )
+
+
+def look(view: View, queries: Sequence[str], texts: Sequence[str], top: int) -> Seen:
+    """The `top` texts whose vectors have the largest cosine with that of each query.
+
+    A text of nothing but unknown characters has a vector of zeros, and so a cosine of 0.
+    UsageError for such a query.
+    """
+    asked = cosines.unit(view.pick(spaces.vectors(view.space, queries)))
+    found = views.stream(view, texts)
+    near = [cosines.nearest(query, found, top, ()) for query in asked]
+    return Seen(asked.astype(np.float32), found, near)
+
+
+def _question(request: Request) -> str:
+    if len(request.queries) > 1:
+        return f"Which texts of {request.file} are near to these?"
+    return f"Which texts of {request.file} are near to “{_cut(request.queries[0])}”?"
+
+
+def _answer(request: Request, seen: Seen) -> str:
+    near, query = seen.nearest[0], request.queries[0]
+    row = near.rows[0]
+    return (
+        f"Nearest to “{_cut(query)}” is line {request.numbers[row]}, "
+        f"“{_cut(request.texts[row])}”, with a cosine of {_number(near.cosines[0])}; the "
+        f"mean over the {len(request.texts):,} texts is {_number(near.mean)}."
+    )
+
+
+def _grid(request: Request, near: Near) -> Grid:
+    rows = [
+        (_number(cosine), str(request.numbers[row]), _cut(request.texts[row]))
+        for row, cosine in zip(near.rows, near.cosines, strict=True)
+    ]
+    rows.append((_number(near.mean), "", "mean over all texts"))
+    return Grid(("cosine", "line", "text"), "rrl", rows, len(rows) - 1)
+
+
+def _map(request: Request, seen: Seen) -> Picture:
+    """The queries, those nearest to them, and of the others as many as are readable."""
+    near = [int(row) for one in seen.nearest for row in one.rows]
+    some = range(0, len(request.texts), -(-len(request.texts) // DRAWN))
+    rows = list(dict.fromkeys([*near, *some]))
+    points, shares = projection.pca(np.concatenate([seen.queries, seen.vectors[rows]]))
+    labels = [*request.queries, *(request.texts[row] for row in rows)]
+    count = len(request.queries)
+    share = "all" if len(some) == len(request.texts) else f"{len(some):,}"
+    return Picture(
+        "map",
+        projection.chart(points, shares, labels, count, count + len(set(near))),
+        7.2,
+        5.4,
+        f"The texts looked for (dark) and {share} texts of the file, vectors of length 1 "
+        "on the two directions in which they differ most. Labels stand where there is "
+        "room, those of the nearest texts first; what is near on the map may differ "
+        "in all other directions.",
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONG else text[: LONG - 1].rstrip() + "…"
+
+
+def _number(value: float) -> str:
+    return f"{round(float(value), 3) + 0.0:.3f}".replace("-", "−")

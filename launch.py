@@ -5,6 +5,7 @@ python launch.py train --config=configs/demo.py --workdir=runs/demo
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from bert_jax.config import UsageError
 from bert_jax.inspect import options
 
 EXAMPLE = "example: python launch.py "
+READING = ("evaluate", "predict", "inspect", "generate")  # verbs that change no run
 
 
 def main(arguments: list[str]) -> int:
     """Run a verb; its exit code. A UsageError is one line and code 2."""
     args, overrides = parse(arguments)
     try:
-        return VERBS[args.verb](args, overrides)
+        code = VERBS[args.verb](args, overrides)
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         print(f"launch.py {args.verb}: {error}", file=sys.stderr)
         return stop.USAGE
@@ -30,6 +34,11 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return stop.PREEMPTED
+    except BrokenPipeError:  # who reads has seen enough
+        if args.verb not in READING:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return stop.DONE
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -40,13 +39,10 @@ def main(args: argparse.Namespace) -> int:
     pieces = continuation(
         load(args.workdir, args.step), args.text, args.max_tokens, draw
     )
-    try:
-        print(args.text.rstrip(), end="", flush=True)
-        for piece in pieces:
-            print(piece, end="", flush=True)
-        print(flush=True)
-    except BrokenPipeError:  # who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(args.text.rstrip(), end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
     return stop.DONE
 
 

@@ -4,7 +4,6 @@ Inputs are taken in blocks and sorted by length inside each; they are printed in
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -52,14 +51,10 @@ def main(workdir: Path, step: int | None, source: Source, style: Style) -> int:
     model = load(workdir, step)
     mode = _mode(model, style.vectors)
     records = inputs.records(model.reader, mode, source)
-    try:
-        if style.explain:
-            print(explain.explain(model, mode, _only(records)))
-        else:
-            _print_all(model, MODES[mode], records, style.as_json)
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if style.explain:
+        print(explain.explain(model, mode, _only(records)))
+    else:
+        _print_all(model, MODES[mode], records, style.as_json)
     model.reader.warn()
     return 0
 

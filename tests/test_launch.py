@@ -33,7 +33,7 @@ def train(tiny, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("verb", launch.VERBS)
 def test_every_verb_explains_itself_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as leave:
         launch.main([verb, "--help"])
@@ -153,6 +153,26 @@ def test_ctrl_c_before_there_is_anything_to_save_is_one_line(
     assert launch.main(command) == 75
     assert "interrupted" in capsys.readouterr().err.splitlines()[-1]
     assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
+
+
+@pytest.mark.parametrize(("verb", "code"), [("predict", 0), ("train", 1)])
+def test_a_reader_that_has_seen_enough_ends_what_only_reads(verb, code):
+    """As `| head` does."""
+    script = (
+        "import sys, launch\n"
+        f"launch.VERBS[{verb!r}] = lambda args, overrides: print('x' * 200_000) or 0\n"
+        f"sys.exit(launch.main([{verb!r}, '--workdir=w']))"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout and run.stderr
+        run.stdout.read(1)
+        run.stdout.close()
+        said = run.stderr.read()
+    assert run.returncode == code
+    assert (b"BrokenPipeError" in said) == bool(code)
 
 
 def test_help_loads_no_jax():

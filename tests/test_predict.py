@@ -11,7 +11,7 @@ import pytest
 
 import bert_jax
 import launch
-from bert_jax import predict
+from bert_jax import predict, reader
 from tests.running import PEOPLE, THINGS, squad
 
 ROOT = Path(__file__).parents[1]
@@ -196,7 +196,7 @@ def test_blocks_are_printed_in_order_and_compiled_once(
 
         def counted(records, least):
             result = read(records, least)
-            sizes.append(model.reader._say._cache_size())
+            sizes.append(reader._said._cache_size())
             return result
 
         monkeypatch.setattr(model.reader, "read", counted)

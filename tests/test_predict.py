@@ -1,9 +1,6 @@
 """Predictions from the shell: what is printed, for people and for programs."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -218,19 +215,3 @@ def test_blocks_are_printed_in_order_and_compiled_once(
     assert second.startswith("80 lines, ")
     assert last.startswith("91 lines in ")
     assert last.endswith(" lines/s")
-
-
-def test_a_closed_pipe_is_no_error(classifier, tmp_path):
-    path = tmp_path / "many.txt"
-    path.write_text("\n".join(TEXTS * 40))
-    command = f"{sys.executable} launch.py predict --workdir={classifier} --vectors"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command} --json --file={path} | head -n 2"],
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 2

@@ -158,7 +158,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
     [
         ("classify", {"parallel.mesh": "8x1x1"}),
         ("classify", {"train.accumulate": 2}),
-        ("tag", {"parallel.mesh": "8x1x1", "parallel.placement": "pmap"}),
+        # Tags by pmap: tests/test_hosts.py, on two hosts.
         ("choose", {"parallel.mesh": "8x1x1", "parallel.placement": "pmap"}),
     ],
 )

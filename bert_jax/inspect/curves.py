@@ -77,8 +77,12 @@ def _scale(panel: Axes, steps: np.ndarray) -> None:
         panel.set_xlim(left=0)
     else:
         panel.xaxis.set_major_locator(MaxNLocator(4))
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    panel.xaxis.set_major_formatter(FuncFormatter(_short))
     panel.set_xlabel(STEP)
+
+
+def _short(step: float, _: int) -> str:
+    return f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"
 
 
 def _is_wide(steps: np.ndarray) -> bool:

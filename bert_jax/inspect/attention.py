@@ -147,7 +147,7 @@ def find(model: Model | None, request: Request) -> Finding:
     """The maps of a text, one of them large, a word's weights, and statistics."""
     assert model is not None, "options.check asks for a run"
     layer = _layer(model, request.layer)
-    _check_head(model, request.head)
+    attention_part.check_head(request.head, model.config.model.num_heads)
     found = of_text(model, request.text, request.pair)
     word, place = [], request.place
     if place:
@@ -205,12 +205,6 @@ def _layer(model: Model, text: str) -> int:
     if int(text) > last:
         raise UsageError(f"--layer={text} is no layer of this run: it has 1 to {last}")
     return int(text)
-
-
-def _check_head(model: Model, head: int) -> None:
-    count = model.config.model.num_heads
-    if head > count:
-        raise UsageError(f"--head={head} is no head of this run: it has 1 to {count}")
 
 
 def _facts(request: Request, found: Attention, counted: Statistics) -> list[str]:

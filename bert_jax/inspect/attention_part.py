@@ -32,10 +32,14 @@ def select(
 ) -> Float[np.ndarray, "*L T T"]:
     """The maps of a head from 1, or the mean of all heads of 0. UsageError for a head
     that there is not."""
-    count = weights.shape[-3]
+    check_head(head, weights.shape[-3])
+    return weights[..., head - 1, :, :] if head else weights.mean(-3)
+
+
+def check_head(head: int, count: int) -> None:
+    """UsageError for a head that is neither one of `count` nor 0, their mean."""
     if not 0 <= head <= count:
         raise UsageError(f"--head={head} is no head of this run: it has 1 to {count}")
-    return weights[..., head - 1, :, :] if head else weights.mean(-3)
 
 
 def says(view: View) -> str:

@@ -118,15 +118,9 @@ def _batch(model: Model, rows: list[Row]) -> dict[str, np.ndarray]:
     """Rows of one width, as many as are read at once; the last one fills up."""
     wide = power(max(len(row.ids) for row in rows))
     rows = rows + rows[-1:] * (_most(wide) - len(rows))
-    width = min(wide, model.max_length)
-    ids = np.full((len(rows), width), model.tokenizer.pad_id, np.int32)
-    types = np.zeros((len(rows), width), np.int32)
-    for i, row in enumerate(rows):
-        ids[i, : len(row.ids)] = row.ids
-        types[i, : len(row.ids)] = row.types
-    lengths = np.array([len(row.ids) for row in rows], np.int32)
     special = np.array([model.tokenizer.sep_id, model.tokenizer.cls_id], np.int32)
-    return {"ids": ids, "types": types, "lengths": lengths, "special": special}
+    batch = states.padded(model, rows, min(wide, model.max_length))
+    return batch | {"special": special}
 
 
 @partial(jax.jit, static_argnums=0)

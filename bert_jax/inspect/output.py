@@ -18,7 +18,9 @@ from bert_jax.report.document import Block, Document, Figures, Section
 from bert_jax.report.drawing import png, svg
 
 
-def write(folder: Path, kind: str, facts: list[str], findings: dict[int, Finding]):
+def write(
+    folder: Path, kind: str, facts: list[str], findings: dict[int, Finding]
+) -> Path:
     """Files of the findings by step: KIND.npz, the figures and KIND.html of the last;
     of several also the arrays of each, and the curves of what can be followed.
 

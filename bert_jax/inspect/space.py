@@ -47,11 +47,10 @@ def of_model(model: Model, pool: str) -> Space:
     whole words of the tokenizer: of letters alone, two or more."""
 
     def look_up(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        known = np.array([_is_known(model, row) for row in states.rows(model, texts)])
-        known = known.astype(bool)  # also of no texts
-        found = states.of_texts(
-            model, [text for text, sees in zip(texts, known, strict=True) if sees], pool
-        )
+        rows = states.rows(model, texts)
+        known = np.array([_is_known(model, row) for row in rows], bool)
+        seen = [row for row, sees in zip(rows, known, strict=True) if sees]
+        found = states.of_rows(model, seen, pool)
         vectors = np.zeros((len(texts), *found.shape[1:]), np.float32)
         vectors[known] = found
         return known, vectors

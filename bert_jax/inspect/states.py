@@ -62,13 +62,28 @@ def averages(
     return found
 
 
+def padded(model: Model, rows: Sequence[Row], width: int) -> dict[str, np.ndarray]:
+    """A batch of these rows, ids and types (B, width) and lengths (B,)."""
+    ids = np.full((len(rows), width), model.tokenizer.pad_id, np.int32)
+    types = np.zeros((len(rows), width), np.int32)
+    for i, row in enumerate(rows):
+        ids[i, : len(row.ids)] = row.ids
+        types[i, : len(row.ids)] = row.types
+    lengths = np.array([len(row.ids) for row in rows], np.int32)
+    return {"ids": ids, "types": types, "lengths": lengths}
+
+
 def of_texts(
     model: Model, texts: Sequence[str], pool: str, pairs: Sequence[str] | None = None
 ) -> np.ndarray:
     """(n, L + 1, D) float32: of each text the "mean" over its tokens, [CLS] and [SEP]
     included; over its "pieces" alone, zeros of a text without any; or its "first",
     [CLS]."""
-    read = rows(model, texts, pairs)
+    return of_rows(model, rows(model, texts, pairs), pool)
+
+
+def of_rows(model: Model, read: Sequence[Row], pool: str) -> np.ndarray:
+    """`of_texts` of what is in rows already."""
     lines = [_pooling(row, pool)[None] for row in read]
     return _stack(model, averages(model, read, lines))
 
@@ -155,17 +170,11 @@ def _batch(
     longest = max(len(row.ids) for row in rows)
     width = WORD if longest <= WORD else rounded(longest)
     width = min(width, model.max_length)
-    ids = np.full((BATCH, width), model.tokenizer.pad_id, np.int32)
-    types = np.zeros((BATCH, width), np.int32)
     most = max(len(line) for line in weights)
     line = np.zeros((BATCH, power(most), width), np.float32)
-    for i, row in enumerate(rows):
-        ids[i, : len(row.ids)] = row.ids
-        types[i, : len(row.ids)] = row.types
     for i, own in enumerate(weights):
         line[i, : len(own), : own.shape[1]] = own
-    lengths = np.array([len(row.ids) for row in rows], np.int32)
-    return {"ids": ids, "types": types, "lengths": lengths}, line
+    return padded(model, rows, width), line
 
 
 @partial(jax.jit, static_argnums=0)

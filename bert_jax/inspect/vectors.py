@@ -13,7 +13,7 @@ import numpy as np
 from bert_jax import decode
 from bert_jax.config import UsageError
 from bert_jax.data.labelled import lines
-from bert_jax.inspect import layers, plane, sense_page, senses, space, states
+from bert_jax.inspect import cosines, layers, plane, sense_page, senses, space, states
 from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
 from bert_jax.inspect.layers import Curve
 from bert_jax.inspect.senses import Static, Word
@@ -103,11 +103,7 @@ def locate(text: str, word: str, where: str) -> Span:
 def self_similarity(vectors: np.ndarray) -> np.ndarray:
     """(L + 1,) float64 of (n, L + 1, D), n > 1: in each layer the mean cosine of two
     different vectors (Ethayarajh 2019, section 3.3, definition 1)."""
-    count, vectors = len(vectors), np.asarray(vectors, np.float64)
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    units = vectors / np.where(lengths > 0, lengths, 1)
-    itself = (units**2).sum(axis=(0, 2))
-    return ((units.sum(axis=0) ** 2).sum(axis=-1) - itself) / (count * (count - 1))
+    return cosines.mean(vectors)
 
 
 def others(texts: Sequence[str], spans: Sequence[Span], seed: int) -> list[list[Span]]:
@@ -126,12 +122,11 @@ def others(texts: Sequence[str], spans: Sequence[Span], seed: int) -> list[list[
 
 def neighbours(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each of vectors (n, D) the number (n,) of the nearest other, and the cosine."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.where(lengths > 0, lengths, 1)
-    cosines = units @ units.T
-    np.fill_diagonal(cosines, -np.inf)
-    nearest = cosines.argmax(axis=1)
-    return nearest, cosines[np.arange(len(vectors)), nearest]
+    units = cosines.unit(vectors)
+    found = units @ units.T
+    np.fill_diagonal(found, -np.inf)
+    nearest = found.argmax(axis=1)
+    return nearest, found[np.arange(len(vectors)), nearest]
 
 
 def find(model: Model, request: Request) -> Finding:
@@ -178,7 +173,7 @@ def _of_texts(model: Model, request: Request) -> Finding:
         of_rest = senses.vectors(model, [t for t, _ in rest], [s for _, s in rest])
         floor = self_similarity(of_rest)
     chosen = states.select(model, found, layer)
-    nearest, cosines = neighbours(chosen)
+    nearest, near = neighbours(chosen)
     names, flat = states.names(model), plane.of(chosen)
     where = f"layer {layer}" if layer.isdecimal() else f"the {_worded(layer)}"
     return Finding(
@@ -205,7 +200,7 @@ def _of_texts(model: Model, request: Request) -> Finding:
                 f"In {where}",
                 [
                     Pictures([_plane(flat, where), _curve(word, like, floor)]),
-                    _neighbours(texts, spans, nearest, cosines),
+                    _neighbours(texts, spans, nearest, near),
                 ],
             ),
             Part("By layer", [_by_layer(names, like, floor)]),
@@ -216,7 +211,7 @@ def _of_texts(model: Model, request: Request) -> Finding:
             "texts": np.array(texts),
             "plane": flat.points,
             "nearest": nearest,
-            "cosines": cosines,
+            "cosines": near,
             "self_similarity": like,
             "other_words": floor,
         },
@@ -267,7 +262,7 @@ def _by_layer(names: list[str], like: np.ndarray, floor: np.ndarray) -> Grid:
 
 
 def _neighbours(
-    texts: list[str], spans: list[Span], nearest: np.ndarray, cosines: np.ndarray
+    texts: list[str], spans: list[Span], nearest: np.ndarray, near: np.ndarray
 ) -> Grid:
     rows = [
         (
@@ -275,7 +270,7 @@ def _neighbours(
             around(texts[number], spans[number]),
             str(other + 1),
             around(texts[other], spans[other]),
-            f"{cosines[number]:.3f}",
+            f"{near[number]:.3f}",
         )
         for number, other in enumerate(nearest[:SHOWN])
     ]

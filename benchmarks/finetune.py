@@ -47,7 +47,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
     checkpoints = Checkpoints(scratch, 1, 0, False)
     current, _ = start.restore_or_init(parts, checkpoints, print)
     step, size = parts.placement.step(train.step_of(parts)), config.train.batch
-    draws = state.draws(config.seed)
+    own = state.own(parts.config)
 
     def batches() -> Iterator[dict]:
         for number in range(parts.config.train.steps):
@@ -55,7 +55,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
 
     def update(batch: dict) -> int:
         nonlocal current
-        current, metrics = step(current, parts.placement.batch(batch), draws)
+        current, metrics = step(current, parts.placement.batch(batch), own)
         jax.block_until_ready(metrics)
         return batch["ids"].size
 

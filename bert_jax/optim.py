@@ -20,18 +20,19 @@ TRAINED, FROZEN = "trained", "frozen"
 BLOCK = re.compile(r"encoder/block_(\d+)/")
 
 
-def make(optim: Config, steps: int) -> optax.GradientTransformation:
+def make(optim: Config, steps: int) -> optax.GradientTransformationExtraArgs:
     """The optimiser of config.optim, for gradients that are summed already.
 
-    Frozen parameters keep their values bit for bit, have no moments, and do not enter
-    the norm that clipping looks at.
+    Its `update` takes the peak of the rate, as `learning_rate`: runs that differ in
+    that alone share one compiled step. Frozen parameters keep their values bit for bit,
+    have no moments, and do not enter the norm that clipping looks at.
     """
     chain = optax.chain(
         optax.clip_by_global_norm(optim.clip_norm)
         if optim.clip_norm
         else optax.identity(),
         OPTIMISERS[optim.name](optim),
-        optax.scale_by_learning_rate(schedule(optim, steps)),
+        scale_by_rate(schedule(optim, steps)),
     )
     if optim.freeze:
         chain = optax.partition(
@@ -42,8 +43,8 @@ def make(optim: Config, steps: int) -> optax.GradientTransformation:
     return optax.chain(chain, scale_by_layer(optim.layer_decay))
 
 
-def schedule(optim: Config, steps: int) -> Callable[[Any], jax.Array]:
-    """The rate of the update that starts at a step; the first update is at step 0.
+def schedule(optim: Config, steps: int) -> Callable[[Any, Any], jax.Array]:
+    """(step, peak) -> the rate of the update that starts at that step, from 0 on.
 
     The warm-up is linear from 0. BERT's decay counts from step 0 and so meets the
     warm-up below the peak; Hugging Face's counts from the end of the warm-up. Past the
@@ -52,13 +53,29 @@ def schedule(optim: Config, steps: int) -> Callable[[Any], jax.Array]:
     first = {"start": 0, "warmup_end": optim.warmup_steps}[optim.decay_from]
     decay = DECAYS[optim.schedule]
 
-    def rate(step: Any) -> jax.Array:
+    def rate(step: Any, peak: Any) -> jax.Array:
         progress = jnp.clip((step - first) / max(steps - first, 1), 0, 1)
         share = optim.end_share + (1 - optim.end_share) * decay(progress)
         warmup = step / max(optim.warmup_steps, 1)
-        return optim.learning_rate * jnp.where(step < optim.warmup_steps, warmup, share)
+        return peak * jnp.where(step < optim.warmup_steps, warmup, share)
 
     return rate
+
+
+def scale_by_rate(
+    rate: Callable[[Any, Any], jax.Array],
+) -> optax.GradientTransformationExtraArgs:
+    """optax.scale_by_learning_rate, and its state, with the peak given to `update`."""
+
+    def update(
+        updates: Any, state: Any, params: Any = None, *, learning_rate: Any, **_: Any
+    ) -> tuple[Any, Any]:
+        factor = -rate(state.count, learning_rate)
+        updates = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
+        return updates, optax.ScaleByScheduleState(state.count + 1)
+
+    init = optax.scale_by_schedule(lambda count: count).init
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def scale_by_layer(decay: float) -> optax.GradientTransformation:

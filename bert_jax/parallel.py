@@ -45,7 +45,7 @@ class Placement(NamedTuple):
     batch: host arrays of those rows -> device arrays.
     shardings: a tree of shapes -> the shardings its arrays are stored with.
     local, stored: a stored state -> the one the step takes, and back.
-    step: (state, batch, draws) -> (state, metrics), compiled with the state donated.
+    step: (state, batch, own) -> (state, metrics), compiled with the state donated.
     evaluate: (params, batch) -> sums, compiled.
     total: sums over devices inside a compiled function.
     whole: rows of a batch -> the rows of all devices, inside a compiled evaluation.
@@ -159,8 +159,8 @@ def _jit_placement(sizes: tuple[int, int, int]) -> Placement:
 
     def step(function):
         # The state goes out as it came in; metrics are the same everywhere.
-        def placed(state, batch, draws):
-            state, metrics = function(state, batch, draws)
+        def placed(state, batch, own):
+            state, metrics = function(state, batch, own)
             kept = jax.lax.with_sharding_constraint(state, _shardings(state, mesh))
             return kept, jax.lax.with_sharding_constraint(metrics, everywhere)
 

@@ -37,7 +37,7 @@ class Setup(NamedTuple):
     test: Examples | None
     objective: Objective
     held_out: Objective
-    optimiser: optax.GradientTransformation
+    optimiser: optax.GradientTransformationExtraArgs
     placement: parallel.Placement
 
     def shapes(self) -> state.TrainState:

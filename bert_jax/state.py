@@ -10,6 +10,8 @@ import optax
 
 from bert_jax.config import stream
 
+Config = Any  # a ConfigDict: its attributes have no static types
+
 
 class TrainState(NamedTuple):
     """step: updates done so far, an int32 scalar. No data position and no random
@@ -25,10 +27,15 @@ def named_key(seed: int, name: str) -> jax.Array:
     return jax.random.key(_draw(seed, name))
 
 
-def draws(seed: int) -> dict[str, np.uint32]:
-    """What the keys of a step's streams are made of, given to it as numbers, so that
-    runs that differ in their seed share one compiled step."""
-    return {name: np.uint32(_draw(seed, name)) for name in ("masking", "dropout")}
+def own(config: Config) -> dict[str, np.number]:
+    """The numbers of a run that its step is given: what the keys of its streams are
+    made of, and its learning rate. Runs that differ in these alone share one compiled
+    step."""
+    streams = {name: _draw(config.seed, name) for name in ("masking", "dropout")}
+    return {
+        **{name: np.uint32(number) for name, number in streams.items()},
+        "learning_rate": np.float32(config.optim.learning_rate),
+    }
 
 
 def _draw(seed: int, name: str) -> int:

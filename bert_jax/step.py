@@ -13,25 +13,25 @@ from bert_jax.state import TrainState, named_key
 
 def make_step(
     objective: Objective,
-    optimiser: optax.GradientTransformation,
+    optimiser: optax.GradientTransformationExtraArgs,
     schedule: Callable,
     accumulate: int,
     total: Callable[[Any], Any],
     frozen: Callable[[Any], Any],
 ) -> Callable:
-    """(state, batch, draws) -> (state, metrics), one update of the global batch.
+    """(state, batch, own) -> (state, metrics), one update of the global batch.
 
     The whole batch is masked first, so that the denominators of the losses are global
     counts; micro-batches and devices then only add. Gradients are clipped, inside the
     optimiser, once they are whole. `total` sums a tree over devices, `frozen` says of
     parameters which are not to be trained: their gradients are 0 and cost nothing.
-    `draws` are those of `state.draws`.
+    `own` is that of `state.own`.
     """
 
-    def step(state, batch, draws):
-        keys = {name: jax.random.key(number) for name, number in draws.items()}
-        batch, counts = objective.prepare(batch, keys["masking"])
-        key = jax.random.fold_in(keys["dropout"], state.step)
+    def step(state, batch, own):
+        peak = own["learning_rate"]
+        batch, counts = objective.prepare(batch, jax.random.key(own["masking"]))
+        key = jax.random.fold_in(jax.random.key(own["dropout"]), state.step)
         counts = total(counts)
 
         def loss(params, batch):
@@ -42,7 +42,9 @@ def make_step(
             return jax.value_and_grad(loss, has_aux=True)(state.params, batch)
 
         (mean, sums), grads = total(_accumulated(gradients, batch, accumulate))
-        updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
+        updates, opt_state = optimiser.update(
+            grads, state.opt_state, state.params, learning_rate=peak
+        )
         params = optax.apply_updates(state.params, updates)
         metrics = {
             name: value / jnp.maximum(count, 1)  # a batch may predict nothing
@@ -50,7 +52,7 @@ def make_step(
         }
         metrics["loss"] = mean
         metrics["grad_norm"] = optax.tree.norm(grads)
-        metrics["lr"] = jnp.asarray(schedule(state.step), jnp.float32)
+        metrics["lr"] = jnp.asarray(schedule(state.step, peak), jnp.float32)
         return TrainState(state.step + 1, params, opt_state), metrics
 
     return step

@@ -101,7 +101,7 @@ def _loop(
         current, first = start.restore_or_init(setup, checkpoints, say)
         _begin(setup, config, parent, workdir)
         train_step = place.step(step_of(setup))
-        draws = state.draws(setup.config.seed)
+        own = state.own(setup.config)
         evaluation = evaluate.compiled(setup)
         batches = stack.enter_context(contextlib.closing(_batches(setup, first)))
         history = rundir.read_metrics(workdir)
@@ -126,7 +126,7 @@ def _loop(
                 checkpoints.save(step, place.stored(current))
             if last or stopped:
                 break
-            current, metrics = train_step(current, place.batch(next(batches)), draws)
+            current, metrics = train_step(current, place.batch(next(batches)), own)
             writer.later(step, metrics)
 
         checkpoints.wait()

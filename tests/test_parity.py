@@ -19,7 +19,7 @@ from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
-from bert_jax.state import TrainState, draws
+from bert_jax.state import TrainState, own
 from bert_jax.step import make_step
 from tests.running import ROOT
 
@@ -145,8 +145,9 @@ def test_the_loss_and_the_gradient_of_every_parameter(case, config):
 
 
 def test_ten_updates_of_adamw(case, config):
-    optimiser = optim.make(SimpleNamespace(**OPTIM), 10)
-    schedule = optim.schedule(SimpleNamespace(**OPTIM), 10)
+    settings = SimpleNamespace(**OPTIM)
+    optimiser, schedule = optim.make(settings, 10), optim.schedule(settings, 10)
+    numbers = own(SimpleNamespace(seed=0, optim=settings))
     step = jax.jit(
         make_step(
             objective(config),
@@ -160,7 +161,7 @@ def test_ten_updates_of_adamw(case, config):
     params = jax.tree.map(jnp.asarray, ours(case, "weight"))
     state = TrainState(jnp.int32(0), params, optimiser.init(params))
     for number in range(10):
-        state, metrics = step(state, batch(case, number), draws(0))
+        state, metrics = step(state, batch(case, number), numbers)
         assert metrics["lr"] == pytest.approx(1e-4)
     moved = 0.0
     _, found = huggingface.to_theirs(jax.device_get(state.params))

@@ -30,15 +30,17 @@ NONE = optim.matches("")  # no parameter is frozen
 @pytest.fixture(scope="module")
 def gradients(parts):
     """The gradients of one update of 32 rows, as the step of plain descent took it."""
-    plain = optax.sgd(1.0)
+    plain = optax.with_extra_args_support(optax.sgd(1.0))
     before = state.initialise(parts.objective.init, plain, 0, parts.placement.shardings)
     batch = parts.placement.batch(parts.train.batch(0, 32, np.arange(32)))
 
+    objective, own = parts.objective, state.own(parts.config)
+
     def of(accumulate: int):
         step = make_step(
-            parts.objective, plain, lambda step: 1.0, accumulate, same, NONE
+            objective, plain, lambda step, peak: peak, accumulate, same, NONE
         )
-        after, metrics = jax.jit(step)(before, batch, state.draws(0))
+        after, metrics = jax.jit(step)(before, batch, own)
         return jax.tree.map(np.subtract, before.params, after.params), metrics
 
     return of

@@ -138,6 +138,14 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--slots", type=int, default=1, metavar="K", help="runs at a time, with local"
     )
+    sweep.add_argument(
+        "--lanes",
+        type=int,
+        default=1,
+        metavar="K",
+        help="pretraining runs that one process trains by one step, where they differ "
+        "in seed and optim.learning_rate alone",
+    )
     for each in (sweep, train):
         each.add_argument(
             "--on",
@@ -158,16 +166,24 @@ def parser() -> argparse.ArgumentParser:
         ("cancel", "take the sweep's jobs from SLURM"),
     ):
         what.add_argument(f"--{option}", action="store_true", help=text)
-    for each in (prepare, train):
-        each.add_argument(
-            "--config",
-            required=each is prepare,
-            default="",
-            metavar="FILE[:ARG]",
-            help="a config file, or a run's config.json; "
-            "--config.KEY=VALUE changes a key of configs/base.py",
-        )
-    for each in (train, evaluate, predict, read, write, generate):
+    spec, text = (
+        "FILE[:ARG]",
+        (
+            "a config file, or a run's config.json; --config.KEY=VALUE changes a key of "
+            "configs/base.py"
+        ),
+    )
+    prepare.add_argument("--config", required=True, metavar=spec, help=text)
+    train.add_argument("--config", action="append", default=[], metavar=spec, help=text)
+    train.add_argument(
+        "--workdir",
+        required=True,
+        action="append",
+        type=Path,
+        help="the run; several, each with its --config, that differ in seed and "
+        "optim.learning_rate alone are lanes of one step",
+    )
+    for each in (evaluate, predict, read, write, generate):
         each.add_argument("--workdir", required=True, type=Path, help="the run")
     for each in (evaluate, predict, write, generate):
         each.add_argument(
@@ -239,25 +255,41 @@ def _prepare(args, overrides) -> int:
 
 
 def _train(args, overrides) -> int:
-    own = args.workdir / "config.json"
     if args.against and not args.seeds:
         raise UsageError("--against tells a gain of --seeds=K: give that too")
-    if not args.config and not own.is_file():
-        raise UsageError(f"{args.workdir} is no run to continue: give --config=FILE")
-    if args.config:
-        config = _load("bert_jax.lineage").load(args.config, overrides)
-    else:
-        config = _load("bert_jax.config").load(str(own), overrides)
+    if args.config and len(args.config) != len(args.workdir):
+        raise UsageError(
+            f"{len(args.config)} --config for {len(args.workdir)} --workdir: each lane "
+            "has its own of both"
+        )
+    specs = args.config or [""] * len(args.workdir)
+    runs = [
+        (_train_config(spec, workdir, overrides), workdir)
+        for spec, workdir in zip(specs, args.workdir)
+    ]
+    if len(runs) > 1:
+        if args.seeds or args.on != "local":
+            raise UsageError("several --workdir are lanes here: no --seeds, no --on")
+        return _load("bert_jax.lanes").run(runs)
+    config, workdir = runs[0]
     if args.on != "local":
         if args.seeds:
             raise UsageError("--seeds trains here: on a cluster they are a sweep's")
         remote = _load("bert_jax.sweep.remote")
-        return remote.train(config, args.workdir, args.on, args.cluster)
+        return remote.train(config, workdir, args.on, args.cluster)
     if args.seeds:
-        return _load("bert_jax.seeds").run(
-            config, args.workdir, args.seeds, args.against
-        )
-    return _load("bert_jax.train").run(config, args.workdir)
+        return _load("bert_jax.seeds").run(config, workdir, args.seeds, args.against)
+    return _load("bert_jax.train").run(config, workdir)
+
+
+def _train_config(spec: str, workdir: Path, overrides):
+    """What is asked of a run; without a file, that with which it began."""
+    if spec:
+        return _load("bert_jax.lineage").load(spec, overrides)
+    own = workdir / "config.json"
+    if not own.is_file():
+        raise UsageError(f"{workdir} is no run to continue: give --config=FILE")
+    return _load("bert_jax.config").load(str(own), overrides)
 
 
 def _evaluate(args, overrides) -> int:

@@ -187,6 +187,17 @@ def fingerprint(config: ConfigDict | FrozenConfigDict, parent: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+# What runs may differ in that are lanes of one step, with a value for each that says so.
+LANES = {"seed": 0, "optim.learning_rate": 1.0}
+
+
+def shape(config: FrozenConfigDict) -> dict:
+    """What runs must have in common to be lanes of one compiled step."""
+    same = ConfigDict(config.to_dict())
+    same.update_from_flattened_dict(LANES)
+    return without_execution(same.to_dict())
+
+
 def without_execution(nested: ConfigDict | Mapping) -> dict[str, object]:
     """The flat config without the keys that only say how a run is executed."""
     flat = flatten(nested)

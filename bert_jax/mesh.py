@@ -33,6 +33,15 @@ def fitted(
     return found
 
 
+def check_lane(mesh: str) -> None:
+    """Refuse a mesh that divides a model: a lane lives on one device."""
+    if mesh.split("x")[1:] != ["1", "1"]:
+        raise UsageError(
+            f"a lane lives on one device, and parallel.mesh={mesh} divides a model: "
+            "leave out the lanes, or set parallel.mesh=-1x1x1"
+        )
+
+
 def batches(config) -> dict[str, int]:
     """The batches of a config that are divided, by the names of their keys."""
     return {

@@ -68,9 +68,9 @@ def scale_by_rate(
     """optax.scale_by_learning_rate, and its state, with the peak given to `update`."""
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, learning_rate: Any, **_: Any
+        updates: Any, state: Any, params: Any = None, **given: Any
     ) -> tuple[Any, Any]:
-        factor = -rate(state.count, learning_rate)
+        factor = -rate(state.count, given["learning_rate"])
         updates = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
         return updates, optax.ScaleByScheduleState(state.count + 1)
 

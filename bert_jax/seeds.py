@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import curve, parallel, rules, rundir, stop, train
+from bert_jax import curve, held, parallel, rules, rundir, stop, train
 from bert_jax.config import UsageError
 from bert_jax.statistics import half
 
@@ -54,7 +54,7 @@ def run(
     diverged = []
     with parallel.compiled_once():
         for seed in seeds:
-            train.say(f"seed {seed}: {directory(workdir, seed)}")
+            held.say(f"seed {seed}: {directory(workdir, seed)}")
             code = train.run(_with_seed(config, seed), directory(workdir, seed))
             if code == stop.DIVERGED:
                 diverged.append(seed)

@@ -86,6 +86,18 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     )
 
 
+def sibling(setup: Setup, config: FrozenConfigDict) -> Setup:
+    """The parts of a run that differs from another in its seed and learning rate alone:
+    they share the data, the objective and whatever is compiled of them."""
+    assert isinstance(setup.train, Pipeline)  # the batches of a task differ by seed
+    full = resolved(config, setup.config.model.vocab_size)
+    seed = configs.stream(config.seed, "data")
+    return setup._replace(
+        config=scheduled(full, setup.train.num_examples),
+        train=setup.train.with_seed(seed),
+    )
+
+
 def _splits(config: FrozenConfigDict, data: Store | Dataset) -> tuple[Any, Any, Any]:
     if isinstance(data, Dataset):
         return data.train, data.valid, data.test

@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -38,7 +37,8 @@ class Writer:
 
     `later` is called after every step, `flush` before anything slow (evaluating,
     saving), `write` with what evaluation found. `ideal_seconds` is what one step
-    would take at the hardware's peak, 0 where the peak is not known.
+    would take at the hardware's peak, 0 where the peak is not known; `now` tells the
+    seconds. `name` stands before what a person is told.
     """
 
     def __init__(
@@ -47,6 +47,8 @@ class Writer:
         *,
         primary: bool,
         fetch: Fetch,
+        name: str,
+        now: Callable[[], float],
         start: int,
         steps: int,
         every: int,
@@ -55,7 +57,7 @@ class Writer:
         ideal_seconds: float,
     ):
         self._fetch, self._every = fetch, every
-        self._clock = Clock(tokens_per_step, ideal_seconds)
+        self._clock = Clock(now, tokens_per_step, ideal_seconds)
         self._pending: tuple[int, Any] | None = None  # logged, not yet fetched
         self._latest: tuple[int, Any] | None = None  # of the last step of all
         self._sinks: list[Any] = []
@@ -63,8 +65,8 @@ class Writer:
             self._sinks = [
                 Lines(workdir),
                 TensorBoard(workdir, start),
-                Progress(start, steps),
-                Plateau(workdir, start, warmup, tokens_per_step),
+                Progress(name, start, steps),
+                Plateau(name, workdir, start, warmup, tokens_per_step),
             ]
 
     def __enter__(self) -> Self:
@@ -122,19 +124,21 @@ class Writer:
 class Clock:
     """Time per step between two moments at which the device was done."""
 
-    def __init__(self, tokens_per_step: int, ideal_seconds: float):
-        self._tokens, self._ideal = tokens_per_step, ideal_seconds
+    def __init__(
+        self, now: Callable[[], float], tokens_per_step: int, ideal_seconds: float
+    ):
+        self._now, self._tokens, self._ideal = now, tokens_per_step, ideal_seconds
         self.running = False
 
     def start(self, step: int) -> None:
-        self.running, self._since, self._step = True, time.perf_counter(), step
+        self.running, self._since, self._step = True, self._now(), step
 
     def stop(self) -> None:
         self.running = False
 
     def lap(self, step: int) -> dict[str, float]:
         """The mean over the steps since the last lap; nothing of no steps."""
-        steps, elapsed = step - self._step, time.perf_counter() - self._since
+        steps, elapsed = step - self._step, self._now() - self._since
         self.start(step)
         if steps == 0:
             return {}
@@ -187,12 +191,13 @@ class TensorBoard(Sink):
 class Progress(Sink):
     """A bar on a terminal; elsewhere a line for each log."""
 
-    def __init__(self, start: int, steps: int):
-        self._steps = steps
+    def __init__(self, name: str, start: int, steps: int):
+        self._name, self._steps = name, steps
         self._bar = tqdm.tqdm(
             total=steps,
             initial=start,
             unit="step",
+            desc=name or None,
             dynamic_ncols=True,
             disable=not sys.stderr.isatty(),
         )
@@ -209,9 +214,9 @@ class Progress(Sink):
         elif "time/step_ms" in metrics:
             seconds = (self._steps - step) * metrics["time/step_ms"] / 1e3
             left = tqdm.tqdm.format_interval(seconds)
-            say(f"step {step}/{self._steps}  {shown}  {left} left")
+            say(self._name, f"step {step}/{self._steps}  {shown}  {left} left")
         else:
-            say(f"step {step}/{self._steps}  {shown}")
+            say(self._name, f"step {step}/{self._steps}  {shown}")
 
     def close(self):
         self._bar.close()
@@ -220,7 +225,10 @@ class Progress(Sink):
 class Plateau(Sink):
     """Says once when the loss does not leave the unigram loss."""
 
-    def __init__(self, workdir: Path, start: int, warmup: int, tokens_per_step: int):
+    def __init__(
+        self, name: str, workdir: Path, start: int, warmup: int, tokens_per_step: int
+    ):
+        self._name = name
         self._warmup, self._tokens = warmup, tokens_per_step
         self._gaps: list[float] = []
         self._said = False
@@ -230,7 +238,8 @@ class Plateau(Sink):
 
     def write(self, step, metrics):
         if self._take(step, metrics) and not self._said and stays(self._gaps):
-            say(PLATEAU.format(metrics[UNIGRAM], step, step * self._tokens / 1e6))
+            tokens = step * self._tokens / 1e6
+            say(self._name, PLATEAU.format(metrics[UNIGRAM], step, tokens))
             self._said = True
 
     def _take(self, step: int, metrics: Mapping[str, float]) -> bool:
@@ -263,6 +272,6 @@ def describe(metrics: Mapping[str, float]) -> str:
     return "  ".join(words)
 
 
-def say(text: str) -> None:
-    """To stderr, above the bar if there is one."""
-    tqdm.tqdm.write(text, file=sys.stderr)
+def say(name: str, text: str) -> None:
+    """To stderr, above the bars if there are any; of a run with a name, that first."""
+    tqdm.tqdm.write(f"{name}: {text}" if name else text, file=sys.stderr)

@@ -2,6 +2,7 @@ import io
 import itertools
 import math
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ def make(workdir, **changes):
     settings = {
         "primary": True,
         "fetch": fetch,
+        "name": "",
+        "now": time.perf_counter,
         "start": 0,
         "steps": 100,
         "every": 10,
@@ -114,10 +117,9 @@ def test_nothing_is_saved_of_a_state_that_has_diverged(tmp_path):
             out.flush()  # comes before every save
 
 
-def test_times_are_means_over_the_steps_between_two_waits(monkeypatch):
+def test_times_are_means_over_the_steps_between_two_waits():
     now = iter([10.0, 12.0, 12.0, 20.0, 20.0]).__next__
-    monkeypatch.setattr(writer.time, "perf_counter", now)
-    clock = writer.Clock(tokens_per_step=1000, ideal_seconds=0.125)
+    clock = writer.Clock(now, tokens_per_step=1000, ideal_seconds=0.125)
     clock.start(4)
     expected = {"step_ms": 500.0, "tokens_per_s": 2000.0, "mfu": 0.25}
     assert clock.lap(8) == {f"time/{name}": value for name, value in expected.items()}
@@ -125,15 +127,14 @@ def test_times_are_means_over_the_steps_between_two_waits(monkeypatch):
 
 
 def test_a_peak_that_is_not_known_gives_no_mfu():
-    clock = writer.Clock(tokens_per_step=1000, ideal_seconds=0.0)
+    clock = writer.Clock(time.perf_counter, tokens_per_step=1000, ideal_seconds=0.0)
     clock.start(0)
     assert clock.lap(1).keys() == {"time/step_ms", "time/tokens_per_s"}
 
 
-def test_what_is_slow_between_steps_is_in_no_time(tmp_path, monkeypatch):
+def test_what_is_slow_between_steps_is_in_no_time(tmp_path):
     clock = [0.0]
-    monkeypatch.setattr(writer.time, "perf_counter", lambda: clock[0])
-    with make(tmp_path) as out:
+    with make(tmp_path, now=lambda: clock[0]) as out:
         for step in range(40):
             if step == 20:
                 out.flush()

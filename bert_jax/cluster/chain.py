@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,18 +51,27 @@ def save(
     )
 
 
-def _written(task: Task) -> dict[str, str]:
-    return {**task._asdict(), "workdir": str(task.workdir.absolute())}
+def _written(task: Task) -> dict[str, Any]:
+    beside = [_written(lane) for lane in task.beside]
+    workdir = str(task.workdir.absolute())
+    return {**task._asdict(), "workdir": workdir, "beside": beside}
+
+
+def _read(saved: Mapping[str, Any]) -> Task:
+    beside = tuple(_read(lane) for lane in saved.get("beside", []))
+    return Task(saved["name"], Path(saved["workdir"]), saved["needs"], beside)
+
+
+def names(saved: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of all runs of a chain, as `read` gives it."""
+    return [lane.name for task in map(_read, saved) for lane in task.lanes]
 
 
 def load(path: Path, index: int) -> tuple[Path, Path, tuple[Task, ...], int]:
     """The arguments of `run` for one chain of the file. Raises UsageError."""
     saved = read(path)
-    tasks = (
-        Task(each["name"], Path(each["workdir"]), each["needs"])
-        for each in saved["chains"][index]
-    )
-    return Path(saved["code"]), Path(saved["folder"]), tuple(tasks), saved["retries"]
+    tasks = tuple(_read(each) for each in saved["chains"][index])
+    return Path(saved["code"]), Path(saved["folder"]), tasks, saved["retries"]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -91,10 +100,17 @@ def run(code: Path, folder: Path, tasks: Sequence[Task], retries: int) -> int:
             # Hosts that lost one fail and start together, by whoever started them.
             attempts = 1 if hosts else 1 + retries
             start = _Start(code, environment(folder) | hosts, task, relay)
-            codes[task.name] = start.until_over(attempts)
-            if codes[task.name] == stop.PREEMPTED:
+            last = start.until_over(attempts)
+            if last == stop.PREEMPTED:
                 return stop.PREEMPTED
+            codes |= {lane.name: _code_of(lane, task, last) for lane in task.lanes}
     return next((code for code in codes.values() if code), stop.DONE)
+
+
+def _code_of(lane: Task, task: Task, code: int) -> int:
+    """Of a process of lanes that failed, some may be done."""
+    done = task.beside and (lane.workdir / rundir.RESULT).is_file()
+    return stop.DONE if done else code
 
 
 def join(stage: int) -> dict[str, str]:
@@ -181,7 +197,8 @@ class _Start:
             time.sleep(LOOK)
 
     def _held(self) -> bool:
-        return self._first and rundir.is_held(self._task.workdir)
+        lanes = self._task.lanes if self._first else ()
+        return any(rundir.is_held(lane.workdir) for lane in lanes)
 
     def _lost_lease(self, code: int) -> bool:
         """Whether the run was refused because another process came first."""

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 from bert_jax import stop
 from bert_jax.cluster import leash as leashes
 from bert_jax.cluster.slots import Slot
-from bert_jax.cluster.task import Task, command, environment
+from bert_jax.cluster.task import Task, command, environment, together
 
 POLL = 0.05  # seconds between looks at the processes
 LOOK = 2.0  # seconds between looks at runs that another process writes
@@ -100,19 +100,27 @@ class Local:
 
     def _may_go_on(self) -> bool:
         """Whether anything may still come of the tasks that are left."""
-        return any(self._look(task) in (READY, BUSY) for task in self._open)
+        return any(self._state(task)[0] in (READY, BUSY) for task in self._open)
+
+    def _state(self, task: Task) -> tuple[str, list[Task]]:
+        """That of a process, and the lanes that it would train: those that are over do
+        not count."""
+        found = {lane: self._look(lane) for lane in task.lanes}
+        worst = (s for s in (BUSY, WAITING, READY) if s in found.values())
+        return next(worst, OVER), [lane for lane in found if found[lane] == READY]
 
     def _start(self) -> Iterator[Event]:
         for task in list(self._open):
             if not self._free or self._signals:
                 return
-            state = self._look(task)
+            state, left = self._state(task)
             if state == OVER:
                 self._open.remove(task)
             elif state == READY:
                 self._open.remove(task)
-                self.running.append(self._spawn(task, self._free.pop(0)))
-                yield Event(task, None, 0.0, again=False)
+                running = self._spawn(together(left), self._free.pop(0))
+                self.running.append(running)
+                yield Event(running.task, None, 0.0, again=False)
 
     def _spawn(self, task: Task, slot: Slot) -> Running:
         task.log.parent.mkdir(parents=True, exist_ok=True)

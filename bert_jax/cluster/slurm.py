@@ -62,8 +62,9 @@ class Job(NamedTuple):
     reason: str
 
     @property
-    def chain(self) -> str:
-        return self.tasks[0].rpartition("/")[0]
+    def chains(self) -> set[str]:
+        """`ARM/seed_S`: several if they are lanes."""
+        return {task.rpartition("/")[0] for task in self.tasks}
 
     def __str__(self) -> str:
         match self.state:
@@ -92,7 +93,7 @@ def submit(
     records.mkdir(parents=True, exist_ok=True)
     with _locked(records) as lock:
         known = {task for job in _jobs(folder, name) for task in job.tasks}
-        new = [c for c in chains if known.isdisjoint(task.name for task in c)]
+        new = [c for c in chains if known.isdisjoint(_names(c))]
         parts = _split(new)
         slurm = _shared(profile.slurm, len(parts))
         said = [_array(part, code, folder, slurm, name, lock) for part in parts]
@@ -104,7 +105,8 @@ def submit(
 def status(folder: Path, name: str) -> dict[str, str]:
     """What SLURM says of each chain that it has not ended: "queued (Resources)",
     "running on n1". Raises UsageError."""
-    return {job.chain: str(job) for job in _jobs(folder, name)}
+    jobs = _jobs(folder, name)
+    return {chain: str(job) for job in jobs for chain in job.chains}
 
 
 def cancel(folder: Path, name: str) -> int:
@@ -143,9 +145,12 @@ def _jobs(folder: Path, name: str) -> list[Job]:
         except (ValueError, LookupError):
             raise UsageError(f"squeue says what cannot be read: {line!r}") from None
         reason = "" if reason == "None" else reason
-        tasks = [task["name"] for task in listed]
-        jobs.append(Job(tasks, array, state, nodes, reason))
+        jobs.append(Job(chains_.names(listed), array, state, nodes, reason))
     return jobs
+
+
+def _names(chain: Sequence[Task]) -> list[str]:
+    return [lane.name for task in chain for lane in task.lanes]
 
 
 def _job_name(folder: Path, name: str, number: str) -> str:

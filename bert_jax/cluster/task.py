@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +12,23 @@ COMPILED = "compiled"
 
 
 class Task(NamedTuple):
-    """needs: the name of the task whose run this one starts from, "" for none."""
+    """needs: the name of the task whose run this one starts from, "" for none.
+    beside: those that the same process trains, as lanes of one step."""
 
     name: str
     workdir: Path
     needs: str
+    beside: tuple["Task", ...] = ()
+
+    @property
+    def lanes(self) -> tuple["Task", ...]:
+        """Each run of the process as a task by itself."""
+        return (self._replace(beside=()), *self.beside)
+
+    @property
+    def title(self) -> str:
+        more = len(self.beside)
+        return f"{self.name} and {more} beside it" if more else self.name
 
     @property
     def config(self) -> Path:
@@ -29,7 +42,14 @@ class Task(NamedTuple):
 def command(code: Path, task: Task) -> list[str]:
     """Starts or continues the run with the launch.py of that folder."""
     launch = [sys.executable, str(code / "launch.py"), "train"]
-    return [*launch, f"--config={task.config}", f"--workdir={task.workdir}"]
+    for lane in task.lanes:
+        launch += [f"--config={lane.config}", f"--workdir={lane.workdir}"]
+    return launch
+
+
+def together(lanes: Sequence[Task]) -> Task:
+    """One task of several, or of one."""
+    return lanes[0]._replace(beside=tuple(lanes[1:]))
 
 
 def environment(folder: Path) -> dict[str, str]:

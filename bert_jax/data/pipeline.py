@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -52,6 +52,18 @@ class Pipeline:
     def _chunks(self) -> Chunks:
         return pairs.chunk_table(self._text, self.config.pairs, self.config.length)
 
+    @cached_property
+    def _order(self) -> Callable[[int], np.ndarray]:
+        """The permutation of an epoch; a batch may straddle two."""
+        seed, count = stream(self.seed, "order"), self.num_examples
+        return lru_cache(maxsize=2)(lambda epoch: permutation(seed, epoch, count))
+
+    def with_seed(self, seed: int) -> "Pipeline":
+        """The same examples in another order; what they are made of is shared."""
+        other = replace(self, seed=seed)
+        vars(other).update(_text=self._text, _chunks=self._chunks)
+        return other
+
     @property
     def num_examples(self) -> int:
         return len(self._chunks.starts)
@@ -79,11 +91,7 @@ class Pipeline:
         self.require(batch_size)
         rows = np.arange(batch_size)[rows]
         count = self.num_examples
-        examples, epochs = walk(
-            step * batch_size + rows,
-            count,
-            lambda epoch: _order(self.seed, epoch, count),
-        )
+        examples, epochs = walk(step * batch_size + rows, count, self._order)
         return self._assemble(examples, epochs, rows, np.ones(len(rows)), self.seed)
 
     def evaluation(
@@ -165,12 +173,6 @@ def walk(
         here = epochs == epoch
         examples[here] = order(int(epoch))[places[here]]
     return examples, epochs
-
-
-@lru_cache(maxsize=2)  # a batch may straddle two epochs
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The permutation of an epoch."""
-    return permutation(stream(seed, "order"), epoch, count)
 
 
 def prefetch(

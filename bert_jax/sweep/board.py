@@ -43,7 +43,7 @@ class Board:
         """An event, and now and then the table."""
         if event is not None:
             if event.code is not None and not event.again:
-                self._ended.add(event.task.name)
+                self._ended |= {lane.name for lane in event.task.lanes}
             self._clear()
             print(self._sentence(event), file=sys.stderr, flush=True)
             self._drawn = 0.0 if self._live else self._drawn
@@ -55,7 +55,7 @@ class Board:
         self._clear()
 
     def _sentence(self, event: Event) -> str:
-        name, code = event.task.name, event.code
+        name, code = event.task.title, event.code
         if code is None:
             return f"{name}: begun"
         end = ENDS.get(code, f"crashed with {code}")
@@ -68,7 +68,8 @@ class Board:
         return f"{text}: {last_line(event.task.log)} ({event.task.log})"
 
     def _draw(self) -> None:
-        rows = [self._row(each.task.name) for each in self._local.running]
+        running = [lane for each in self._local.running for lane in each.task.lanes]
+        rows = [self._row(lane.name) for lane in running]
         summary = self._summary()
         if not self._live:
             print("; ".join([summary, *rows]), file=sys.stderr, flush=True)

@@ -1,16 +1,17 @@
 """The verb `sweep`: plan, check, freeze, and start what is missing."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bert_jax import config as configs
-from bert_jax import rundir, stop
+from bert_jax import mesh, rundir, stop
 from bert_jax.cluster import slots as machine
 from bert_jax.cluster import slurm
 from bert_jax.cluster.local import BUSY, OVER, READY, WAITING, Local
-from bert_jax.cluster.task import Task
+from bert_jax.cluster.task import Task, together
 from bert_jax.config import UsageError
 from bert_jax.sweep import (
     estimate,
@@ -22,6 +23,7 @@ from bert_jax.sweep import (
     states,
 )
 from bert_jax.sweep.board import Board, last_line, progress
+from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.plan import Planned
 
 RETRIES = 2  # of a run that crashed
@@ -45,21 +47,28 @@ def main(args) -> int:
         return status(path, root)
     if args.cancel:
         return cancel(path, root)
+    if args.lanes < 1:
+        raise UsageError(f"--lanes={args.lanes}: one or more are expected")
+    if args.lanes > 1 and place.hosts > 1:
+        raise UsageError(
+            f"--lanes={args.lanes}: lanes live on one host, and each run has "
+            f"{place.hosts} in {args.cluster}"
+        )
     if args.dry_run:
         devices = place.devices or machine.share(args.slots)[0].devices
         return dry_run(path, root, devices, place.flops_per_second)
     if args.on == "local":
-        return local(path, root, args.slots)
+        return local(path, root, args.slots, args.lanes)
     folder, runs = drawn(path, root, place.devices)
-    with launched(folder, runs) as tasks:
-        left = {run.name for run in _unfinished(folder, runs)}
-        chains = remote.chains([task for task in tasks if task.name in left])
+    with launched(folder, runs, args.lanes) as tasks:
+        chains = remote.chains(tasks)
         print(place.start(chains, folder / snapshot.CODE, folder, folder.name))
     return stop.DONE
 
 
-def local(path: Path, root: Path, slots: int) -> int:
-    """Runs what is missing of a sweep on this machine; the exit code.
+def local(path: Path, root: Path, slots: int, lanes: int) -> int:
+    """Runs what is missing of a sweep on this machine, up to so many runs of one shape
+    in a process; the exit code.
 
     The same command goes on after any interruption, and starts nothing that is done.
     Raises UsageError.
@@ -71,7 +80,7 @@ def local(path: Path, root: Path, slots: int) -> int:
     def look(task: Task) -> str:
         return LOOKS[states.of(folder, by_name[task.name])]
 
-    with launched(folder, runs) as tasks:
+    with launched(folder, runs, lanes) as tasks:
         code = folder / snapshot.CODE
         running = Local(tasks, look, code, folder, share, RETRIES)
         board = Board(folder, runs, running)
@@ -114,14 +123,15 @@ def drawn(path: Path, root: Path, devices: int) -> tuple[Path, tuple[Planned, ..
 
 
 @contextlib.contextmanager
-def launched(folder: Path, runs: Sequence[Planned]) -> Iterator[list[Task]]:
-    """The runs as tasks that may be started; one launcher at a time is in here."""
+def launched(folder: Path, runs: Sequence[Planned], lanes: int) -> Iterator[list[Task]]:
+    """What is left of the runs, as tasks that may be started; one launcher at a time is
+    in here."""
     folder.mkdir(parents=True, exist_ok=True)
     with rundir.lease(folder, "--root"):
         plan.freeze(folder, tuple(runs))
         _refuse_foreign(folder, runs)
         inputs.prepare(folder, _unfinished(folder, runs), say)
-        yield [_task(folder, run) for run in runs]
+        yield beside(folder, _unfinished(folder, runs), lanes)
 
 
 def say(text: str) -> None:
@@ -143,6 +153,24 @@ def _unfinished(folder: Path, runs: Sequence[Planned]) -> list[Planned]:
     """The runs of those chains in which something is left to do."""
     left = {run.chain for run in runs if states.of(folder, run) not in states.ENDED}
     return [run for run in runs if run.chain in left]
+
+
+def beside(folder: Path, runs: Sequence[Planned], lanes: int) -> list[Task]:
+    """The runs as tasks, each of up to so many pretraining runs of one shape."""
+    groups: dict[str, list[Planned]] = {}
+    for run in runs:
+        mark = run.name
+        left = states.of(folder, run) not in states.ENDED
+        if lanes > 1 and left and run.stage == PRETRAIN:
+            mesh.check_lane(run.config.parallel.mesh)
+            mark = json.dumps(configs.shape(run.config), sort_keys=True)
+        groups.setdefault(mark, []).append(run)
+    parts = [
+        group[start : start + lanes]
+        for group in groups.values()
+        for start in range(0, len(group), lanes)
+    ]
+    return [together([_task(folder, run) for run in part]) for part in parts]
 
 
 def _task(folder: Path, run: Planned) -> Task:

@@ -21,10 +21,11 @@ Chain = tuple[Task, ...]
 
 
 class Place(NamedTuple):
-    """devices: of one run, 0 for what this machine has. start: (chains, code, folder,
-    name) -> what to tell the person."""
+    """devices: of one run, 0 for what this machine has, on so many hosts. start:
+    (chains, code, folder, name) -> what to tell the person."""
 
     devices: int
+    hosts: int
     flops_per_second: float
     start: Callable[[Sequence[Chain], Path, Path, str], str]
 
@@ -33,17 +34,19 @@ def place(on: str, cluster: Path | None) -> Place:
     """Where `--on` sends runs, by the profile in `--cluster`. Raises UsageError."""
     if cluster is None:
         if on == "local":
-            return Place(0, 0.0, _nowhere)
+            return Place(0, 1, 0.0, _nowhere)
         raise UsageError(f"--on={on} needs --cluster=FILE: copy {profile.EXAMPLE}")
     known = profile.load(cluster)
     if on == "local":
-        return Place(0, known.flops_per_second, _nowhere)
+        return Place(0, 1, known.flops_per_second, _nowhere)
     if on == "slurm" and known.slurm:
-        devices = known.slurm.nodes * max(1, known.slurm.gpus_per_node)
-        return Place(devices, known.flops_per_second, _submitting(known))
+        hosts = known.slurm.nodes
+        devices = hosts * max(1, known.slurm.gpus_per_node)
+        return Place(devices, hosts, known.flops_per_second, _submitting(known))
     if on == "kubernetes" and known.kubernetes:
-        devices = known.kubernetes.hosts * known.kubernetes.devices_per_host
-        return Place(devices, known.flops_per_second, _writing(known))
+        hosts = known.kubernetes.hosts
+        devices = hosts * known.kubernetes.devices_per_host
+        return Place(devices, hosts, known.flops_per_second, _writing(known))
     raise UsageError(f"{cluster} has no table [{on}]; see {profile.EXAMPLE}")
 
 
@@ -67,10 +70,18 @@ def _writing(known: Profile) -> Callable:
 
 
 def chains(tasks: Sequence[Task]) -> list[Chain]:
-    """The tasks by what they follow from: all that stand in one folder."""
+    """The tasks by what they follow from: all that stand in one folder, or in those of
+    runs that are lanes of one process."""
+    first = {
+        lane.workdir.parent: task.workdir.parent
+        for task in tasks
+        for lane in task.lanes
+        if not lane.needs
+    }
     found: dict[Path, list[Task]] = {}
     for task in tasks:
-        found.setdefault(task.workdir.parent, []).append(task)
+        folder = task.workdir.parent
+        found.setdefault(first.get(folder, folder), []).append(task)
     return [tuple(each) for each in found.values()]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bert_jax import rundir, stop
 from bert_jax.cluster import chain
-from bert_jax.cluster.task import Task
+from bert_jax.cluster.task import Task, together
 from bert_jax.config import UsageError
 from tests.running import ROOT
 
@@ -106,6 +106,16 @@ def test_what_needs_a_failed_run_is_passed_over_and_the_rest_runs(code, tmp_path
     tasks = [pretrain, one, after, two]
     assert chain.run(code, tmp_path, tasks, retries=0) == stop.DIVERGED
     assert [attempts(each) for each in tasks] == [1, 1, 0, 1]
+
+
+def test_of_lanes_that_failed_those_that_are_done_are_followed(code, tmp_path):
+    lanes = [task(tmp_path, stage, [77]) for stage in ("one", "two")]
+    heirs = [task(tmp_path, f"of_{n}", [0], needs=n) for n in ("one", "two")]
+    lanes[1].workdir.mkdir()
+    (lanes[1].workdir / rundir.RESULT).write_text("{}")
+    chain.save(tmp_path / "file", code, tmp_path, [[together(lanes), *heirs]], 0)
+    assert chain.run(*chain.load(tmp_path / "file", 0)) == stop.DIVERGED
+    assert [attempts(each) for each in (lanes[0], *heirs)] == [1, 0, 1]
 
 
 def test_a_preempted_run_ends_the_chain_at_once(code, tmp_path):

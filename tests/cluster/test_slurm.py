@@ -12,7 +12,7 @@ import pytest
 
 from bert_jax.cluster import profile as profiles
 from bert_jax.cluster import slurm
-from bert_jax.cluster.task import Task
+from bert_jax.cluster.task import Task, together
 from bert_jax.config import UsageError
 from tests.running import ROOT
 
@@ -90,6 +90,7 @@ def test_the_chains_are_one_array_and_each_job_finds_its_own(here):
         "name": "a/seed_2/sst2",
         "workdir": str(here / "X/a/seed_2/sst2"),
         "needs": "a/seed_2/pretrain",
+        "beside": [],
     }
     assert slurm.status(here / "X", "X") == {f"a/seed_{s}": "queued" for s in range(3)}
 
@@ -133,6 +134,17 @@ def test_what_is_queued_is_not_submitted_again(here):
     rest = chains(here / "X", 3, stages=("sst2",))  # of a chain that has gone on
     said = slurm.submit(rest, ROOT, here / "X", PROFILE, "X")
     assert said == "3 are in the queue already"
+
+
+def test_lanes_are_one_job_that_is_all_their_chains(here):
+    first, second = ([task] for task, *_ in chains(here / "X", 2))
+    both = [together([*first, *second])]
+    assert PROFILE.slurm is not None
+    give = [[both], ROOT, here / "X", PROFILE, "X"]
+    slurm.submit(*give)
+    assert slurm.status(here / "X", "X") == {f"a/seed_{s}": "queued" for s in range(2)}
+    give[0] = [second]
+    assert "1 are in the queue already" in slurm.submit(*give)
 
 
 def test_an_ended_job_is_submitted_again(here):

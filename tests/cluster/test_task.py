@@ -24,6 +24,19 @@ def test_the_command_is_that_of_the_copied_code():
     ]
 
 
+def test_lanes_are_named_in_one_command():
+    first, second = Task("a", Path("x/a"), ""), Task("b", Path("x/b"), "")
+    both = task.together([first, second])
+    assert both.lanes == (first, second)
+    assert both.title == "a and 1 beside it"
+    assert task.command(Path("code"), both)[3:] == [
+        "--config=x/a.json",
+        "--workdir=x/a",
+        "--config=x/b.json",
+        "--workdir=x/b",
+    ]
+
+
 def test_runs_of_a_sweep_share_what_is_compiled_unless_told_where(
     monkeypatch, tmp_path
 ):

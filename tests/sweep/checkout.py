@@ -12,40 +12,46 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from bert_jax import config as configs, rundir
 
-config, workdir = (a.partition("=")[2] for a in sys.argv[2:])
-config, workdir = configs.load(config, {{}}), Path(workdir)
-parent = ""
-if config.init_from:
-    result = rundir.read(Path(config.init_from), rundir.RESULT)
-    parent = f"{{result['fingerprint']}}/{{result['steps']}}"
-identity = configs.fingerprint(config, parent)
-rundir.create(workdir)
-with rundir.lease(workdir, "--workdir"):
-    if rundir.is_done(workdir, identity):
-        sys.exit(0)
-    stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
-    if not rundir.is_run(workdir):
-        rundir.write_text(workdir / "tokenizer.json", "")
-        rundir.write_json(workdir / "run.json", {{
-            "fingerprint": identity, "parent": parent, "seed": config.seed,
-            "versions": {{"commit": ""}}, "devices": ["cpu"],
-            "tokenizer": "t", "data": "d"}})
-        rundir.write_text(workdir / "config.json", configs.canonical(config))
-    steps = int(config.train.steps)
-    work = workdir.with_name(workdir.name + ".work")
-    first = len(work.read_text()) if work.exists() else 0
-    for step in range(first, steps):
-        if stopped:
-            sys.exit(75)
-        time.sleep(config.train.log_every / 1000)
-        with rundir.append_metrics(workdir) as file:
-            file.write(rundir.metrics_line(step, {{"train/loss": 3.0}}))
-        with work.open("a") as file:
-            file.write(".")
-    rundir.write_json(workdir / "result.json", {{
-        "fingerprint": identity, "steps": steps, "tokens": 1, "seconds": 1.0,
-        "flops": 1.0, "metrics": {{"valid/mlm_loss": 3.0, "test/accuracy": 0.5}}}})
+def train(config, workdir):
+    config, workdir = configs.load(config, {{}}), Path(workdir)
+    parent = ""
+    if config.init_from:
+        result = rundir.read(Path(config.init_from), rundir.RESULT)
+        parent = f"{{result['fingerprint']}}/{{result['steps']}}"
+    identity = configs.fingerprint(config, parent)
+    rundir.create(workdir)
+    with rundir.lease(workdir, "--workdir"):
+        if rundir.is_done(workdir, identity):
+            return
+        stopped = []
+        signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+        if not rundir.is_run(workdir):
+            rundir.write_text(workdir / "tokenizer.json", "")
+            rundir.write_json(workdir / "run.json", {{
+                "fingerprint": identity, "parent": parent, "seed": config.seed,
+                "versions": {{"commit": ""}}, "devices": ["cpu"],
+                "tokenizer": "t", "data": "d"}})
+            rundir.write_text(workdir / "config.json", configs.canonical(config))
+        steps = int(config.train.steps)
+        work = workdir.with_name(workdir.name + ".work")
+        first = len(work.read_text()) if work.exists() else 0
+        for step in range(first, steps):
+            if stopped:
+                sys.exit(75)
+            time.sleep(config.train.log_every / 1000)
+            with rundir.append_metrics(workdir) as file:
+                file.write(rundir.metrics_line(step, {{"train/loss": 3.0}}))
+            with work.open("a") as file:
+                file.write(".")
+        rundir.write_json(workdir / "result.json", {{
+            "fingerprint": identity, "steps": steps, "tokens": 1, "seconds": 1.0,
+            "flops": 1.0, "metrics": {{"valid/mlm_loss": 3.0, "test/accuracy": 0.5}}}})
+
+given = [argument.partition("=")[2] for argument in sys.argv[2:]]
+with Path(given[1] + ".lanes").open("a") as file:
+    file.write(f"{{len(given) // 2}}\\n")
+for config, workdir in zip(given[::2], given[1::2]):  # one after the other will do
+    train(config, workdir)
 """
 
 

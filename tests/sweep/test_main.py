@@ -75,39 +75,73 @@ def results(root: Path) -> dict[Path, int]:
 
 
 def test_a_sweep_runs_everything_once_and_then_nothing(experiment, counting, capfd):
-    assert main.local(experiment, counting, 2) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == stop.DONE
     assert set(work(counting).values()) == {STEPS}
     before = results(counting)
     assert len(before) == 4
-    assert main.local(experiment, counting, 2) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == stop.DONE
     assert results(counting) == before
     assert "4 runs ended: python launch.py report" in capfd.readouterr().err
 
 
+def processes(root: Path) -> list[str]:
+    """How many runs each process that was started had."""
+    found = sorted((root / "try").rglob("pretrain.lanes"))
+    return [line for path in found for line in path.read_text().split()]
+
+
+def test_runs_of_one_shape_are_lanes_of_one_process(experiment, counting, capfd):
+    write(experiment.parent, {**ARMS, "deep": {"model.num_layers": 3}}, 2)
+    assert main.local(experiment, counting, 2, 3) == stop.DONE
+    assert set(work(counting).values()) == {STEPS}
+    # Arms a and b differ in their rate alone: four runs of one shape, two of another.
+    assert processes(counting) == ["3", "1", "2"]
+    said = capfd.readouterr().err
+    assert "a/seed_0/pretrain and 2 beside it: begun" in said
+    assert "12 runs ended" in said
+
+
+def test_only_the_lanes_that_are_not_done_run_again(experiment, counting):
+    write(experiment.parent, ARMS, 2)
+    main.local(experiment, counting, 1, 4)
+    gone = counting / "try/b/seed_1/pretrain"
+    shutil.rmtree(gone)
+    gone.with_name("pretrain.work").unlink()
+    assert main.local(experiment, counting, 1, 4) == stop.DONE
+    assert processes(counting) == ["4", "1"]
+
+
+def test_a_model_that_is_divided_has_no_lanes(experiment, counting):
+    divided = {"parallel.mesh": "1x-1x1", "model.num_layers": 3}
+    write(experiment.parent, {"a": {}, "b": divided}, 1)
+    with pytest.raises(UsageError, match="a lane lives on one device"):
+        main.local(experiment, counting, 1, 2)
+
+
 def test_a_deleted_result_alone_is_made_again(experiment, counting):
-    main.local(experiment, counting, 2)
+    main.local(experiment, counting, 2, 1)
     before = results(counting)
     gone = counting / "try/b/seed_0/task"
     shutil.rmtree(gone)
     gone.with_name("task.work").unlink()
-    assert main.local(experiment, counting, 2) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == stop.DONE
     after = results(counting)
     assert {p for p in after if after[p] != before[p]} == {gone / rundir.RESULT}
 
 
 def test_more_arms_and_seeds_run_what_is_new(experiment, counting):
-    main.local(experiment, counting, 2)
+    main.local(experiment, counting, 2, 1)
     before = results(counting)
     write(experiment.parent, {**ARMS, "c": {"train.batch": 16}}, 2)
-    assert main.local(experiment, counting, 2) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == stop.DONE
     after = results(counting)
     assert len(after) == 12
     assert {p: after[p] for p in before} == before
 
 
 def test_another_root_is_another_sweep(experiment, counting, tmp_path):
-    main.local(experiment, counting, 2)
-    assert main.local(experiment, tmp_path / "other", 2) == stop.DONE
+    main.local(experiment, counting, 2, 1)
+    assert main.local(experiment, tmp_path / "other", 2, 1) == stop.DONE
     assert len(results(tmp_path / "other")) == 4
 
 
@@ -117,7 +151,7 @@ def test_a_foreign_run_stops_the_launch_before_anything_starts(experiment, count
     pretending.finish(folder, runs[0], {"valid/mlm_loss": 3.0})
     shutil.copytree(folder / runs[0].name, folder / "b/seed_0/pretrain")
     with pytest.raises(UsageError, match="b/seed_0/pretrain holds another run"):
-        main.local(experiment, counting, 1)
+        main.local(experiment, counting, 1, 1)
     assert len(results(counting)) == 2
 
 
@@ -128,7 +162,7 @@ def test_two_launchers_at_once_are_one_too_many(experiment, counting):
         rundir.lease(folder, "--root"),
         pytest.raises(UsageError, match="try is being written by process .* --root"),
     ):
-        main.local(experiment, counting, 1)
+        main.local(experiment, counting, 1, 1)
 
 
 def test_a_dry_run_writes_nothing(experiment, counting, capsys):
@@ -140,7 +174,7 @@ def test_a_dry_run_writes_nothing(experiment, counting, capsys):
 
 
 def test_the_state_of_every_run_is_told(experiment, counting, capsys):
-    main.local(experiment, counting, 2)
+    main.local(experiment, counting, 2, 1)
     shutil.rmtree(counting / "try/b/seed_0")
     assert main.status(experiment, counting) == stop.DONE
     lines = capsys.readouterr().out.splitlines()
@@ -152,10 +186,11 @@ def test_a_run_that_cannot_go_on_is_named_with_its_last_words(
 ):
     broken = (snapshot.ROOT / "launch.py").read_text()
     broken = broken.replace(
-        "if stopped:", "if step == 2: sys.exit('no space left')\n        if stopped:"
+        "if stopped:",
+        "if step == 2: sys.exit('no space left')\n            if stopped:",
     )
     (snapshot.ROOT / "launch.py").write_text(broken)
-    assert main.local(experiment, counting, 2) == main.FAILED
+    assert main.local(experiment, counting, 2, 1) == main.FAILED
     said = capfd.readouterr().err
     assert "a/seed_0/pretrain: crashed with 1 after" in said
     assert "no space left" in said
@@ -168,7 +203,7 @@ from pathlib import Path
 from bert_jax.sweep import inputs, main, snapshot
 snapshot.ROOT = Path(sys.argv[3])
 inputs.prepare = lambda *_: None
-sys.exit(main.local(Path(sys.argv[1]), Path(sys.argv[2]), 2))
+sys.exit(main.local(Path(sys.argv[1]), Path(sys.argv[2]), 2, 1))
 """
 
 

@@ -1,0 +1,131 @@
+"""A run while a process trains it: its directory held, what is written at both ends."""
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import FrozenConfigDict
+
+from bert_jax import best, flops, rundir, start
+from bert_jax import config as configs
+from bert_jax import setup as setups
+from bert_jax.config import UsageError
+from bert_jax.data import dataset
+from bert_jax.data.dataset import Dataset
+from bert_jax.setup import Setup
+
+
+class Run(NamedTuple):
+    """A run whose directory this process holds.
+
+    config: as the person wrote it; that of `setup` has its counts resolved. parent: the
+    identity of what it starts from. name: stands before what a person is told, "" of a
+    run by itself. now: tells the seconds that its cost is made of.
+    """
+
+    config: FrozenConfigDict
+    workdir: Path
+    parent: str
+    setup: Setup
+    name: str
+    now: Callable[[], float]
+
+    @property
+    def identity(self) -> str:
+        return configs.fingerprint(self.config, self.parent)
+
+    def say(self, text: str) -> None:
+        say(f"{self.name}: {text}" if self.name else text)
+
+
+def say(text: str) -> None:
+    """To the person, from one host."""
+    if jax.process_index() == 0:
+        print(text, file=sys.stderr, flush=True)
+
+
+def hold(
+    stack: contextlib.ExitStack, config: FrozenConfigDict, workdir: Path
+) -> str | None:
+    """Keeps other processes from a run until the stack closes; the identity of what it
+    starts from, None of a run that is done. Raises UsageError."""
+    parent = start.parent(config, workdir)
+    if jax.process_index() == 0:
+        rundir.create(workdir)
+        stack.enter_context(rundir.lease(workdir, "--workdir"))
+        _check_continues(workdir, config)
+    if rundir.is_done(workdir, configs.fingerprint(config, parent)):
+        steps = rundir.read(workdir, rundir.RESULT)["steps"]
+        say(f"{workdir} is done: {steps} steps")
+        return None
+    return parent
+
+
+def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
+    if not rundir.is_run(workdir):
+        return
+    setups.check_has_data(workdir)
+    old = configs.without_execution(setups.read_config(workdir))
+    new = configs.without_execution(config.to_dict())
+    if changed := rundir.differences(old, new):
+        raise UsageError(
+            f"the config changed since {workdir} began: {'; '.join(changed)}. Change "
+            "it back, or choose another --workdir"
+        )
+
+
+def begin(run: Run) -> None:
+    """Write what the run is, once, when nothing can be wrong with it any more."""
+    if rundir.is_run(run.workdir) or jax.process_index() > 0:
+        return
+    data = run.setup.data
+    facts: dict[str, Any] = {"data": data.fingerprint}
+    if isinstance(data, Dataset):
+        facts["labels"] = list(data.labels)
+    setups.begin(run.workdir, run.config, data.tokenizer, run.parent, facts)
+
+
+def announce(run: Run) -> None:
+    """Say how large the run is, and what its data are."""
+    setup = run.setup
+    config, length = setup.config, setup.train.mean_length
+    rows = setup.train.rows
+    count = sum(leaf.size for leaf in jax.tree.leaves(setup.param_shapes()))
+    steps, batch = config.train.steps, config.train.batch
+    say(
+        f"{count / 1e6:.1f} M parameters, {jax.device_count()} x "
+        f"{jax.devices()[0].device_kind}, {steps:,} steps of {batch}, "
+        f"{steps * batch * rows * length / 1e6:.3g} M tokens, "
+        f"{rows * flops.training_flops(config, steps, length):.2g} FLOPs"
+    )
+    for line in dataset.describe(setup.train, setup.valid, setup.test):
+        say(line)
+    if isinstance(setup.data, Dataset) and setup.data.unseen:
+        say(f"no example to train on: {', '.join(setup.data.unseen)}")
+
+
+def write_result(run: Run, last: int) -> None:
+    """Say what became of the run, whole or not at all."""
+    final: dict[str, float] = {}
+    setup, history = run.setup, rundir.read_metrics(run.workdir)
+    chosen = best.step(setup.config, history, last)
+    for values in [*history.values(), history.get(chosen, {}) if chosen else {}]:
+        final |= {name: value for name, value in values.items() if math.isfinite(value)}
+    length, rows = setup.train.mean_length, setup.train.rows
+    result = {
+        "fingerprint": run.identity,
+        "steps": last,
+        "tokens": round(last * setup.config.train.batch * rows * length),
+        "seconds": max(
+            row["time/seconds"] for row in history.values() if "time/seconds" in row
+        ),
+        "flops": rows * flops.training_flops(setup.config, last, length),
+        "metrics": final,
+    }
+    if chosen is not None:
+        result["best_step"] = chosen
+    rundir.write_json(run.workdir / rundir.RESULT, result)

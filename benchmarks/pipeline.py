@@ -1,32 +1,31 @@
 """Assembles batches in one thread: batches/s, tokens/s and the share of real tokens.
 
-  python benchmarks/pipeline.py --files='novels/*.txt' [--config.data.k=v ...]
+  python -m benchmarks.pipeline --files='novels/*.txt' [--config.data.k=v ...]
 
 Without --files the text is synthetic, of the size of the novels (92 documents, 16 M
 tokens). Rates count all tokens of a batch, padding included, as the device sees them;
-each is the median of the repeats. CPU rates leave out the time that other processes
-held the core.
+each is the median of the repeats. They are of one core: CPU rates leave out the time
+that other processes held it. `build` is what the first batch takes.
 """
 
 import argparse
 import resource
 import statistics
-import sys
 import time
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from ml_collections import ConfigDict
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks import cases, tables
 from bert_jax import config as configs
 from bert_jax.data import store
 from bert_jax.data.pipeline import Pipeline
 from bert_jax.tokenizer import Tokenizer
 
 CONFIG = "configs/pretrain/bert_base.py"
+REACH, STRETCH = 10e6, 30e6  # tokens/s of one core
 
 
 class Vocabulary(NamedTuple):
@@ -47,19 +46,45 @@ def main():
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--batches", type=int, default=40, help="of one repeat")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
     arguments, rest = parser.parse_known_args()
     overrides = dict(part.removeprefix("--config.").split("=", 1) for part in rest)
     if arguments.files:
         overrides |= {"data.corpus": "files", "data.files": arguments.files}
     config = configs.load(arguments.config, overrides)
     split, tokenizer = prepared(config) if arguments.files else synthetic()
-    print(f"{len(split.documents) - 1} documents, {len(split.tokens):,} tokens")
-    print("pairs   length examples  build s  batches/s  M tokens/s (CPU)  real tokens")
-    for pairs in ("nsp", "sop", "single", "full"):
-        for length in (128, 512):
-            measure(config, split, tokenizer, pairs, length, arguments)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"resident at most {resident:.0f} MiB, memory-mapped tokens included")
+    found = [
+        measure(config, split, tokenizer, pairs, length, arguments)
+        for pairs in ("nsp", "sop", "single", "full")
+        for length in (128, 512)
+    ]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"{len(split.documents) - 1} documents, {len(split.tokens):,} tokens, batches "
+        f"of {arguments.batch}; at most {memory / 2**30:.2f} GiB held, memory-mapped "
+        "tokens included\n"
+    )
+    print(table(found))
+    print(f"\n{tables.conditions([cases.processor()], [f'numpy {np.__version__}'])}")
+    tables.write(arguments.json, {"rows": found, "memory": memory})
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    header = ["pairs, length", "examples", "build s", "batches/s", "M tokens/s (CPU)"]
+    header += ["real tokens", "M tokens/s per core"]
+    rows = [
+        [
+            f"{row['pairs']}, {row['length']}",
+            f"{row['examples']:,}",
+            f"{row['build']:.2f}",
+            f"{row['batches_per_s']:.0f}",
+            f"{row['tokens_per_s'] / 1e6:.1f} ({row['cpu_tokens_per_s'] / 1e6:.1f})",
+            f"{100 * row['real']:.2f} %",
+            tables.verdict(row["cpu_tokens_per_s"] / 1e6, REACH / 1e6, STRETCH / 1e6),
+        ]
+        for row in found
+    ]
+    return tables.markdown(header, rows)
 
 
 def prepared(config):
@@ -81,7 +106,7 @@ def synthetic():
     return split, cast(Tokenizer, Vocabulary(np.arange(30_000) >= 27_000))
 
 
-def measure(config, split, tokenizer, pairs, length, arguments):
+def measure(config, split, tokenizer, pairs, length, arguments) -> dict[str, Any]:
     data = ConfigDict(config.data.to_dict())
     data.update(pairs=pairs, length=length)
     start = time.perf_counter()
@@ -97,12 +122,17 @@ def measure(config, split, tokenizer, pairs, length, arguments):
             real.append(batch["lengths"].mean() / length)
         walls.append((time.perf_counter() - wall) / arguments.batches)
         cpus.append((time.thread_time() - cpu) / arguments.batches)
-    tokens = arguments.batch * length / 1e6
-    wall, cpu = statistics.median(walls), statistics.median(cpus)
-    print(
-        f"{pairs:7} {length:6} {pipeline.num_examples:8} {build:8.2f} {1 / wall:10.0f}"
-        f" {tokens / wall:10.1f} ({tokens / cpu:5.1f}) {np.mean(real):12.2%}"
-    )
+    tokens, wall = arguments.batch * length, statistics.median(walls)
+    return {
+        "pairs": pairs,
+        "length": length,
+        "examples": pipeline.num_examples,
+        "build": build,
+        "batches_per_s": 1 / wall,
+        "tokens_per_s": tokens / wall,
+        "cpu_tokens_per_s": tokens / statistics.median(cpus),
+        "real": float(np.mean(real)),
+    }
 
 
 if __name__ == "__main__":

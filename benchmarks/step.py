@@ -1,195 +1,240 @@
-"""Time of one training step beside that of Hugging Face PyTorch, on this CPU.
+"""Training steps of bert_jax beside those of its peers, timed in turns.
 
-BERT-small (4 layers, width 512), batch 16 x 128, vocabulary 30,522, masked LM and next
-sentence, float32, no dropout in either. Both read the same masked batch, clip the
-gradient and take a step of AdamW; ours also draws the masks, inside its step. Steps of
-the two alternate, so that whatever else the machine does hits both.
+  python -m benchmarks.step --json=step.json                     # all rows of the machine
+  python -m benchmarks.step --rows small-128 --dropout 0.1 --sides ours:float32 \\
+    eager:float32 eager:bfloat16 --warmup=3 --rounds=9 --steps=5
 
-torch and transformers are no dependencies of the project. In an environment of your
-own that has it:
+A row is a model and a length (batch sizes: benchmarks/cases.py); a side is who steps,
+and in which arithmetic: ours, eager, stock and strong (PyTorch: benchmarks/peers.py),
+flax. All take the same random full rows, positions to predict and dropout, clip, and do
+AdamW; ours also draws the masks of every step, inside it. Each side is a process of its
+own, with as many threads as there are cores; they take rounds in turns, and nothing is
+fetched before the end of a round. The peak is that of the device, on a CPU of the
+process. The first step includes compilation. MFU counts the FLOPs of bert_jax/flops.py,
+the same for every side, and divides by the device's peak in bfloat16.
 
-  pip install -e . torch==2.13.0 transformers
-  python -m benchmarks.step [--rounds=9] [--json=FILE]
+torch and transformers are no dependencies of the project, and a side that fails is a
+line with its reason. Install both beside bert_jax; Flax BERT needs transformers 4, so
+--flax=PYTHON names an interpreter that has that. What --json=FILE already holds of a row
+is kept, and not measured again.
 """
 
 import argparse
-import json
-import os
+import contextlib
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import jax
-import numpy as np
+from benchmarks import cases, tables, worker
+from benchmarks.cases import Case, Side
+from benchmarks.worker import Failed, Worker
+from bert_jax import flops
 
-from bert_jax import flops, optim, state
-from bert_jax.objectives import pretrain
-from bert_jax.objectives.base import Batch
-from bert_jax.objectives.masking import Vocabulary
-from bert_jax.step import make_step
-from configs.pretrain import bert_small
-
-BATCH, LENGTH, VOCAB, SPECIALS, MASK_ID = 16, 128, 30_522, 1_000, 103
-WARM_UP = 3  # steps of each that are not timed
-TARGET = 0.70
-
-
-def small_config():
-    config = bert_small.get_config()
-    config.model.vocab_size = VOCAB
-    config.model.dropout = config.model.attention_dropout = 0.0
-    config.data.length = LENGTH
-    config.train.batch = BATCH
-    config.optim.warmup_steps = 0  # a rate of zero would be a step of nothing
-    config.optim.bias_correction = True  # as torch does
-    return config
+MODULES = {
+    "ours": "benchmarks.ours",
+    "eager": "benchmarks.peers",
+    "stock": "benchmarks.peers",
+    "strong": "benchmarks.peers",
+    "flax": "benchmarks.peers_flax",
+}
+ROWS_CPU, ROWS_GPU = list(cases.BATCHES)[:2], list(cases.BATCHES)[2:]
+DTYPES = ("float32", "bfloat16")
+SIDES_CPU = [
+    f"{side}:{dtype}" for side in ("ours", "eager", "stock") for dtype in DTYPES
+]
+SIDES_GPU = ["ours:bfloat16", "stock:bfloat16", "strong:bfloat16"]
+PATIENCE = 900  # seconds that a side may take for a round or its compilation
+Found = dict[str, dict[str, Any]]  # of each side: what was measured, or why not
 
 
-def host_batch() -> Batch:
-    """Full rows of random tokens; their text does not change their cost."""
-    random = np.random.default_rng(0)
-    return {
-        "ids": random.integers(SPECIALS, VOCAB, (BATCH, LENGTH), np.int32),
-        "types": np.repeat(np.arange(LENGTH)[None] >= LENGTH // 2, BATCH, 0)
-        * np.int32(1),
-        "lengths": np.full(BATCH, LENGTH, np.int32),
-        "pair_label": np.arange(BATCH, dtype=np.int32) % 2,
-        "example_ids": np.arange(BATCH, dtype=np.int32),
-        "epochs": np.zeros(BATCH, np.int32),
-        "rows": np.arange(BATCH, dtype=np.int32),
-        "weights": np.ones(BATCH, np.float32),
-    }
+def measure(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Found:
+    """Every side's rounds. What does not fit in memory beside others is timed alone."""
+    found = together(case, sides, given)
+    apart = [side for side in sides if "memory" in found[str(side)].get("failed", "")]
+    for side in apart if len(sides) > 1 else []:
+        found |= {
+            name: {**facts, "alone": True}
+            for name, facts in together(case, [side], given).items()
+        }
+    return found
 
 
-def objective_of(config):
-    special = np.arange(VOCAB) < SPECIALS
-    vocabulary = Vocabulary(np.zeros(VOCAB, bool), special, MASK_ID)
-    unigram = pretrain.unigram_log_probs(np.ones(VOCAB), special)
-    return pretrain.build(config, vocabulary, unigram, evaluation=False)
+def together(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Found:
+    found: Found = {str(side): {"seconds": []} for side in sides}
+    workers: dict[str, Worker] = {}
+
+    def turn(name: str, steps: int) -> float:
+        """The seconds of a step; a side that fails takes no further turn."""
+        try:
+            answer = worker.ask(workers[name], steps, given.patience)
+        except Failed as reason:
+            found[name] = {"failed": str(reason)}
+            del workers[name]
+            return 0.0
+        found[name] |= {"memory": answer["memory"], **answer["about"]}
+        return answer["seconds"] / steps
+
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for side in sides:
+            name, module = str(side), MODULES[side.name]
+            python = given.flax if side.name == "flax" else sys.executable
+            starting = worker.running(python, module, (case, side), folder / name)
+            workers[name] = stack.enter_context(starting)
+            found[name]["first_step"] = turn(name, 1)
+            if name in workers and given.warmup:
+                turn(name, given.warmup)
+            say(f"{case.name}: {name} {'is warm' if name in workers else 'failed'}")
+        for number in range(given.rounds):
+            for name in list(workers)[:: -1 if number % 2 else 1]:
+                seconds = turn(name, given.steps)
+                if name in workers:
+                    found[name]["seconds"].append(seconds)
+    return found
 
 
-def ours(config, batch: Batch) -> Callable[[], float]:
-    """A function that takes one step of bert_jax and returns the loss."""
-    objective = objective_of(config)
-    optimiser = optim.make(config.optim, config.train.steps)
-    schedule = optim.schedule(config.optim, config.train.steps)
-    step = make_step(
-        objective,
-        optimiser,
-        schedule,
-        1,
-        lambda tree: tree,
-        optim.matches(""),
+def summary(case: Case, found: Found) -> dict[str, Any]:
+    """With medians, rates, and how many times as fast as each peer each of ours is."""
+    measured = {name: facts for name, facts in found.items() if facts.get("seconds")}
+    for facts in measured.values():
+        seconds = statistics.median(facts["seconds"])
+        peak = flops.peak(facts["device"])
+        facts |= {
+            "median": seconds,
+            "tokens_per_s": case.tokens / seconds,
+            "flops_per_s": case.flops / seconds,
+            "mfu": case.flops / seconds / peak if peak else None,
+            "ours_is_faster": {
+                name: tables.ratio(facts["seconds"], own["seconds"])
+                for name, own in measured.items()
+                if name.startswith("ours")
+            },
+        }
+    return {"case": case._asdict(), "sides": found}
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    own = list(dict.fromkeys(s for r in results.values() for s in ours(r["sides"])))
+    header = ["row", "side", "ms a step", "real tokens/s", "TFLOP/s", "MFU"]
+    header += ["peak GiB", "first step s", *(f"{name} is faster" for name in own)]
+    rows = []
+    for name, result in results.items():
+        for side in sorted(result["sides"], key=place):
+            line, facts = [name, side], result["sides"][side]
+            rows.append(line + (cells(facts, own) or [facts["failed"]]))
+    return tables.markdown(header, rows)
+
+
+def is_measured(sides: Found) -> bool:
+    return any(facts.get("seconds") for facts in sides.values())
+
+
+def place(side: str) -> tuple[int, int]:
+    """Where a side stands among the others: ours first, float32 before bfloat16."""
+    name, _, dtype = side.partition(":")
+    return list(MODULES).index(name), DTYPES.index(dtype)
+
+
+def ours(sides: Found) -> list[str]:
+    return sorted((name for name in sides if name.startswith("ours")), key=place)
+
+
+def cells(facts: dict[str, Any], own: Sequence[str]) -> list[str]:
+    if not facts.get("seconds"):
+        return []
+    faster = facts["ours_is_faster"]
+    mfu = f"{100 * facts['mfu']:.1f} %" if facts["mfu"] else "no peak known"
+    alone = ", alone" if facts.get("alone") else ""
+    return [
+        tables.spread([1e3 * seconds for seconds in facts["seconds"]]) + alone,
+        tables.number(facts["tokens_per_s"]),
+        tables.number(facts["flops_per_s"] / 1e12),
+        mfu,
+        tables.number(facts["memory"] / 2**30),
+        tables.number(facts["first_step"]),
+        *(f"{faster[name]:.2f}" if name in faster else "" for name in own),
+    ]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def options() -> argparse.Namespace:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    gpu = cases.has_gpu()
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=ROWS_GPU if gpu else ROWS_CPU,
+        choices=cases.BATCHES,
     )
-    step, draws = jax.jit(step, donate_argnums=0), state.draws(config.seed)
-    current = jax.jit(
-        lambda key: state.TrainState(
-            jax.numpy.zeros((), jax.numpy.int32),
-            params := objective.init(key),
-            optimiser.init(params),
-        )
-    )(state.named_key(config.seed, "init"))
-
-    def run() -> float:
-        nonlocal current
-        current, metrics = step(current, batch, draws)
-        return float(metrics["loss"])
-
-    return run
-
-
-def theirs(config, batch: Batch) -> Callable[[], float]:
-    """The same with BertForPreTraining of transformers and AdamW of torch."""
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-        import transformers  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        sys.exit(
-            f"{error}: in an environment of your own, pip install torch transformers"
-        )
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}")
-    masked, _ = objective_of(config).prepare(
-        batch, state.named_key(config.seed, "masking")
+    parser.add_argument("--dropout", nargs="+", type=float, default=[0.0, 0.1])
+    parser.add_argument(
+        "--sides",
+        nargs="+",
+        type=side_of,
+        metavar="NAME:DTYPE",
+        help="of " + ", ".join(MODULES),
     )
-    labels = np.full((BATCH, LENGTH), -100, np.int64)  # -100 is predicted by nobody
-    row, slot = np.nonzero(masked["target_weights"])
-    labels[row, masked["positions"][row, slot]] = masked["targets"][row, slot]
-    inputs = {
-        "input_ids": np.asarray(masked["ids"]),
-        "token_type_ids": batch["types"],
-        "attention_mask": np.ones((BATCH, LENGTH)),
-        "labels": labels,
-        "next_sentence_label": batch["pair_label"],
-    }
-    inputs = {name: torch.tensor(array).long() for name, array in inputs.items()}
-    model = transformers.BertForPreTraining(
-        transformers.BertConfig(
-            vocab_size=VOCAB,
-            hidden_size=config.model.model_dim,
-            num_hidden_layers=config.model.num_layers,
-            num_attention_heads=config.model.num_heads,
-            intermediate_size=config.model.mlp_dim,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        )
-    ).train()
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.optim.learning_rate,
-        eps=config.optim.epsilon,
-        weight_decay=config.optim.weight_decay,
-        fused=True,  # the fastest of torch's three
+    parser.add_argument("--flax", help="a Python with transformers 4: adds that side")
+    parser.add_argument("--batch", type=int, help="in place of the row's own")
+    parser.add_argument("--warmup", type=int, default=20, help="steps, not timed")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=50, help="of one round")
+    parser.add_argument(
+        "--limit", type=float, default=1e9, help="no new row after it, s"
     )
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="a round, s")
+    parser.add_argument("--json", type=Path, help="write and keep the numbers here")
+    given = parser.parse_args()
+    if not given.sides:
+        given.sides = list(map(side_of, SIDES_GPU if gpu else SIDES_CPU))
+        if given.flax:
+            given.sides.append(Side("flax", "bfloat16" if gpu else "float32"))
+    given.flax = given.flax or sys.executable
+    return given
 
-    def run() -> float:
-        optimiser.zero_grad()
-        loss = model(**inputs).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
-        optimiser.step()
-        return loss.item()
 
-    return run
-
-
-def milliseconds(run: Callable[[], float]) -> float:
-    start = time.perf_counter()
-    run()
-    return 1e3 * (time.perf_counter() - start)
+def side_of(text: str) -> Side:
+    name, _, dtype = text.partition(":")
+    if name not in MODULES or dtype not in DTYPES:
+        raise argparse.ArgumentTypeError(f"{text} is no side, such as ours:float32")
+    return Side(name, dtype)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=9, help="timed steps of each")
-    parser.add_argument("--json", type=Path, help="write the numbers to this file")
-    arguments = parser.parse_args()
+    given, since = options(), time.monotonic()
+    results = tables.read(given.json)
+    for row in given.rows:
+        for dropout in given.dropout:
+            case = cases.case_of(row, given.batch or cases.BATCHES[row], dropout)
+            if case.name in results and is_measured(results[case.name]["sides"]):
+                say(f"{case.name}: in {given.json}, kept")
+            elif time.monotonic() - since > given.limit:
+                say(f"{case.name}: left out, the time of --limit is over")
+            else:
+                found = summary(case, measure(case, given.sides, given))
+                found["timing"] = f"{given.warmup} steps to warm up, then "
+                found["timing"] += f"{given.rounds} rounds of {given.steps}"
+                results[case.name] = found
+                tables.write(given.json, results)
+    print(report(results))
 
-    config, batch = small_config(), host_batch()
-    steps = {"bert_jax": ours(config, batch), "torch": theirs(config, batch)}
-    for name, run in steps.items():
-        losses = [run() for _ in range(WARM_UP)]
-        print(f"{name}: loss {losses[0]:.4f}, then {losses[-1]:.4f}")
-    times = {name: [] for name in steps}
-    for _ in range(arguments.rounds):
-        for name, run in steps.items():
-            times[name].append(milliseconds(run))
 
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = medians["bert_jax"] / medians["torch"]
-    operations = flops.training_flops(config, 1, LENGTH)
-    rate = operations / medians["bert_jax"] / 1e6
-    print(f"jax {jax.__version__}, {os.cpu_count()} CPUs, {arguments.rounds} rounds")
-    for name, values in times.items():
-        spread = f"{min(values):.0f} to {max(values):.0f}"
-        print(f"{name:>8}: median {medians[name]:.0f} ms ({spread})")
-    print(f"ratio {ratio:.2f} (target {TARGET:.2f}); bert_jax at {rate:.0f} GFLOP/s")
-    if arguments.json:
-        result = {"milliseconds": times, "medians": medians, "ratio": ratio}
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+def report(results: dict[str, dict[str, Any]]) -> str:
+    """The table and what it was taken on, in markdown."""
+    sides = [facts for r in results.values() for facts in r["sides"].values()]
+    versions = [facts["versions"] for facts in sides if "versions" in facts]
+    devices = [facts["device"] for facts in sides if "device" in facts]
+    timing = dict.fromkeys(result["timing"] for result in results.values())
+    facts = tables.conditions([cases.processor(), *devices], versions)
+    return f"{table(results)}\n\n{'; '.join([*timing, facts])}"
 
 
 if __name__ == "__main__":

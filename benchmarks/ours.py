@@ -1,0 +1,79 @@
+"""The step of bert_jax for the benchmarks: as the loop compiles it, state donated."""
+
+import resource
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import FrozenConfigDict
+
+from benchmarks import cases
+from benchmarks.cases import Case, Side
+from benchmarks.worker import Stepper
+from bert_jax import optim, parallel, state, train
+from bert_jax.objectives import pretrain
+from bert_jax.objectives.masking import Vocabulary
+from bert_jax.setup import Setup
+from bert_jax.state import TrainState
+
+
+def setup_of(case: Case, side: Side, seed: int) -> Setup:
+    """A run of a row in all but its data, on one device."""
+    config = cases.config_of(case.row, case.batch, case.dropout, side.dtype)
+    config.seed = seed
+    special = np.arange(case.vocabulary) < cases.SPECIALS
+    vocabulary = Vocabulary(np.zeros_like(special), special, cases.MASK_ID)
+    unigram = pretrain.unigram_log_probs(np.ones(case.vocabulary, int), special)
+    objective = pretrain.build(config, vocabulary, unigram, evaluation=False)
+    none: Any = None
+    return Setup(
+        config=FrozenConfigDict(config),
+        data=none,
+        train=none,
+        valid=none,
+        test=None,
+        objective=objective,
+        held_out=objective,
+        optimiser=optim.make(config.optim, config.train.steps),
+        placement=parallel.place("jit", "1x1x1", {"train.batch": case.batch}),
+    )
+
+
+def initial(setup: Setup) -> TrainState:
+    """The state of step 0, on the device."""
+    create = setup.objective.init, setup.optimiser, setup.config.seed
+    made = state.initialise(*create, setup.placement.shardings)
+    return jax.block_until_ready(setup.placement.local(made))
+
+
+def build(case: Case, side: Side) -> Stepper:
+    """For a worker of benchmarks.step."""
+    return stepper(setup_of(case, side, 0), cases.unmasked(case))
+
+
+def stepper(setup: Setup, host: dict[str, np.ndarray]) -> Stepper:
+    """Steps on one batch, which stays on the device; masks are drawn in each."""
+    place, current = setup.placement, initial(setup)
+    step, own = place.step(train.step_of(setup)), state.own(setup.config)
+    batch = place.batch(host)
+
+    def run(steps: int) -> None:
+        nonlocal current
+        metrics = None
+        for _ in range(steps):
+            current, metrics = step(current, batch, own)
+        jax.block_until_ready((current, metrics))
+
+    about = {
+        "device": jax.devices()[0].device_kind,
+        "versions": f"jax {jax.__version__}",
+    }
+    return Stepper(run, peak_bytes, about)
+
+
+def peak_bytes() -> int:
+    """The most that the device, or on a CPU the process, held so far."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats:
+        return stats["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

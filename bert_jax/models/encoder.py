@@ -78,14 +78,19 @@ def initializer(config: EncoderConfig) -> nn.initializers.Initializer:
     return nn.initializers.truncated_normal(config.init_stddev)
 
 
-def dense(config: EncoderConfig, features: int, name: str | None) -> nn.Dense:
-    return nn.Dense(
-        features,
-        dtype=config.dtype,
-        kernel_init=initializer(config),
-        dot_general=ops.dot,
-        name=name,
-    )
+class Dense(nn.Module):
+    """A matrix and a bias, multiplied and added by `ops` in the type of the config."""
+
+    config: EncoderConfig
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B F"]:
+        dtype, shape = self.config.dtype, (x.shape[-1], self.features)
+        kernel = self.param("kernel", initializer(self.config), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = (array.astype(dtype) for array in (x, kernel, bias))
+        return ops.add(ops.dot(x, kernel, axis=0, dtype=dtype), bias)
 
 
 def layer_norm(config: EncoderConfig, name: str) -> nn.LayerNorm:
@@ -95,7 +100,7 @@ def layer_norm(config: EncoderConfig, name: str) -> nn.LayerNorm:
 
 def activation(config: EncoderConfig, x: Float[Array, "*x"]) -> Float[Array, "*x"]:
     """GELU (Hendrycks & Gimpel 2016): by erf, or by its tanh approximation."""
-    return nn.gelu(x, approximate=config.activation == "gelu_tanh")
+    return nn.gelu(x) if config.activation == "gelu_tanh" else ops.gelu(x)
 
 
 def row_keys(site: nn.Module, rows: Int[Array, "B"] | None) -> Key[Array, "B"] | None:
@@ -149,7 +154,8 @@ class Embeddings(nn.Module):
         tokens = Table(config.vocab_size, config, name="token")()
         x = ops.embed(tokens, ids)
         if config.positions == "learned":
-            x += Table(config.max_length, config, name="position")()[None, :length]
+            positions = Table(config.max_length, config, name="position")()
+            x = ops.add(x, positions[:length])
         else:
             x = x * config.model_dim**0.5 + sinusoids(length, config.model_dim)[None]
         # Among so few rows a product does: no scatter in its gradient.
@@ -180,7 +186,7 @@ class SelfAttention(nn.Module):
         config = self.config
         heads = (*x.shape[:2], config.num_heads, config.head_dim)
         query, key, value = (
-            dense(config, config.model_dim, name)(x).reshape(heads)
+            Dense(config, config.model_dim, name=name)(x).reshape(heads)
             for name in ("query", "key", "value")
         )
         x, weights = ops.attention(
@@ -195,7 +201,7 @@ class SelfAttention(nn.Module):
         )
         if weights is not None:
             self.sow("attention", "weights", weights)
-        x = dense(config, config.model_dim, "out")(x.reshape(*x.shape[:2], -1))
+        x = Dense(config, config.model_dim, name="out")(x.reshape(*x.shape[:2], -1))
         return ops.dropout(x, config.dropout, row_keys(self, rows))
 
 
@@ -209,8 +215,8 @@ class Mlp(nn.Module):
         self, x: Float[Array, "B T D"], rows: Int[Array, "B"] | None
     ) -> Float[Array, "B T D"]:
         config = self.config
-        x = activation(config, dense(config, config.mlp_dim, "up")(x))
-        x = dense(config, config.model_dim, "down")(x)
+        x = activation(config, Dense(config, config.mlp_dim, name="up")(x))
+        x = Dense(config, config.model_dim, name="down")(x)
         return ops.dropout(x, config.dropout, row_keys(self, rows))
 
 

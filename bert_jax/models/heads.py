@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bert_jax.models import ops
-from bert_jax.models.encoder import EncoderConfig, activation, dense, layer_norm
+from bert_jax.models.encoder import Dense, EncoderConfig, activation, layer_norm
 
 
 class MaskedLMHead(nn.Module):
@@ -21,16 +21,10 @@ class MaskedLMHead(nn.Module):
         self, x: Float[Array, "B P D"], table: Float[Array, "V D"]
     ) -> Float[Array, "B P V"]:
         config = self.config
-        x = activation(config, dense(config, config.model_dim, "transform")(x))
+        x = activation(config, Dense(config, config.model_dim, name="transform")(x))
         x = layer_norm(config, "norm")(x)
         bias = self.param("bias", nn.initializers.zeros, (table.shape[0],))
-        logits = ops.dot(
-            x,
-            table.astype(x.dtype),
-            (((2,), (1,)), ((), ())),
-            preferred_element_type=jnp.float32,
-        )
-        return logits + bias[None, None]
+        return ops.add(ops.decode(x, table), bias)
 
 
 class Pooler(nn.Module):
@@ -40,7 +34,7 @@ class Pooler(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B D"]:
-        layer = dense(self.config, self.config.model_dim, None)
+        layer = Dense(self.config, self.config.model_dim)
         nn.share_scope(self, layer)
         return jnp.tanh(layer(x[:, 0]))
 
@@ -53,6 +47,6 @@ class LinearHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B C"]:
-        layer = dense(self.config, self.size, None)
+        layer = Dense(self.config, self.size)
         nn.share_scope(self, layer)
         return layer(x).astype(jnp.float32)

@@ -1,25 +1,129 @@
-"""dot, attention, dropout, embed: the only place that picks a backend."""
+"""dot, attention, dropout, embed and their kin: the only place that picks a backend.
+
+What each choice was predicted to gain, and what it gained, stands in
+`benchmarks/NOTES.md`.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
+
+from bert_jax.models import lookup, random_bits
 
 MASKED = -1e30  # finite, so that no arithmetic on scores can make a nan
 
 
-def dot(lhs, rhs, dimension_numbers, precision=None, preferred_element_type=None):
-    """Multiply vectors by a matrix, as `nn.Dense(dot_general=...)` asks for it.
+def dot(
+    x: Float[Array, "*B D"], matrix: Float[Array, "..."], *, axis: int, dtype: DTypeLike
+) -> Float[Array, "*B F"]:
+    """Contract the last axis of x with an axis of a matrix.
 
-    The vectors are the rows of one long matrix: with several leading dimensions XLA
-    transposes them in the backward pass, which costs the CPU a tenth of a step.
+    In float32 the vectors are the rows of one long matrix: with several leading
+    dimensions XLA transposes them in the backward pass, which costs the CPU a tenth of
+    a step.
     """
-    (_, contracted), _ = dimension_numbers
-    rows = lhs.reshape(-1, lhs.shape[-1])
-    product = lax.dot_general(
-        rows, rhs, (((1,), contracted), ((), ())), precision, preferred_element_type
+    spec = ("{0}D,DF->{0}F", "{0}D,FD->{0}F")[axis]
+    if x.dtype != jnp.float32:
+        return product(spec.format("BTU"[: x.ndim - 1]), x, matrix, dtype)
+    rows = product(spec.format("B"), x.reshape(-1, x.shape[-1]), matrix, dtype)
+    return rows.reshape(*x.shape[:-1], -1)
+
+
+def decode(x: Float[Array, "*B D"], table: Float[Array, "V D"]) -> Float[Array, "*B V"]:
+    """The logits of every row of a table, in float32.
+
+    For NVIDIA the table gets rows up to a multiple of 128, and no caller sees theirs:
+    its matrix units read whole tiles, or else XLA copies both sides to pad them.
+    """
+    padding = -table.shape[0] % 128 if _nvidia() else 0
+    rows = jnp.pad(table.astype(x.dtype), ((0, padding), (0, 0)))
+    return dot(x, rows, axis=1, dtype=jnp.float32)[..., : table.shape[0]]
+
+
+def product(spec: str, lhs: Array, rhs: Array, dtype: DTypeLike) -> Array:
+    """The einsum of two arrays, its sums in float32 whatever the arrays are."""
+    if lhs.dtype == jnp.float32:
+        return jnp.einsum(spec, lhs, rhs, preferred_element_type=dtype)
+    return _narrow(spec, lhs, rhs, jnp.dtype(dtype))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def _narrow(spec, lhs, rhs, dtype):
+    """A product of 16-bit arrays whose gradients are such products too.
+
+    The gradient that arrives is rounded to 16 bits first: left in float32, as that of
+    scores and logits is, it would keep both products off the matrix units.
+    """
+    # XLA's CPU has a kernel for AMX only where the result is float32 as well; the
+    # others sum in float32 of themselves, and need not write it out.
+    wide = jnp.float32 if jax.default_backend() == "cpu" else dtype
+    return jnp.einsum(spec, lhs, rhs, preferred_element_type=wide).astype(dtype)
+
+
+def _narrow_backward(spec, dtype, operands, gradient):
+    (lhs, rhs), (ins, out) = operands, spec.split("->")
+    left, right = ins.split(",")
+    gradient = gradient.astype(lhs.dtype)
+    return (
+        _narrow(f"{out},{right}->{left}", gradient, rhs, lhs.dtype),
+        _narrow(f"{out},{left}->{right}", gradient, lhs, rhs.dtype),
     )
-    return product.reshape(*lhs.shape[:-1], -1)
+
+
+_narrow.defvjp(
+    lambda spec, lhs, rhs, dtype: (_narrow(spec, lhs, rhs, dtype), (lhs, rhs)),
+    _narrow_backward,
+)
+
+
+@jax.custom_vjp
+def add(
+    x: Float[Array, "*rows_and_row"], row: Float[Array, "*row"]
+) -> Float[Array, "*rows_and_row"]:
+    """Add one array to every row; its gradient sums the rows in float32."""
+    return x + row.reshape(*(1,) * (x.ndim - row.ndim), *row.shape)
+
+
+def _add_backward(row, gradient):
+    rows = gradient.reshape(-1, row.size).astype(jnp.float32)
+    if jax.default_backend() == "cpu":
+        # XLA sums wide rows there ten times slower than it multiplies them by ones.
+        ones = jnp.ones(rows.shape[0])
+        total = jnp.dot(ones, rows, precision=lax.Precision.HIGHEST)
+    else:
+        total = rows.sum(0)
+    return gradient, total.astype(row.dtype).reshape(row.shape)
+
+
+add.defvjp(lambda x, row: (add(x, row), row), _add_backward)
+
+
+@jax.custom_vjp
+def gelu(x: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    """x times the chance that a normal number is smaller (Hendrycks & Gimpel 2016).
+
+    Computed in float32. The backward pass keeps `x` alone and computes the rest again:
+    arithmetic is cheaper than a float32 copy of the widest layer.
+    """
+    wide = x.astype(jnp.float32)
+    return (wide * _smaller(wide)).astype(x.dtype)
+
+
+def _gelu_backward(x, gradient):
+    wide = x.astype(jnp.float32)
+    density = jnp.exp(-0.5 * wide * wide) * (2 * jnp.pi) ** -0.5
+    return ((gradient * (_smaller(wide) + wide * density)).astype(x.dtype),)
+
+
+gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
+
+
+def _smaller(x: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    return 0.5 * (1 + lax.erf(x * 0.5**0.5))
 
 
 def attention(
@@ -50,26 +154,30 @@ def attention(
             implementation="cudnn",
         )
         return attended, None
-    scores = jnp.einsum(
-        "BTNH,BSNH->BNTS", query, key, preferred_element_type=jnp.float32
-    )
-    visible = _visible(query.shape[1], key.shape[1], lengths, causal)
+    # Heads outside first, by hand: XLA would do so later, and worse.
+    query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
+    scores = product("BNTH,BNSH->BNTS", query, key, jnp.float32)
+    visible = _visible(query.shape[2], key.shape[2], lengths, causal)
     scores = jnp.where(visible, scores * query.shape[-1] ** -0.5, MASKED)
     weights = jax.nn.softmax(scores, axis=-1)
     dropped = dropout(weights.astype(value.dtype), rate, keys)
-    attended = jnp.einsum("BNTS,BSNH->BTNH", dropped, value)
-    return attended, weights if record else None
+    attended = product("BNTS,BNSH->BNTH", dropped, value, value.dtype)
+    return attended.swapaxes(1, 2), weights if record else None
 
 
 def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
     """Whether cuDNN's flash attention can do this: it drops and returns no weights."""
     return (
-        "NVIDIA" in jax.devices()[0].device_kind
+        _nvidia()
         and query.dtype in (jnp.bfloat16, jnp.float16)
         and query.shape[-1] % 8 == 0
         and query.shape[-1] <= 128
         and not (dropping or record)
     )
+
+
+def _nvidia() -> bool:
+    return "NVIDIA" in jax.devices()[0].device_kind
 
 
 def _visible(
@@ -88,30 +196,27 @@ def dropout(
 ) -> Float[Array, "B *row"]:
     """Zero a share of the entries and rescale the rest (Srivastava et al. 2014).
 
-    A site costs eight random bits, so `rate` is rounded to a multiple of 1/256 and
-    the scale is exact for the rounded rate. Bits depend on a row's own key and on
-    nothing else, so neither devices nor neighbours in the batch change them.
+    Bits depend on a row's own key and on nothing else, so neither devices nor
+    neighbours in the batch change them. They are too cheap to share between entries,
+    or to keep for the backward pass: XLA computes them wherever it reads them.
     """
-    threshold = min(round(rate * 256), 255)
-    if keys is None or threshold == 0:
+    if keys is None or rate == 0:
         return x
-    *lead, last = x.shape[1:]
-    shape = (*lead, -(-last // 4))  # of the words: four sites in each, rounded up
-    words = jax.vmap(lambda key: jax.random.bits(key, shape, jnp.uint32))(keys)
-    sites = lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:-1], -1)
-    scaled = x * (256 / (256 - threshold))
-    return jnp.where(sites[..., :last] >= threshold, scaled, 0)
+    threshold = jnp.uint32(round(rate * 2**32))
+    kept = random_bits.bits(keys, x.shape[1:]) >= threshold
+    return jnp.where(kept, x * (1 / (1 - rate)), 0)
 
 
 def embed(
-    table: Float[Array, "V D"], ids: Int[Array, "*ids"]
-) -> Float[Array, "*ids D"]:
+    table: Float[Array, "V D"], ids: Int[Array, "B *T"]
+) -> Float[Array, "B *T D"]:
     """Look rows up in the table's own float32; cast afterwards.
 
     Casting first would make the table's gradient a low-precision scatter-add, slow
     and inexact. An id beyond the table reads nan, which no loss survives unseen.
     """
-    return jnp.take(table, ids, axis=0, mode="fill")
+    look_up = lookup.apart if _nvidia() else lookup.plain
+    return look_up(table, ids)
 
 
 def gather(
@@ -121,3 +226,18 @@ def gather(
     one_hot = jax.nn.one_hot(positions, x.shape[1], dtype=x.dtype)
     # The highest precision keeps the picked values exact where dots are rounded.
     return jnp.einsum("BPT,BTD->BPD", one_hot, x, precision=lax.Precision.HIGHEST)
+
+
+@jax.custom_vjp
+def pick(x: Float[Array, "*rows V"], ids: Int[Array, "*rows"]) -> Float[Array, "*rows"]:
+    """One entry of each row. Its gradient is a comparison, not a scatter."""
+    return jnp.take_along_axis(x, ids[..., None], axis=-1)[..., 0]
+
+
+def _pick_backward(saved, gradient):
+    x, ids = saved
+    chosen = jax.nn.one_hot(ids, x.shape[-1], dtype=bool)
+    return jnp.where(chosen, gradient[..., None], 0), None
+
+
+pick.defvjp(lambda x, ids: (pick(x, ids), (x, ids)), _pick_backward)

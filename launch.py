@@ -12,6 +12,7 @@ from pathlib import Path
 from bert_jax import stop
 from bert_jax.config import UsageError
 from bert_jax.inspect import options
+from bert_jax.sweep import options as sweeping
 
 EXAMPLE = "example: python launch.py "
 READING = ("evaluate", "predict", "inspect", "generate")  # verbs that change no run
@@ -51,7 +52,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         if not equals:
             parser().error(f"{override} needs a value: {override}=VALUE")
         overrides[key] = value
-    if overrides and args.verb not in ("prepare", "train", "inspect"):
+    if overrides and args.verb not in ("prepare", "train", "inspect", "plan"):
         parser().error(
             f"{args.verb} takes no overrides: its config is that of the run, or of "
             "the experiment file"
@@ -127,25 +128,17 @@ def parser() -> argparse.ArgumentParser:
         "continue a text with a left-to-right run",
         'generate --workdir=runs/causal "Before my"',
     )
-    for each in (sweep, report):
-        each.add_argument("experiment", type=Path, help="experiments/X.py")
-        each.add_argument(
-            "--root",
-            type=Path,
-            default=Path("runs"),
-            help="its runs are in ROOT/X (default: runs)",
-        )
-    sweep.add_argument(
-        "--slots", type=int, default=1, metavar="K", help="runs at a time, with local"
+    plan = verb(
+        "plan",
+        "tell what a run needs of machines that are not here: memory, traffic, time",
+        "plan --config=configs/pretrain/bert_base.py --topology=v5e:4x4",
     )
-    sweep.add_argument(
-        "--lanes",
-        type=int,
-        default=1,
-        metavar="K",
-        help="pretraining runs that one process trains by one step, where they differ "
-        "in seed and optim.learning_rate alone",
+    plan.add_argument(
+        "--topology",
+        required=True,
+        help="v5e:4x4, v6e:2x4, v5p:2x2x2 and the like; cpu:8 simulates devices",
     )
+    sweeping.add(sweep, report)
     for each in (sweep, train):
         each.add_argument(
             "--on",
@@ -159,13 +152,6 @@ def parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="what the cluster needs to know: configs/cluster/example.toml",
         )
-    what = sweep.add_mutually_exclusive_group()
-    for option, text in (
-        ("dry-run", "print the runs and what they cost; change nothing"),
-        ("status", "print the state of every run"),
-        ("cancel", "take the sweep's jobs from SLURM"),
-    ):
-        what.add_argument(f"--{option}", action="store_true", help=text)
     spec, text = (
         "FILE[:ARG]",
         (
@@ -173,7 +159,8 @@ def parser() -> argparse.ArgumentParser:
             "configs/base.py"
         ),
     )
-    prepare.add_argument("--config", required=True, metavar=spec, help=text)
+    for each in (prepare, plan):
+        each.add_argument("--config", required=True, metavar=spec, help=text)
     train.add_argument("--config", action="append", default=[], metavar=spec, help=text)
     train.add_argument(
         "--workdir",
@@ -327,6 +314,13 @@ def _generate(args, overrides) -> int:
     return _load("bert_jax.generate").main(args)
 
 
+def _plan(args, overrides) -> int:
+    hardware = _load("bert_jax.hardware")
+    config = _load("bert_jax.lineage").load(args.config, overrides)
+    os.environ.update(hardware.environment(args.topology))  # JAX reads it once
+    return _load("bert_jax.plan").main(config, args.topology)
+
+
 def _load(module: str):
     return importlib.import_module(module)
 
@@ -342,6 +336,7 @@ VERBS = {
     "report": _report,
     "inspect": _inspect,
     "generate": _generate,
+    "plan": _plan,
 }
 
 if __name__ == "__main__":

@@ -40,12 +40,12 @@ def measure(folder: Path) -> dict[str, float]:
     path.write_text(EXPERIMENT.format(runs=RUNS, cache=str(folder / "cache")))
     root, share = folder / "runs", machine.share(SLOTS)
     sweep, runs = main.drawn(path, root, 1)
-    with main.launched(sweep, runs):
+    with main.launched(sweep, runs, 1):
         pass  # the data are prepared before the clock starts
     begun, since = {}, {}
     seconds, first_steps = [], []
     wall = time.perf_counter()
-    with main.launched(sweep, runs) as tasks:
+    with main.launched(sweep, runs, 1) as tasks:
         by_name = {run.name: run for run in runs}
         local = Local(
             tasks,

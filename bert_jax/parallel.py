@@ -5,10 +5,10 @@ axes (data, fsdp, tensor), or by `pmap`; both give the numbers of one device.
 """
 
 import contextlib
+import math
 import os
-import re
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,22 +20,8 @@ from jax.sharding import PartitionSpec as P
 
 from bert_jax import mesh as meshes
 from bert_jax.config import UsageError
-from bert_jax.optim import path_name
-
-AXES = ("data", "fsdp", "tensor")
-
-# The first rule whose regex is found in a parameter's path says which of its
-# dimensions the tensor axis divides (Megatron-LM, Shoeybi et al. 2019, section 3):
-# columns going into the heads and the hidden layer, rows coming out.
-RULES = (
-    (r"attention/(query|key|value)/kernel$", (None, "tensor")),
-    (r"attention/(query|key|value)/bias$", ("tensor",)),
-    (r"attention/out/kernel$", ("tensor", None)),
-    (r"mlp/up/kernel$", (None, "tensor")),
-    (r"mlp/up/bias$", ("tensor",)),
-    (r"mlp/down/kernel$", ("tensor", None)),
-    (r"embeddings/token/embedding$", ("tensor", None)),
-)
+from bert_jax.division import AXES, ROWS, Manner, manner, same, shardings
+from bert_jax.objectives.base import Objective
 
 
 class Placement(NamedTuple):
@@ -47,8 +33,10 @@ class Placement(NamedTuple):
     local, stored: a stored state -> the one the step takes, and back.
     step: (state, batch, own) -> (state, metrics), compiled with the state donated.
     evaluate: (params, batch) -> sums, compiled.
-    total: sums over devices inside a compiled function.
+    total: counts, sums or gradients of a device's rows -> those of the global batch,
+        inside a compiled function.
     whole: rows of a batch -> the rows of all devices, inside a compiled evaluation.
+    divided: the objective that a step or an evaluation is to be made of.
     """
 
     rows: Callable[[int], np.ndarray]
@@ -60,6 +48,7 @@ class Placement(NamedTuple):
     evaluate: Callable[[Callable], Callable]
     total: Callable[[Any], Any]
     whole: Callable[[Any], Any]
+    divided: Callable[[Objective], Objective]
 
 
 def join_hosts() -> None:
@@ -110,36 +99,26 @@ def place(placement: str, mesh: str, batch_sizes: dict[str, int]) -> Placement:
     """
     sizes = meshes.fitted(mesh, jax.device_count(), batch_sizes)
     if placement == "jit":
-        return _jit_placement(sizes)
+        return over(grid(jax.devices(), sizes))
     if sizes[1:] != (1, 1):
         raise UsageError(f"parallel.placement=pmap needs mesh Nx1x1, not {mesh}")
     return _pmap_placement(sizes[0])
 
 
-def spec(path: str, shape: tuple[int, ...], mesh: Mesh) -> P:
-    """The axes that divide a parameter: its rule, then fsdp on its largest free side.
-
-    An axis that does not divide a dimension evenly leaves it whole. Optimiser moments
-    end in the path of their parameter, so they follow it.
-    """
-    rule = next((axes for regex, axes in RULES if re.search(regex, path)), ())
-    axes = list(rule) + [None] * (len(shape) - len(rule))
-    axes = [a if a and n % mesh.shape[a] == 0 else None for a, n in zip(axes, shape)]
-    free = [
-        (n, i)
-        for i, n in enumerate(shape)
-        if axes[i] is None and n % mesh.shape["fsdp"] == 0
-    ]
-    if len(shape) >= 2 and free:
-        axes[max(free)[1]] = "fsdp"
-    return P(*axes)
+def grid(devices: Sequence[Any], sizes: tuple[int, int, int]) -> Mesh:
+    """A mesh of the first of these devices."""
+    chosen = np.array(devices[: math.prod(sizes)])
+    return Mesh(chosen.reshape(sizes), AXES)
 
 
-def _shardings(tree: Any, mesh: Mesh) -> Any:
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: NamedSharding(mesh, spec(path_name(path), leaf.shape, mesh)),
-        tree,
-    )
+def by_row(mesh: Mesh) -> NamedSharding:
+    """Of a batch."""
+    return NamedSharding(mesh, ROWS)
+
+
+def over(mesh: Mesh) -> Placement:
+    """The placement by jit on a mesh, whose devices need not be at hand."""
+    return _jit_placement(mesh, manner(mesh))
 
 
 def _rows(sharding: NamedSharding, size: int) -> np.ndarray:
@@ -147,35 +126,38 @@ def _rows(sharding: NamedSharding, size: int) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(size)[index] for index in slices]))
 
 
-def _jit_placement(sizes: tuple[int, int, int]) -> Placement:
-    devices = np.array(jax.devices()[: int(np.prod(sizes))]).reshape(sizes)
-    mesh = Mesh(devices, AXES)
-    by_row = NamedSharding(mesh, P(("data", "fsdp")))
-    everywhere = NamedSharding(mesh, P())
+def _jit_placement(mesh: Mesh, how: Manner) -> Placement:
+    rows, everywhere = by_row(mesh), NamedSharding(mesh, P())
 
     def batch(host):
         put = jax.make_array_from_process_local_data
-        return {name: put(by_row, array) for name, array in host.items()}
+        return {name: put(rows, array) for name, array in host.items()}
 
     def step(function):
+        divided = how.step(function)
+
         # The state goes out as it came in; metrics are the same everywhere.
         def placed(state, batch, own):
-            state, metrics = function(state, batch, own)
-            kept = jax.lax.with_sharding_constraint(state, _shardings(state, mesh))
+            state, metrics = divided(state, batch, own)
+            kept = jax.lax.with_sharding_constraint(state, shardings(state, mesh))
             return kept, jax.lax.with_sharding_constraint(metrics, everywhere)
 
         return jax.jit(placed, donate_argnums=0)
 
+    def evaluate(function):
+        return jax.jit(how.evaluate(function), out_shardings=everywhere)
+
     return Placement(
-        rows=lambda size: _rows(by_row, size),
+        rows=lambda size: _rows(rows, size),
         batch=batch,
-        shardings=lambda tree: _shardings(tree, mesh),
-        local=lambda state: state,
-        stored=lambda state: state,
+        shardings=lambda tree: shardings(tree, mesh),
+        local=same,
+        stored=same,
         step=step,
-        evaluate=lambda function: jax.jit(function, out_shardings=everywhere),
-        total=lambda tree: tree,
-        whole=lambda tree: tree,
+        evaluate=evaluate,
+        total=how.total,
+        whole=how.whole,
+        divided=how.divided,
     )
 
 
@@ -223,4 +205,5 @@ def _pmap_placement(size: int) -> Placement:
         evaluate=lambda function: placed(function, (None, 0), None),
         total=lambda tree: jax.lax.psum(tree, "data"),
         whole=lambda tree: jax.lax.all_gather(tree, "data", tiled=True),
+        divided=same,
     )

@@ -16,13 +16,14 @@ SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
 HOST = ["rules", "config", "mesh", "rundir", "lineage", "best", "stop", "flops"]
-HOST += ["statistics", "tokenizer", "report", "curve", "data"]
+HOST += ["hardware", "statistics", "tokenizer", "report", "curve", "data"]
 MODEL = ["models", "objectives"]
-RUN = ["optim", "parallel", "state", "step", "checkpoint", "metrics", "entities"]
-RUN += ["answers", "decode", "tasks", "writer", "setup", "evaluate"]
+RUN = ["optim", "division", "parallel", "state", "step", "checkpoint", "metrics"]
+RUN += ["entities", "answers", "decode", "tasks", "writer", "setup", "evaluate"]
 RUN += ["start", "held", "train", "lanes", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
-USE += ["huggingface", "directory", "exchange", "plan", "generate", "inspect"]
+USE += ["huggingface", "directory", "exchange", "program", "plan", "generate"]
+USE += ["inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},

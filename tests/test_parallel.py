@@ -1,16 +1,17 @@
 """The same numbers on one device and on eight, placed by jit and by pmap."""
 
+import functools
 import tempfile
 
 import jax
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
-from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from bert_jax import parallel, setup, state, train
+from bert_jax import division, parallel, setup, state, train
 from bert_jax.config import UsageError
+from bert_jax.step import make_evaluation
 
 STEPS = 20
 PLACEMENTS = [
@@ -62,6 +63,25 @@ def test_eight_devices_give_the_losses_of_one(losses, placement, mesh):
         np.testing.assert_allclose(together[name], alone[name], rtol=1e-5)
 
 
+@pytest.mark.parametrize("mesh", ["8x1x1", "2x2x2"])
+def test_eight_devices_evaluate_as_one(tiny, mesh):
+    """The sums, and what the network says of each row."""
+
+    def evaluated(mesh):
+        parts = setup.build(tiny({"parallel.mesh": mesh}), None)
+        place, held_out = parts.placement, parts.held_out
+        whole = make_evaluation(held_out, place.total, place.whole, "pair_logits")
+        create = held_out.init, parts.optimiser, 0, place.shardings
+        batch = place.batch(parts.train.batch(0, 8, place.rows(8)))
+        params = state.initialise(*create).params
+        return jax.device_get(place.evaluate(whole)(params, batch))
+
+    (sums, seen), (others, shown) = evaluated("1x1x1"), evaluated(mesh)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), sums, others)
+    assert (seen["example_ids"] == shown["example_ids"]).all()
+    np.testing.assert_allclose(seen["output"], shown["output"], atol=1e-5)
+
+
 def test_dropout_and_masks_do_something(losses):
     log = losses("jit", "1x1x1")
     assert len(np.unique(log["unigram_loss"])) == STEPS
@@ -69,10 +89,10 @@ def test_dropout_and_masks_do_something(losses):
 
 
 def test_parameters_are_divided_as_the_rules_say():
-    mesh = Mesh(np.array(jax.devices()).reshape(2, 2, 2), parallel.AXES)
+    mesh = parallel.grid(jax.devices(), (2, 2, 2))
 
     def spec(path, *shape):
-        return parallel.spec(path, shape, mesh)
+        return division.spec(path, shape, mesh)
 
     block = "encoder/block_00/"
     assert spec(block + "attention/query/kernel", 16, 16) == P("fsdp", "tensor")

@@ -102,6 +102,19 @@ def case_of(row: str, batch: int, dropout: float) -> Case:
     )
 
 
+def hugging_face(case: Case) -> dict[str, Any]:
+    """What a `BertConfig` of transformers calls the sizes, but for the vocabulary's."""
+    return {
+        "hidden_size": case.width,
+        "num_hidden_layers": case.layers,
+        "num_attention_heads": case.heads,
+        "intermediate_size": case.mlp,
+        "hidden_dropout_prob": case.dropout,
+        "attention_probs_dropout_prob": case.dropout,
+        "layer_norm_eps": case.norm_epsilon,
+    }
+
+
 def unmasked(case: Case) -> dict[str, np.ndarray]:
     """A batch as the pipeline makes them: bert_jax masks it inside its step."""
     shape, rows = (case.batch, case.length), np.arange(case.batch, dtype=np.int32)

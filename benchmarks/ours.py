@@ -1,7 +1,6 @@
 """The step of bert_jax for the benchmarks: as the loop compiles it, state donated."""
 
 import resource
-from typing import Any
 
 import jax
 import numpy as np
@@ -10,10 +9,10 @@ from ml_collections import FrozenConfigDict
 from benchmarks import cases
 from benchmarks.cases import Case, Side
 from benchmarks.worker import Stepper
-from bert_jax import optim, parallel, state, train
+from bert_jax import parallel, state, train
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
-from bert_jax.setup import Setup
+from bert_jax.setup import Setup, without_data
 from bert_jax.state import TrainState
 
 
@@ -25,18 +24,8 @@ def setup_of(case: Case, side: Side, seed: int) -> Setup:
     vocabulary = Vocabulary(np.zeros_like(special), special, cases.MASK_ID)
     unigram = pretrain.unigram_log_probs(np.ones(case.vocabulary, int), special)
     objective = pretrain.build(config, vocabulary, unigram, evaluation=False)
-    none: Any = None
-    return Setup(
-        config=FrozenConfigDict(config),
-        data=none,
-        train=none,
-        valid=none,
-        test=None,
-        objective=objective,
-        held_out=objective,
-        optimiser=optim.make(config.optim, config.train.steps),
-        placement=parallel.place("jit", "1x1x1", {"train.batch": case.batch}),
-    )
+    place = parallel.place("jit", "1x1x1", {"train.batch": case.batch})
+    return without_data(FrozenConfigDict(config), objective, place)
 
 
 def initial(setup: Setup) -> TrainState:

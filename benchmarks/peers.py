@@ -70,13 +70,7 @@ def model_of(case: Case, strong: bool) -> Any:
     return transformers.BertForPreTraining(
         transformers.BertConfig(
             vocab_size=rows,
-            hidden_size=case.width,
-            num_hidden_layers=case.layers,
-            num_attention_heads=case.heads,
-            intermediate_size=case.mlp,
-            hidden_dropout_prob=case.dropout,
-            attention_probs_dropout_prob=case.dropout,
-            layer_norm_eps=case.norm_epsilon,
+            **cases.hugging_face(case),
             attn_implementation="sdpa",
         )
     )

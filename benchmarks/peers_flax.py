@@ -21,13 +21,7 @@ def build(case: Case, side: Side) -> Stepper:
     model = transformers.FlaxBertForPreTraining(
         transformers.BertConfig(
             vocab_size=case.vocabulary,
-            hidden_size=case.width,
-            num_hidden_layers=case.layers,
-            num_attention_heads=case.heads,
-            intermediate_size=case.mlp,
-            hidden_dropout_prob=case.dropout,
-            attention_probs_dropout_prob=case.dropout,
-            layer_norm_eps=case.norm_epsilon,
+            **cases.hugging_face(case),
         ),
         input_shape=(1, case.length),
         dtype=jnp.dtype(side.dtype),

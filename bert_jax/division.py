@@ -77,6 +77,16 @@ def same(it: Any) -> Any:
     return it
 
 
+def total(tree: Any) -> Any:
+    """The sum over the axis data."""
+    return jax.lax.psum(tree, "data")
+
+
+def whole(tree: Any) -> Any:
+    """The rows of all devices of the axis data."""
+    return jax.lax.all_gather(tree, "data", tiled=True)
+
+
 def manner(mesh: Mesh) -> Manner:
     """By parameters wherever any axis but data has more than one device."""
     if mesh.size == 1:
@@ -97,8 +107,8 @@ def _by_rows(mesh: Mesh) -> Manner:
     return Manner(
         step=lambda function: divided(function, P(), P("data"), P()),
         evaluate=lambda function: divided(function, P(), P("data")),
-        total=lambda tree: jax.lax.psum(tree, "data"),
-        whole=lambda tree: jax.lax.all_gather(tree, "data", tiled=True),
+        total=total,
+        whole=whole,
         divided=same,
     )
 

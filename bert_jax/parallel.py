@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 from bert_jax import mesh as meshes
 from bert_jax.config import UsageError
-from bert_jax.division import AXES, ROWS, Manner, manner, same, shardings
+from bert_jax.division import AXES, ROWS, Manner, manner, same, shardings, total, whole
 from bert_jax.objectives.base import Objective
 
 
@@ -203,7 +203,7 @@ def _pmap_placement(size: int) -> Placement:
             function, (None, 0, None), (None, None), donate_argnums=0
         ),
         evaluate=lambda function: placed(function, (None, 0), None),
-        total=lambda tree: jax.lax.psum(tree, "data"),
-        whole=lambda tree: jax.lax.all_gather(tree, "data", tiled=True),
+        total=total,
+        whole=whole,
         divided=same,
     )

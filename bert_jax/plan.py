@@ -21,7 +21,6 @@ from bert_jax import (
     flops,
     hardware,
     mesh,
-    optim,
     parallel,
     program,
     rules,
@@ -39,8 +38,6 @@ from bert_jax.objectives.masking import Vocabulary
 from bert_jax.program import Collective, Memory, Work
 from bert_jax.setup import Setup
 from bert_jax.tokenizer import SPECIALS
-
-NOTHING: Any = None  # in the place of data
 
 LEFT_OUT = """\
 What this leaves out: every part is taken to run at the speed that its maker names,
@@ -287,17 +284,7 @@ def described(config: FrozenConfigDict, grid: jax.sharding.Mesh) -> Setup:
     objective = placement.divided(
         pretrain.build(config, *_words(config), evaluation=False)
     )
-    return Setup(
-        config=config,
-        data=NOTHING,
-        train=NOTHING,
-        valid=NOTHING,
-        test=None,
-        objective=objective,
-        held_out=objective,
-        optimiser=optim.make(config.optim, config.train.steps),
-        placement=placement,
-    )
+    return setup.without_data(config, objective, placement)
 
 
 def _words(config: FrozenConfigDict) -> tuple[Vocabulary, np.ndarray]:

@@ -86,6 +86,24 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     )
 
 
+def without_data(
+    config: FrozenConfigDict, objective: Objective, placement: parallel.Placement
+) -> Setup:
+    """The parts of a run whose step is compiled or timed, and that reads nothing."""
+    none: Any = None
+    return Setup(
+        config=config,
+        data=none,
+        train=none,
+        valid=none,
+        test=None,
+        objective=objective,
+        held_out=objective,
+        optimiser=optim.make(config.optim, config.train.steps),
+        placement=placement,
+    )
+
+
 def sibling(setup: Setup, config: FrozenConfigDict) -> Setup:
     """The parts of a run that differs from another in its seed and learning rate alone:
     they share the data, the objective and whatever is compiled of them."""

@@ -33,6 +33,7 @@ from bert_jax import (
 from bert_jax.config import UsageError
 from bert_jax.division import AXES
 from bert_jax.hardware import GB, Bounds, Chip
+from bert_jax.models import ops
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
 from bert_jax.program import Collective, Memory, Work
@@ -104,7 +105,8 @@ def make(config: FrozenConfigDict, topology: str) -> Plan:
         file=sys.stderr,
         flush=True,
     )
-    compiled = lowered(run, grid).compile()
+    with ops.compiled_for(devices[0].device_kind):
+        compiled = lowered(run, grid).compile()
     leaves = jax.tree.leaves(run.param_shapes())
     return Plan(
         topology=topology,

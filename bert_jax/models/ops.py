@@ -4,6 +4,9 @@ What each choice was predicted to gain, and what it gained, stands in
 `benchmarks/NOTES.md`.
 """
 
+import contextlib
+from collections.abc import Generator
+from contextvars import ContextVar
 from functools import partial
 
 import jax
@@ -16,6 +19,25 @@ from bert_jax.models import lookup, random_bits
 
 MASKED = -1e30  # finite, so that no arithmetic on scores can make a nan
 WIDE = 8192  # entries of a row
+
+_KIND: ContextVar[str | None] = ContextVar("kind", default=None)
+
+
+@contextlib.contextmanager
+def compiled_for(kind: str) -> Generator[None]:
+    """Choose as for devices of this kind in here, whatever devices are at hand.
+
+    Kinds are named as JAX names them in `device_kind`: cpu, TPU v5 lite, NVIDIA H100.
+    """
+    before = _KIND.set(kind)
+    try:
+        yield
+    finally:
+        _KIND.reset(before)
+
+
+def _kind() -> str:
+    return _KIND.get() or jax.devices()[0].device_kind
 
 
 def dot(
@@ -61,7 +83,7 @@ def _narrow(spec, lhs, rhs, dtype):
     """
     # XLA's CPU has a kernel for AMX only where the result is float32 as well; the
     # others sum in float32 of themselves, and need not write it out.
-    wide = jnp.float32 if jax.default_backend() == "cpu" else dtype
+    wide = jnp.float32 if _kind() == "cpu" else dtype
     return jnp.einsum(spec, lhs, rhs, preferred_element_type=wide).astype(dtype)
 
 
@@ -91,9 +113,7 @@ def add(
 
 def _add_backward(row, gradient):
     rows = gradient.reshape(-1, row.size).astype(jnp.float32)
-    if jax.default_backend() == "cpu" and (
-        row.size > WIDE or gradient.dtype != "float32"
-    ):
+    if _kind() == "cpu" and (row.size > WIDE or gradient.dtype != "float32"):
         # XLA sums these there up to ten times slower than it multiplies them by ones;
         # others as fast, and with less rounding.
         ones = jnp.ones(rows.shape[0])
@@ -181,7 +201,7 @@ def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
 
 
 def _nvidia() -> bool:
-    return "NVIDIA" in jax.devices()[0].device_kind
+    return "NVIDIA" in _kind()
 
 
 def _visible(

@@ -183,10 +183,38 @@ def attention(
     scores = product("BNTH,BNSH->BNTS", query, key, jnp.float32)
     visible = _visible(query.shape[2], key.shape[2], lengths, causal)
     scores = jnp.where(visible, scores * query.shape[-1] ** -0.5, MASKED)
-    weights = jax.nn.softmax(scores, axis=-1)
-    dropped = dropout(weights.astype(value.dtype), rate, keys)
+    dropped = _weigh(scores, keys, rate, value.dtype)
     attended = product("BNTS,BNSH->BNTH", dropped, value, value.dtype)
-    return attended.swapaxes(1, 2), weights if record else None
+    weights = jax.nn.softmax(scores, axis=-1) if record else None
+    return attended.swapaxes(1, 2), weights
+
+
+def _weighed(
+    scores: Float[Array, "B N T S"],
+    keys: Key[Array, "B"] | None,
+    rate: float,
+    dtype: DTypeLike,
+) -> Float[Array, "B N T S"]:
+    """A softmax in float32, rounded once, then dropout."""
+    return _weighed_forward(scores, keys, rate, dtype)[0]
+
+
+def _weighed_forward(scores, keys, rate, dtype):
+    weights = jax.nn.softmax(scores, axis=-1).astype(dtype)
+    dropped = dropout(weights, rate, keys)
+    return dropped, (weights, dropped)
+
+
+def _weighed_backward(rate, dtype, saved, gradient):
+    """weights * (gradient that dropout lets through - its mean), written so that what
+    was dropped tells which passed: neither bits nor a mask are needed again."""
+    weights, dropped, gradient = (x.astype(jnp.float32) for x in (*saved, gradient))
+    passed = dropped * gradient
+    return passed - weights * passed.sum(-1, keepdims=True), None
+
+
+_weigh = jax.custom_vjp(_weighed, nondiff_argnums=(2, 3))
+_weigh.defvjp(_weighed_forward, _weighed_backward)
 
 
 def _fused(query: Array, *, dropping: bool, record: bool) -> bool:

@@ -161,6 +161,30 @@ def test_attention_dropout_zeroes_and_rescales_weights():
     assert set(np.unique(out)) == {0, 2 / 64}
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_gradients_of_attention_are_those_of_its_equation(causal, rate):
+    heads, keys = random_heads(), row_keys(jnp.arange(2))
+    wanted = jax.random.normal(KEY, (2, 5, 2, 4))
+
+    def ours(*heads):
+        out, _ = attend(*heads, keys=keys, causal=causal, rate=rate)
+        return (out * wanted).sum()
+
+    def equation(query, key, value):
+        scores = jnp.einsum("BTNH,BSNH->BNTS", query, key) / 4**0.5
+        seen = np.arange(5) < np.array(LENGTHS)[:, None, None, None]
+        seen = seen & (np.tri(5, dtype=bool) | (not causal))
+        weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))
+        dropped = ops.dropout(weights, rate, keys)
+        return (jnp.einsum("BNTS,BSNH->BTNH", dropped, value) * wanted).sum()
+
+    for found, exact in zip(
+        jax.grad(ours, (0, 1, 2))(*heads), jax.grad(equation, (0, 1, 2))(*heads)
+    ):
+        np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-6)
+
+
 @pytest.fixture
 def nvidia(monkeypatch):
     """An NVIDIA device whose cuDNN is jax's own XLA attention; counts its calls."""

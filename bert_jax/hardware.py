@@ -4,8 +4,10 @@ Arithmetic alone. The figures are those of the pages "TPU v5e", "TPU v5p" and "T
 of Google's Cloud TPU documentation, read in 2026; peaks are in `flops`.
 """
 
+import hashlib
 import importlib.util
 import os
+import platform
 import re
 import sys
 from pathlib import Path
@@ -99,6 +101,19 @@ def environment(topology: str) -> dict[str, str]:
         "TPU_WORKER_HOSTNAMES": "localhost",
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     }
+
+
+def processor() -> str:
+    """The instructions that this machine's processor knows, as a short name.
+
+    What was compiled for one kind may not run on another.
+    """
+    facts = [platform.machine()]
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        lines = described.read_text(encoding="utf-8").splitlines()
+        facts += [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    return hashlib.sha256("".join(facts).encode()).hexdigest()[:8]
 
 
 def _libtpu() -> str:

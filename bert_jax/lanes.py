@@ -55,6 +55,7 @@ def run(asked: Sequence[Asked]) -> int:
         left = [(*each, p) for each, p in zip(asked, parents) if p is not None]
         if not left:
             return stop.DONE
+        stack.enter_context(parallel.programs_kept(Path(left[0][0].data.cache)))
         runs, clock = _prepared(left)
         stores = [stack.enter_context(train.opened(each)) for each in runs]
         held.announce(runs[0])

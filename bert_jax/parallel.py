@@ -7,8 +7,8 @@ axes (data, fsdp, tensor), or by `pmap`; both give the numbers of one device.
 import contextlib
 import math
 import os
-import tempfile
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from bert_jax import hardware
 from bert_jax import mesh as meshes
 from bert_jax.config import UsageError
 from bert_jax.division import AXES, ROWS, Manner, manner, same, shardings, total, whole
@@ -65,23 +66,25 @@ def join_hosts() -> None:
 
 
 @contextlib.contextmanager
-def compiled_once() -> Generator[None]:
-    """Programs that are equal are compiled once in here, in a cache that then goes.
+def programs_kept(folder: Path) -> Generator[None]:
+    """In here a program that took long to compile is kept in the folder, and one that is
+    there already is not compiled again, by this process or another.
 
-    One that is set already, by JAX_COMPILATION_CACHE_DIR, is used instead.
+    One folder for each kind of processor. Where JAX_COMPILATION_CACHE_DIR is set, its
+    folder is used instead.
     """
     if jax.config.values["jax_compilation_cache_dir"]:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
-        # JAX asks once whether there is a cache.
+    # JAX asks once whether there is a cache.
+    compilation_cache.reset_cache()
+    place = folder.absolute() / f"compiled-{hardware.processor()}"
+    jax.config.update("jax_compilation_cache_dir", str(place))
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
         compilation_cache.reset_cache()
-        jax.config.update("jax_compilation_cache_dir", folder)
-        try:
-            yield
-        finally:
-            jax.config.update("jax_compilation_cache_dir", None)
-            compilation_cache.reset_cache()
 
 
 def any_host(flag: bool) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import curve, held, parallel, rules, rundir, stop, train
+from bert_jax import curve, held, rules, rundir, stop, train
 from bert_jax.config import UsageError
 from bert_jax.statistics import half
 
@@ -52,14 +52,13 @@ def run(
     other = _summary_of(against, config) if against else None
     seeds = range(config.seed, config.seed + count)
     diverged = []
-    with parallel.compiled_once():
-        for seed in seeds:
-            held.say(f"seed {seed}: {directory(workdir, seed)}")
-            code = train.run(_with_seed(config, seed), directory(workdir, seed))
-            if code == stop.DIVERGED:
-                diverged.append(seed)
-            elif code != stop.DONE:
-                return code
+    for seed in seeds:
+        held.say(f"seed {seed}: {directory(workdir, seed)}")
+        code = train.run(_with_seed(config, seed), directory(workdir, seed))
+        if code == stop.DIVERGED:
+            diverged.append(seed)
+        elif code != stop.DONE:
+            return code
     finished = [seed for seed in seeds if seed not in diverged]
     results = [_result(config, directory(workdir, seed), seed) for seed in finished]
     summary = summarise(config, results, diverged)

@@ -45,6 +45,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         parent = hold(stack, config, workdir)
         if parent is None:
             return stop.DONE
+        stack.enter_context(parallel.programs_kept(Path(config.data.cache)))
         setup = build(config, workdir)
         mine = Run(config, workdir, parent, setup, "", time.perf_counter)
         checkpoints = stack.enter_context(opened(mine))

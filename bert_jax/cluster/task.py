@@ -1,12 +1,12 @@
 """One run to be started: where it lives, its command, its environment."""
 
-import hashlib
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from bert_jax import hardware
 
 COMPILED = "compiled"
 
@@ -58,19 +58,9 @@ def environment(folder: Path) -> dict[str, str]:
     Programs that are equal are compiled once for all runs. What was compiled for one
     kind of processor may not run on another, so each kind has its own.
     """
-    cache = folder / COMPILED / _processor()
+    cache = folder / COMPILED / hardware.processor()
     return {
         "JAX_COMPILATION_CACHE_DIR": str(cache.absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         **os.environ,
     }
-
-
-def _processor() -> str:
-    """The instructions that this one knows, as a short name."""
-    facts = [platform.machine()]
-    described = Path("/proc/cpuinfo")
-    if described.is_file():
-        lines = described.read_text(encoding="utf-8").splitlines()
-        facts += [line for line in lines if line.startswith(("flags", "Features"))][:1]
-    return hashlib.sha256("".join(facts).encode()).hexdigest()[:8]

@@ -68,6 +68,7 @@ def main() -> None:
         if str(case) not in found:
             found[str(case)] = alone(case)
             tables.write(arguments.json, found)
+    found = {str(case): found[str(case)] for case in wanted("") if str(case) in found}
     print(table(found))
     if arguments.png:
         draw(found, arguments.png)
@@ -136,7 +137,7 @@ def table(found: dict[str, Any]) -> str:
         "MB: of whole arrays, a step. tokens/s and MFU: from one part of a chip after "
         "the other to all at once. * more than the chip has."
     )
-    return f"{tables.conditions([], [used])}\n\n{text}\n\n{note}"
+    return f"{text}\n\n{note}\n\n{tables.conditions(['no accelerator'], [used])}"
 
 
 def cells(case: Case, result: dict[str, Any]) -> list[str]:
@@ -184,6 +185,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
         assert chip is not None
         memory.barh(place, 100 * result["memory"] / chip.memory, color="C7")
     times.set_yticks(range(len(real)), list(real))
+    times.set_ylim(-0.7, len(real) - 0.3)
     times.invert_yaxis()
     times.set_xlabel("ms a step that each part of a chip is busy, at its full speed")
     figure.legend(

@@ -5,7 +5,8 @@
 The train step of each row of benchmarks.step, dropout 0.1, is compiled ahead of time
 for each topology, its devices sharing rows (data) or parameters too (fsdp), as
 `launch.py plan` does it; times are a roofline's and no measurement. Each is compiled in
-a process of its own, in minutes. What --json has already is not compiled again.
+a process of its own, in minutes; where nothing here compiles for a topology, that is a
+line with the reason. What --json has already is not compiled again.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from ml_collections import FrozenConfigDict
 
 from benchmarks import cases, tables
 from bert_jax import hardware, plan, program, rundir
+from bert_jax.config import UsageError
 from bert_jax.hardware import GB, Bounds
 
 ROOT = Path(__file__).parents[1]
@@ -32,6 +34,8 @@ PLACES = {  # of a topology, the meshes: data x fsdp x tensor
     "v6e:2x4": ("8x1x1", "1x8x1"),
     "v5p:2x2x2": ("8x1x1", "1x8x1"),
     "v5e:4x4": ("16x1x1", "1x16x1"),
+    "h100:1": ("1x1x1",),
+    "h100:8": ("8x1x1", "1x8x1"),
     "cpu:8": ("8x1x1", "1x8x1"),
 }
 DROPOUT = 0.1
@@ -65,9 +69,13 @@ def main() -> None:
         return
     found = tables.read(arguments.json)
     for case in wanted(arguments.only):
-        if str(case) not in found:
+        if str(case) in found:
+            continue
+        try:
             found[str(case)] = alone(case)
-            tables.write(arguments.json, found)
+        except UsageError as error:
+            print(f"{case}: {error}", file=sys.stderr)
+        tables.write(arguments.json, found)
     found = {str(case): found[str(case)] for case in wanted("") if str(case) in found}
     print(table(found))
     if arguments.png:

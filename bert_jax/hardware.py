@@ -1,7 +1,8 @@
 """What an accelerator's maker says of it, and how fast a program can be there at best.
 
 Arithmetic alone. The figures are those of the pages "TPU v5e", "TPU v5p" and "TPU v6e"
-of Google's Cloud TPU documentation, read in 2026; peaks are in `flops`.
+of Google's Cloud TPU documentation and NVIDIA's datasheet "H100 SXM", read in 2026;
+peaks are in `flops`.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import os
 import platform
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +42,11 @@ CHIPS = {
     "v5e": Chip("TPU v5e", 16 * GB, 819 * GB, 200 * GB),
     "v5p": Chip("TPU v5p", 95 * GB, 2765 * GB, 600 * GB),
     "v6e": Chip("TPU v6e", 32 * GB, 1638 * GB, 400 * GB),
+    "h100": Chip("NVIDIA H100", 80 * GB, 3350 * GB, 450 * GB),
 }
+
+COUNT = r"[1-9]\d*"
+SHAPE = rf"{COUNT}(x{COUNT})+"
 
 # Beside the packages, not among them: there JAX would look for a TPU at every start.
 LIBTPU = Path(sys.prefix) / "tpu" / "libtpu" / "libtpu.so"
@@ -76,23 +82,30 @@ def roofline(chip: Chip, operations: float, moved: float, sent: float) -> Bounds
 
 def chip(topology: str) -> Chip | None:
     """That of `v5e:4x4`; None of `cpu:8`, devices that are only simulated."""
-    match = re.fullmatch(r"(?:cpu:[1-9]\d*|(\w+):[1-9]\d*(x[1-9]\d*)+)", topology)
-    if match is None or (match[1] and match[1] not in CHIPS):
+    name, _, shape = topology.partition(":")
+    flat = name in ("cpu", "h100")
+    known = name == "cpu" or name in CHIPS
+    if not known or not re.fullmatch(COUNT if flat else SHAPE, shape):
         raise UsageError(
             f"there is no topology {topology!r}: give v5e:4x4, v6e:2x4, v5p:2x2x2 or "
-            "another shape of these chips, or cpu:8 for simulated devices"
+            "another shape of these chips, h100:8 or another number of these, or cpu:8 "
+            "for simulated devices"
         )
-    return CHIPS[match[1]] if match[1] else None
+    return CHIPS.get(name)
 
 
 def environment(topology: str) -> dict[str, str]:
     """What must stand in the environment before JAX is imported to compile for a
     topology. Raises UsageError where that cannot be done here."""
     common = {"JAX_PLATFORMS": "cpu"}
-    if chip(topology) is None:
-        given, count = os.environ.get("XLA_FLAGS", ""), topology.removeprefix("cpu:")
-        flag = f"--xla_force_host_platform_device_count={count}"
-        return common | {"XLA_FLAGS": f"{given} {flag}".strip()}
+    name, _, shape = topology.partition(":")
+    found = chip(topology)
+    if found is None:
+        return common | _flag(f"--xla_force_host_platform_device_count={shape}")
+    if name == "h100":
+        _check_plugin()
+        # There is no device to try kernels on.
+        return common | _flag("--xla_gpu_autotune_level=0")
     return common | {
         "TPU_LIBRARY_PATH": _libtpu(),
         # No TPU is looked for, and several processes may compile at a time.
@@ -101,6 +114,21 @@ def environment(topology: str) -> dict[str, str]:
         "TPU_WORKER_HOSTNAMES": "localhost",
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     }
+
+
+def _flag(flag: str) -> dict[str, str]:
+    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()}
+
+
+def _check_plugin() -> None:
+    package = importlib.util.find_spec("jax_plugins")
+    places = package.submodule_search_locations or [] if package else []
+    if not any(path for place in places for path in Path(place).glob("xla_cuda*")):
+        raise UsageError(
+            "compiling for an H100 needs JAX's CUDA plugin, which is not here: "
+            f"{sys.executable} -m pip install 'jax[cuda12]=={version('jax')}', 6 GB, no "
+            "GPU needed (or --topology=cpu:8, which needs nothing)"
+        )
 
 
 def processor() -> str:

@@ -7,12 +7,11 @@ is read from the compiled program. No data are needed, and nothing is trained.
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import FrozenConfigDict
@@ -30,6 +29,7 @@ from bert_jax import (
     tokenizer,
     train,
 )
+from bert_jax import topology as topologies
 from bert_jax.config import UsageError
 from bert_jax.division import AXES
 from bert_jax.hardware import GB, Bounds, Chip
@@ -42,10 +42,11 @@ from bert_jax.tokenizer import SPECIALS
 
 LEFT_OUT = """\
 What this leaves out: every part is taken to run at the speed that its maker names,
-which no program reaches; memory traffic is counted as if nothing stayed in the chip's
-own fast memory; links are taken to be all in use, and the wires of the topology, the
-start of each collective, hosts, and reading the data to cost nothing. So the rate is
-what to hope for; whether memory fits is the compiler's own account."""
+arithmetic at that of bfloat16, which no program reaches; memory traffic is counted as if
+nothing stayed in the chip's own fast memory; links are taken to be all in use, and the
+wires of the topology, the start of each collective, hosts, and reading the data to cost
+nothing. So the rate is what to hope for; whether memory fits is the compiler's own
+account."""
 
 
 class Plan(NamedTuple):
@@ -95,7 +96,7 @@ def make(config: FrozenConfigDict, topology: str) -> Plan:
     The environment must be as `hardware.environment` has it.
     """
     asked, config = config, _resolved(config)
-    chip, devices = hardware.chip(topology), _devices(topology)
+    chip, devices = hardware.chip(topology), topologies.devices(topology)
     sizes = mesh.fitted(config.parallel.mesh, len(devices), mesh.batches(config))
     grid = parallel.grid(devices, sizes)
     run = described(config, grid)
@@ -160,16 +161,22 @@ def table(plan: Plan) -> list[str]:
             f"{_rounds(plan.config.train.accumulate)}",
         ),
         _row("memory", _memory(plan)),
-        _row(
-            "FLOPs",
-            f"{_digits(plan.work.flops * plan.config.train.accumulate / 1e12)} T a device "
-            f"by the program, {_digits(plan.formula / plan.devices / 1e12)} T by the formula",
-        ),
+        _row("FLOPs", _flops(plan)),
         *_collectives(plan.collectives),
     ]
     if plan.chip is None or plan.bounds is None:
         return [*lines, "", "A simulated device has no speed: no times."]
     return [*lines, *_times(plan, plan.chip, plan.bounds), "", LEFT_OUT]
+
+
+def _flops(plan: Plan) -> str:
+    formula = f"{_digits(plan.formula / plan.devices / 1e12)} T by the formula"
+    counted = plan.work.flops * plan.config.train.accumulate / 1e12
+    return (
+        f"{_digits(counted)} T a device by the program, {formula}"
+        if counted
+        else (f"{formula}, a device")
+    )
 
 
 def _memory(plan: Plan) -> str:
@@ -251,19 +258,6 @@ def _mesh(sizes: Sequence[int]) -> str:
 
 def _rounds(accumulate: int) -> str:
     return f", in {accumulate} micro-batches" if accumulate > 1 else ""
-
-
-def _devices(topology: str) -> Sequence[Any]:
-    if hardware.chip(topology) is None:
-        count = int(topology.removeprefix("cpu:"))
-        if count > jax.device_count():
-            raise UsageError(f"only {jax.device_count()} devices are simulated here")
-        return jax.devices()[:count]
-    try:
-        return topologies.get_topology_desc(topology, platform="tpu").devices
-    except jax.errors.JaxRuntimeError as error:
-        said = str(error).splitlines()[0]
-        raise UsageError(f"libtpu does not take the topology {topology}: {said}")
 
 
 def _resolved(config: FrozenConfigDict) -> FrozenConfigDict:

@@ -22,13 +22,13 @@ RUN = ["optim", "division", "parallel", "state", "step", "checkpoint", "metrics"
 RUN += ["entities", "answers", "decode", "tasks", "writer", "setup", "evaluate"]
 RUN += ["start", "held", "train", "lanes", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
-USE += ["huggingface", "directory", "exchange", "program", "plan", "generate"]
-USE += ["inspect"]
+USE += ["huggingface", "directory", "exchange", "program", "topology", "plan"]
+USE += ["generate", "inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},
     **{unit: HOST + MODEL + (RUN + USE)[:i] for i, unit in enumerate(RUN + USE)},
-    "cluster": ["config", "rundir", "stop"],
+    "cluster": ["config", "rundir", "stop", "hardware"],
     "sweep": [*HOST, "cluster"],
     "__init__": ["model"],  # bert_jax.load, on demand
 }

@@ -152,22 +152,26 @@ def test_times_are_those_of_the_roofline(by_rows):
     assert "DOES NOT FIT" in "\n".join(plan.table(small))
 
 
-def has_libtpu() -> bool:
+def has_compiler(topology: str) -> bool:
     try:
-        return bool(hardware.environment("v5e:2x4"))
+        return bool(hardware.environment(topology))
     except UsageError:
         return False
 
 
-@pytest.mark.skipif(not has_libtpu(), reason="there is no libtpu to compile for a TPU")
-def test_a_tpu_is_planned_without_one(tiny, tmp_path):
+@pytest.mark.parametrize(
+    "topology, devices", [("v5e:2x4", "8 x TPU v5e"), ("h100:8", "8 x NVIDIA H100")]
+)
+def test_a_machine_is_planned_without_one(tiny, tmp_path, topology, devices):
+    if not has_compiler(topology):
+        pytest.skip(f"nothing here compiles for {topology}")
     path = tmp_path / "tiny.json"
     path.write_text(
         configs.canonical(tiny({"model.num_layers": 1, "parallel.mesh": "8x1x1"}))
     )
     command = [sys.executable, "launch.py", "plan", f"--config={path}"]
     done = subprocess.run(
-        [*command, "--topology=v5e:2x4"],
+        [*command, f"--topology={topology}"],
         cwd=ROOT,
         check=False,
         capture_output=True,
@@ -175,4 +179,4 @@ def test_a_tpu_is_planned_without_one(tiny, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "8 x TPU v5e" in done.stdout and "what binds" in done.stdout
+    assert devices in done.stdout and "what binds" in done.stdout

@@ -153,3 +153,31 @@ def test_work_is_what_xla_counts():
     found = program.work(jax.jit(lambda x: x @ x).lower(shape).compile())
     assert found.flops == 2 * 64**3
     assert found.bytes >= 2 * 4 * 64**2
+
+
+def test_traffic_counts_what_each_instruction_reads_and_writes_and_nothing_twice():
+    text = """\
+%fused (x: f32[10]) -> f32[10] {
+  %x = f32[10]{0} parameter(0)
+  %y = f32[10]{0} negate(%x)
+  ROOT %z = f32[10]{0} negate(%y)
+}
+
+%body (s: (f32[10])) -> (f32[10]) {
+  %s = (f32[10]{0}) parameter(0)
+  %e = f32[10]{0} get-tuple-element(%s), index=0
+  %f = f32[10]{0} fusion(%e), kind=kLoop, calls=%fused
+  ROOT %t = (f32[10]{0}) tuple(%f)
+}
+
+ENTRY %main (a: f32[10]) -> f32[10] {
+  %a = f32[10]{0} parameter(0)
+  %b = (f32[10]{0}) tuple(%a)
+  %w = (f32[10]{0}) while(%b), condition=%other, body=%body
+  %g = f32[10]{0} get-tuple-element(%w), index=0
+  %h = bf16[10]{0} fusion(%g), kind=kLoop, calls=%fused
+  %i = f32[10]{0} all-reduce-start(%g), to_apply=%add
+  ROOT %j = f32[10]{0} all-reduce-done(%i)
+}
+"""
+    assert program.traffic(text) == (40 + 40) + (20 + 40) + (40 + 40)

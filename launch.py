@@ -136,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--topology",
         required=True,
-        help="v5e:4x4, v6e:2x4, v5p:2x2x2 and the like; cpu:8 simulates devices",
+        help="v5e:4x4, v6e:2x4, v5p:2x2x2 and the like; h100:8; cpu:8 simulates devices",
     )
     sweeping.add(sweep, report)
     for each in (sweep, train):

@@ -73,13 +73,13 @@ def test_killed_ten_times_also_while_saving_it_ends_the_same(
     assert_same_run(workdir, straight)
 
 
-def test_what_four_devices_saved_goes_on_with_one_and_eight(tiny, tmp_path):
+def test_what_four_devices_saved_goes_on_with_one_two_and_eight(tiny, tmp_path):
     def on(devices: int, workdir: Path):
         train.run(tiny({**CHANGES, "parallel.mesh": f"{devices}x1x1"}), workdir)
         return metrics(workdir)
 
     expected = on(4, tmp_path / "four")
-    for devices in (1, 8):
+    for devices in (1, 2, 8):
         workdir = tmp_path / str(devices)
         shutil.copytree(tmp_path / "four", workdir)
         (workdir / "result.json").unlink()

@@ -29,6 +29,7 @@ CHANGES = {
     "model.dropout": 0.1,
     "model.attention_dropout": 0.1,
 }
+SHALLOW = {**CHANGES, "model.num_layers": 1}  # half of what there is to compile
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ import pytest
 
 from bert_jax import checkpoint, train
 from tests.finetuning import scores
-from tests.running import CHANGES, logged, metrics, start_two_hosts, wait_until
+from tests.running import SHALLOW, logged, metrics, start_two_hosts, wait_until
 
 
 def test_two_hosts_give_the_losses_of_one(tiny, tmp_path):
     """By jit; by pmap the task below."""
-    changes = {**CHANGES, "train.steps": 6}
+    changes = {**SHALLOW, "train.steps": 6}
     alone = tiny({**changes, "parallel.mesh": "4x1x1"})
     train.run(alone, tmp_path / "alone")
     together = tiny({**changes, "parallel.mesh": "-1x1x1"})
@@ -35,7 +35,7 @@ def test_two_hosts_start_from_a_run_and_evaluate_a_task_as_one(tuned, task, tmp_
 
 
 def test_a_signal_to_one_host_stops_both(tiny, tmp_path):
-    config = tiny({**CHANGES, "parallel.mesh": "-1x1x1", "train.steps": 2000})
+    config = tiny({**SHALLOW, "parallel.mesh": "-1x1x1", "train.steps": 2000})
     processes = start_two_hosts(config, tmp_path / "run", devices=1)
     wait_until(lambda: logged(tmp_path / "run") >= 2, processes[0])
     processes[1].send_signal(signal.SIGTERM)

@@ -1,15 +1,19 @@
 """Random numbers that are functions of names: no generator, no state, any order."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from bert_jax.config import stream
+
+_stream = lru_cache(maxsize=1024)(stream)  # a few dozen names, in every batch
 
 
 def uniform(
     seed: int, versions: np.ndarray, examples: np.ndarray, name: str
 ) -> np.ndarray:
     """(B,) in [0, 1), each a function of (seed, name, its version, its example)."""
-    bits = hashes(stream(seed, "pairs", name), versions, examples)
+    bits = hashes(_stream(seed, "pairs", name), versions, examples)
     return (bits >> np.uint64(11)) * 2.0**-53
 
 

@@ -6,16 +6,18 @@ label could stand for are found first and cut to one shape, then a coin takes on
 lengths of A and B, and whether each ends a sentence or a word, cannot tell the label.
 """
 
+import itertools
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from bert_jax.data.chunks import Chunks, Text, chunks
+from bert_jax.data.chunks import Chunks, Text, chunks, chunks_at
 from bert_jax.data.draws import between, uniform
 
-Draw = Callable[[str], np.ndarray]  # name of a random choice -> (B,) in [0, 1)
+Rows = np.ndarray | slice
+Draw = Callable[..., np.ndarray]  # (name of a choice, rows = all) -> numbers in [0, 1)
+ALL = slice(None)
 
 
 class Segments(NamedTuple):
@@ -40,7 +42,7 @@ def chunk_table(text: Text, pairs: str, length: int) -> Chunks:
     last = found.starts + found.sizes - 1
     second = text.toward_opening(np.minimum(found.starts + 1, last), last)
     keep = (second > found.starts) & text.opens(second)
-    return Chunks(*(column[keep] for column in found))
+    return found.select(keep)
 
 
 def assemble(
@@ -56,8 +58,11 @@ def assemble(
 
     Each row is a function of (seed, its version, its example) alone.
     """
-    draw = partial(uniform, seed, versions, examples)
-    chunk = Chunks(*(column[examples] for column in table))
+
+    def draw(name: str, rows: Rows = ALL) -> np.ndarray:
+        return uniform(seed, versions[rows], examples[rows], name)
+
+    chunk = table.select(examples)
     segments = {"nsp": _nsp, "sop": _sop, "single": _one, "full": _one}[pairs]
     return _lay_out(text, segments(text, chunk, draw), length)
 
@@ -69,7 +74,7 @@ def _one(text: Text, chunk: Chunks, draw: Draw) -> Segments:
 
 def _nsp(text: Text, chunk: Chunks, draw: Draw) -> Segments:
     start, end = chunk.starts, chunk.starts + chunk.sizes
-    split, inside = _split(text, start, end, False, draw)
+    split, inside = _split(text, chunk, False, draw)
     other, stop = _partner(text, chunk.documents, end - split, inside, draw)
     size = np.minimum(end, split + stop - other) - split
     size = _agree(text, split, other, size, draw)
@@ -80,12 +85,15 @@ def _nsp(text: Text, chunk: Chunks, draw: Draw) -> Segments:
 
 def _sop(text: Text, chunk: Chunks, draw: Draw) -> Segments:
     start, end = chunk.starts, chunk.starts + chunk.sizes
-    split, inside = _split(text, start, end, ~text.between_sentences(start), draw)
+    split, inside = _split(text, chunk, ~text.between_sentences(start), draw)
     later = np.where(inside, split, _later(text, chunk, start + end - split))
     first = np.minimum(split - start, text.documents[chunk.documents + 1] - later)
     second = np.minimum(end - split, later - start)
-    first = _agree(text, start, later, first, draw)
-    second = _agree(text, split, start, second, draw)
+    # A and B in one call: most of what a call costs does not depend on its rows.
+    one, two = np.concatenate([start, split]), np.concatenate([later, start])
+    size = np.concatenate([first, second])
+    size = _agree(text, one, two, size, lambda n, rows: draw(n, rows % len(start)))
+    first, second = np.split(size, 2)
     swapped = draw("coin") < 0.5
     begin = np.where(swapped, later, start)
     return Segments(begin, first, np.where(swapped, start, split), second, swapped)
@@ -97,38 +105,27 @@ def _even_start(text: Text, found: Chunks) -> Chunks:
     Swapped, the start of A becomes the start of B. Where the split cannot be between
     sentences, the chunk gives up its first word, to start inside a sentence as well.
     """
-    starts, sizes, documents = found
-    low, high = _inner_openings(text, starts, starts + sizes)
+    starts, sizes, documents, low, high = found
     settled = text.opens(starts) & text.between_sentences(starts) & (low < high)
     last = starts + sizes - 1
     moved = text.toward_opening(np.minimum(starts + 1, last), last)
     moved = np.where(settled, starts, moved)
-    return Chunks(moved, sizes - (moved - starts), documents)
-
-
-def _inner_openings(
-    text: Text, start: np.ndarray, end: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The range of the openings within (start, end)."""
-    low = np.searchsorted(text.openings, start, side="right")
-    return low, np.searchsorted(text.openings, end)
+    return chunks_at(text, moved, sizes - (moved - starts), documents)
 
 
 def _split(
-    text: Text,
-    start: np.ndarray,
-    end: np.ndarray,
-    inside: np.ndarray | bool,
-    draw: Draw,
+    text: Text, chunk: Chunks, inside: np.ndarray | bool, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random sentence start in the chunk, or a place inside a sentence.
 
     The latter where told so, or where no sentence starts; also returns where that is.
     """
-    low, high = _inner_openings(text, start, end)
-    within = np.asarray((low == high) | inside)
-    split = text.openings.take(between(low, high, draw("split")), mode="clip")
-    split = _move_inside(text, split, within, start + 1, end, draw, "split")
+    within = np.asarray((chunk.low == chunk.high) | inside)
+    pick = between(chunk.low, chunk.high, draw("split"))
+    split, rows = text.openings.take(pick, mode="clip"), np.flatnonzero(within)
+    begin = chunk.starts[rows]
+    high = begin + chunk.sizes[rows]
+    _move_inside(text, split, rows, begin + 1, high, draw, "split")
     return split, within
 
 
@@ -146,13 +143,16 @@ def _partner(
     pick = between(0, others, draw("partner"))
     pick = np.where(pick < own, pick, pick + after - own)
     there = np.searchsorted(text.first_openings, pick, side="right") - 1
-    stop = text.documents[there + 1]
-    roomy = np.searchsorted(text.openings, stop - room, side="right") - 1
-    pick = np.minimum(pick, np.maximum(roomy, text.first_openings[there]))
-    start = text.openings[pick]
-    end = text.sentences[np.searchsorted(text.sentences, start, side="right")]
-    end = np.minimum(end, np.maximum(stop - room + 1, start + 9))
-    start = _move_inside(text, start, inside, start + 1, end, draw, "partner")
+    start, stop = text.openings[pick], text.documents[there + 1]
+    last = stop - room
+    late = np.flatnonzero(start > last)
+    roomy = np.searchsorted(text.openings, last[late], side="right") - 1
+    start[late] = text.openings[np.maximum(roomy, text.first_openings[there[late]])]
+    rows = np.flatnonzero(inside)
+    begin = start[rows]
+    end = text.sentences[np.searchsorted(text.sentences, begin, side="right")]
+    end = np.minimum(end, np.maximum(last[rows] + 1, begin + 9))
+    _move_inside(text, start, rows, begin + 1, end, draw, "partner")
     return start, stop
 
 
@@ -165,28 +165,27 @@ def _later(text: Text, chunk: Chunks, least: np.ndarray) -> np.ndarray:
 def _move_inside(
     text: Text,
     start: np.ndarray,
-    inside: np.ndarray,
+    rows: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     draw: Draw,
     name: str,
-) -> np.ndarray:
-    """`start`, but where `inside`, a random word of [low, high) inside a sentence.
+) -> None:
+    """Sets `start` of these rows to a random word of [low, high) inside a sentence.
 
     Drawn until it is one, so that long words are no more likely than short ones; where
     eight draws fail the nearest opening will do, and where there is none, `start`.
     """
-    start, rows = start.copy(), np.flatnonzero(inside)
-    low, high = np.minimum(low, high - 1)[rows], high[rows]
+    low = np.minimum(low, high - 1)
     at, poor = low.copy(), np.arange(len(rows))
     for trial in range(8):
         if not poor.size:
             break
-        at[poor] = between(low, high, draw(f"{name} inside {trial}")[rows])[poor]
+        drawn = draw(f"{name} inside {trial}", rows[poor])
+        at[poor] = between(low[poor], high[poor], drawn)
         poor = poor[~text.opens(at[poor]) | text.between_sentences(at[poor])]
     at = text.toward_opening(text.toward_opening(at, low), high - 1)
     start[rows] = np.where(text.opens(at), at, start[rows])
-    return start
 
 
 def _agree(
@@ -197,17 +196,20 @@ def _agree(
     From the end of a sentence by 1 to 8 tokens, lest a last word that often comes
     before a full stop tells the label; otherwise by one.
     """
-    size, rows, trial = size.copy(), np.arange(len(size)), 0
-    while True:
-        ends = text.boundary(np.stack([one[rows], two[rows]]) + size[rows])
+    size, rows = size.copy(), np.arange(len(size))
+    at = np.stack([one, two]) + size
+    for trial in itertools.count():
+        ends = text.boundary(at)
         going = (ends[0] != ends[1]) & (size[rows] > 1)
         if not going.any():
-            return size
+            break
+        rows, at = rows[going], at[:, going]
         most = np.where(ends.max(axis=0) == 2, 8, 1)[going]
-        rows = rows[going]
         most = np.minimum(size[rows] - 1, most)
-        size[rows] -= between(1, 1 + most, draw(f"shorten {trial}")[rows])
-        trial += 1
+        less = between(1, 1 + most, draw(f"shorten {trial}", rows))
+        size[rows] -= less
+        at -= less
+    return size
 
 
 def _lay_out(text: Text, segments: Segments, length: int) -> dict[str, np.ndarray]:

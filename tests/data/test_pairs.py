@@ -165,7 +165,8 @@ def test_every_token_is_in_some_chunk(kind, data):
 def test_in_nsp_only_chunks_without_an_inner_start_are_left_out(data):
     text, length = data.draw(texts("nsp", 1))
     kept = pairs.chunk_table(text, "nsp", length)
-    for start, size, _ in zip(*pairs.chunks(text, length - 3), strict=True):
+    every = pairs.chunks(text, length - 3)
+    for start, size in zip(every.starts, every.sizes, strict=True):
         assert 0 < size <= length - 3
         splits = text.opens(np.arange(start + 1, start + size)).any()
         assert splits == (start in kept.starts)

@@ -30,6 +30,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 env: $(VENV)/installed $(TPU)
 
 # setuptools, which builds the one package without a wheel, is held to its locked hash.
+# Packages are compiled once: where Python may not write, each start would do it again.
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is not Python 3.11 or newer; name one: make env PYTHON=python3.12"; \
@@ -37,7 +38,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
-	  --build-constraints requirements.lock -r requirements.lock
+	  --compile-bytecode --build-constraints requirements.lock -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python \
 	  --no-deps --no-build-isolation --editable .
 	touch $@

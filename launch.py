@@ -280,7 +280,7 @@ def _train_config(spec: str, workdir: Path, overrides):
 
 
 def _evaluate(args, overrides) -> int:
-    return _load("bert_jax.evaluate").main(args.workdir, args.step)
+    return _load("bert_jax.scores").main(args.workdir, args.step)
 
 
 def _predict(args, overrides) -> int:

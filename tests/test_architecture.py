@@ -20,7 +20,7 @@ HOST += ["hardware", "statistics", "tokenizer", "report", "curve", "data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "division", "parallel", "state", "step", "checkpoint", "metrics"]
 RUN += ["entities", "answers", "decode", "tasks", "writer", "setup", "evaluate"]
-RUN += ["start", "held", "train", "lanes", "seeds"]
+RUN += ["scores", "start", "held", "train", "lanes", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
 USE += ["huggingface", "directory", "exchange", "program", "topology", "plan"]
 USE += ["generate", "inspect"]
@@ -108,9 +108,17 @@ def test_folders_are_one_level_deep():
 
 def test_what_needs_no_jax_never_loads_it():
     names = [name for name in MODULES if unit(name) in WITHOUT_JAX]
-    code = f"import sys, launch, {', '.join(names)}\n" + (
-        "print({'jax', 'jaxlib', 'tensorflow'} & sys.modules.keys())"
-    )
+    assert loaded(["launch", *names], {"jax", "jaxlib", "tensorflow"}) == "set()\n"
+
+
+def test_a_run_starts_without_what_it_does_not_draw_with():
+    assert loaded(["bert_jax.train"], {"matplotlib", "tensorflow"}) == "set()\n"
+
+
+def loaded(names: list[str], packages: set[str]) -> str:
+    """Which of the packages a new process has loaded that imports these modules."""
+    code = f"import sys, {', '.join(names)}\nprint({packages} & sys.modules.keys())"
     run = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(run, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("set()\n", "")
+    assert not done.stderr
+    return done.stdout

@@ -228,7 +228,7 @@ def test_a_run_goes_on_without_its_parent_but_not_with_another(
         train.run(config, workdir)
     shutil.rmtree(parent)
     assert train.run(config, workdir) == stop.DONE
-    assert evaluate.main(workdir, None) == stop.DONE
+    assert launch.main(["evaluate", f"--workdir={workdir}"]) == stop.DONE
 
 
 def test_class_weights_of_the_config_weigh_the_loss(task):

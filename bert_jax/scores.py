@@ -1,0 +1,98 @@
+"""The verb evaluate: a checkpoint's held-out numbers, each beside its baseline."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bert_jax import checkpoint, curve, evaluate, rules, tasks
+from bert_jax.config import UsageError
+from bert_jax.data.dataset import Dataset
+from bert_jax.evaluate import Found, Sums
+from bert_jax.metrics import wilson
+from bert_jax.objectives.base import means
+from bert_jax.setup import Setup, reopen
+
+
+def main(workdir: Path, step: int | None) -> int:
+    """Evaluate one checkpoint of a run on its held-out examples and say how it did."""
+    setup = reopen(workdir)
+    step = checkpoint.chosen(workdir, step)
+    shapes = setup.param_shapes()
+    params = checkpoint.restore_params(workdir, step, shapes)
+    params = setup.placement.local(params)
+    function = evaluate.compiled(setup)
+    for name in ("valid", "test") if setup.test else ("valid",):
+        found = evaluate.total(
+            function, params, evaluate.batches(setup, name), lambda: False
+        )
+        if found is None:
+            raise UsageError("the evaluation was stopped")
+        if jax.process_index() == 0:
+            print(_table_of(setup, step, name, found))
+    if jax.process_index() == 0:
+        print(f"learning curve: {curve.draw(workdir)}")
+    return 0
+
+
+def _table_of(setup: Setup, step: int, name: str, found: Found) -> str:
+    if not isinstance(setup.data, Dataset):
+        return table(step, found.sums)
+    values = evaluate.named(setup, name, found)
+    metrics = {key.removeprefix(f"{name}/"): value for key, value in values.items()}
+    examples = evaluate.examples_of(setup, name)
+    seen = {int(examples.features.owners[number]) for number in found.outputs}
+    records = [examples.records[number] for number in seen]
+    count = tasks.count(setup.config.objective.kind, records)
+    return task_table(setup.config, step, name, metrics, count)
+
+
+def task_table(
+    config: Any, step: int, name: str, metrics: dict[str, float], count: int
+) -> str:
+    """The metrics of a task; the one that decides first, with what it must beat.
+
+    `count` examples were scored (tags: words): accuracies have a 95 % interval.
+    """
+    decides, baseline = rules.metric(config), metrics.pop("baseline")
+    rows = []
+    for metric in sorted(metrics, key=lambda metric: metric != decides):
+        value, note = metrics[metric], []
+        if metric == "accuracy":
+            low, high = wilson(value * count, count)
+            note.append(f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
+        if metric == decides:
+            worse = "; no better than that" if value <= baseline else ""
+            note.append(f"looking at nothing gives {_shown(metric, baseline)}{worse}")
+        rows.append((metric, _shown(metric, value), "; ".join(note)))
+    lines = [f"  {name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
+    return "\n".join([f"{name}, {count:,} scored, step {step}", *lines])
+
+
+def _shown(metric: str, value: float) -> str:
+    if metric in ("task_loss", "matthews", "pearson", "spearman"):
+        return f"{value:.3f}"
+    return f"{100 * value:.1f} %"
+
+
+def table(step: int, sums: Sums) -> str:
+    """What a person wants to see of an evaluation, each number with its baseline."""
+    mean = means(sums)
+    rows = []
+    for name in ("mlm", "lm"):
+        if f"{name}_loss" in mean:
+            gain = mean["unigram_loss"] - mean[f"{name}_loss"]
+            rows += [
+                (f"{name}_loss", f"{mean[f'{name}_loss']:.3f} nats", ""),
+                ("unigram_loss", f"{mean['unigram_loss']:.3f} nats", "of those tokens"),
+                ("gain", f"{gain:.3f} nats", "below the unigram loss"),
+                (f"{name}_accuracy", f"{100 * mean[f'{name}_accuracy']:.1f} %", ""),
+            ]
+    if "pair_accuracy" in sums:
+        right, count = sums["pair_accuracy"]
+        low, high = wilson(right, count)
+        chance = "; still at chance, 50 %" if low <= 0.5 <= high else ""
+        note = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %{chance}"
+        rows.append(("pair_accuracy", f"{100 * right / count:.1f} %", note))
+    lines = [f"  {name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
+    return "\n".join([f"held-out documents, step {step}", *lines])

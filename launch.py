@@ -9,12 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-from bert_jax import stop
+from bert_jax import pages, stop
 from bert_jax.config import UsageError
 from bert_jax.inspect import options
 from bert_jax.sweep import options as sweeping
 
 EXAMPLE = "example: python launch.py "
+COMPUTING = ("train", "evaluate", "predict", "inspect", "generate")
 READING = ("evaluate", "predict", "inspect", "generate")  # verbs that change no run
 
 
@@ -340,4 +341,6 @@ VERBS = {
 }
 
 if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in COMPUTING:
+        pages.start_again()
     sys.exit(main(sys.argv[1:]))

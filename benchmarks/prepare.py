@@ -105,7 +105,7 @@ def measure(overrides: dict[str, str], rounds: int) -> dict[str, dict[str, Any]]
             for method in methods:
                 log = Path(folder) / method
                 with worker.running(
-                    sys.executable, "benchmarks.prepare", (known, method), log
+                    sys.executable, "benchmarks.prepare", (known, method), log, {}
                 ) as alone:
                     answer = worker.ask(alone, 1, PATIENCE)
                 facts = found.setdefault(f"tokenizers.{method}", {"seconds": []})

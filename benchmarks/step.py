@@ -21,6 +21,7 @@ is kept, and not measured again.
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from typing import Any
 from benchmarks import cases, tables, worker
 from benchmarks.cases import Case, Side
 from benchmarks.worker import Failed, Worker
-from bert_jax import flops
+from bert_jax import flops, pages
 
 MODULES = {
     "ours": "benchmarks.ours",
@@ -41,6 +42,7 @@ MODULES = {
     "strong": "benchmarks.peers",
     "flax": "benchmarks.peers_flax",
 }
+TUNED = ("ours", "strong")  # have large pages: launch.py asks for them
 ROWS_CPU, ROWS_GPU = list(cases.BATCHES)[:2], list(cases.BATCHES)[2:]
 DTYPES = ("float32", "bfloat16")
 SIDES_CPU = [
@@ -83,7 +85,11 @@ def together(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Fo
         for side in sides:
             name, module = str(side), MODULES[side.name]
             python = given.flax if side.name == "flax" else sys.executable
-            starting = worker.running(python, module, (case, side), folder / name)
+            tuned = pages.environment(os.environ, pages.KERNEL)
+            tuned = tuned if side.name in TUNED else {}
+            starting = worker.running(
+                python, module, (case, side), folder / name, tuned
+            )
             workers[name] = stack.enter_context(starting)
             found[name]["first_step"] = turn(name, 1)
             if name in workers and given.warmup:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,8 +51,17 @@ class Worker(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(python: str, module: str, arguments: tuple, log: Path) -> Generator[Worker]:
-    """A worker that calls `module.build(*arguments)` when it is first asked."""
+def running(
+    python: str,
+    module: str,
+    arguments: tuple,
+    log: Path,
+    environment: Mapping[str, str],
+) -> Generator[Worker]:
+    """A worker that calls `module.build(*arguments)` when it is first asked.
+
+    `environment` is added to that of this process.
+    """
     ours, theirs = Pipe()
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with log.open("wb") as file:
@@ -63,7 +72,7 @@ def running(python: str, module: str, arguments: tuple, log: Path) -> Generator[
             process_group=0,  # what it starts is stopped with it
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=os.environ | SHARED_MEMORY | {"PYTHONPATH": path},
+            env={**os.environ, **SHARED_MEMORY, **environment, "PYTHONPATH": path},
         )
     theirs.close()
     ours.send((module, arguments))

@@ -16,7 +16,7 @@ SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
 HOST = ["rules", "config", "mesh", "rundir", "lineage", "best", "stop", "flops"]
-HOST += ["hardware", "statistics", "tokenizer", "report", "curve", "data"]
+HOST += ["hardware", "pages", "statistics", "tokenizer", "report", "curve", "data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "division", "parallel", "state", "step", "checkpoint", "metrics"]
 RUN += ["entities", "answers", "decode", "tasks", "writer", "setup", "evaluate"]

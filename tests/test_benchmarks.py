@@ -99,7 +99,7 @@ def running(tmp_path, monkeypatch):
     (tmp_path / "a_side.py").write_text(SIDE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return lambda kind: worker.running(
-        sys.executable, "a_side", (kind,), tmp_path / f"{kind}.log"
+        sys.executable, "a_side", (kind,), tmp_path / f"{kind}.log", {}
     )
 
 

@@ -15,8 +15,8 @@ from bert_jax.inspect import options
 from bert_jax.sweep import options as sweeping
 
 EXAMPLE = "example: python launch.py "
-COMPUTING = ("train", "evaluate", "predict", "inspect", "generate")
 READING = ("evaluate", "predict", "inspect", "generate")  # verbs that change no run
+COMPUTING = ("train", *READING)
 
 
 def main(arguments: list[str]) -> int:
@@ -341,6 +341,6 @@ VERBS = {
 }
 
 if __name__ == "__main__":
-    if sys.argv[1:2] and sys.argv[1] in COMPUTING:
+    if sys.argv[1:] and sys.argv[1] in COMPUTING:
         pages.start_again()
     sys.exit(main(sys.argv[1:]))

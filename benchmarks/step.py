@@ -67,6 +67,7 @@ def measure(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Fou
 
 def together(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Found:
     found: Found = {str(side): {"seconds": []} for side in sides}
+    large = pages.environment(os.environ, pages.KERNEL)
     workers: dict[str, Worker] = {}
 
     def turn(name: str, steps: int) -> float:
@@ -85,10 +86,9 @@ def together(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Fo
         for side in sides:
             name, module = str(side), MODULES[side.name]
             python = given.flax if side.name == "flax" else sys.executable
-            tuned = pages.environment(os.environ, pages.KERNEL)
-            tuned = tuned if side.name in TUNED else {}
+            environment = large if side.name in TUNED else {}
             starting = worker.running(
-                python, module, (case, side), folder / name, tuned
+                python, module, (case, side), folder / name, environment
             )
             workers[name] = stack.enter_context(starting)
             found[name]["first_step"] = turn(name, 1)

@@ -15,9 +15,7 @@ import numpy as np
 from bert_jax.data.chunks import Chunks, Text, chunks, chunks_at
 from bert_jax.data.draws import between, uniform
 
-Rows = np.ndarray | slice
 Draw = Callable[..., np.ndarray]  # (name of a choice, rows = all) -> numbers in [0, 1)
-ALL = slice(None)
 
 
 class Segments(NamedTuple):
@@ -59,7 +57,7 @@ def assemble(
     Each row is a function of (seed, its version, its example) alone.
     """
 
-    def draw(name: str, rows: Rows = ALL) -> np.ndarray:
+    def draw(name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         return uniform(seed, versions[rows], examples[rows], name)
 
     chunk = table.select(examples)
@@ -92,8 +90,11 @@ def _sop(text: Text, chunk: Chunks, draw: Draw) -> Segments:
     # A and B in one call: most of what a call costs does not depend on its rows.
     one, two = np.concatenate([start, split]), np.concatenate([later, start])
     size = np.concatenate([first, second])
-    size = _agree(text, one, two, size, lambda n, rows: draw(n, rows % len(start)))
-    first, second = np.split(size, 2)
+
+    def same(name: str, rows: np.ndarray) -> np.ndarray:
+        return draw(name, rows % len(start))
+
+    first, second = np.split(_agree(text, one, two, size, same), 2)
     swapped = draw("coin") < 0.5
     begin = np.where(swapped, later, start)
     return Segments(begin, first, np.where(swapped, start, split), second, swapped)

@@ -27,6 +27,15 @@ from bert_jax.optim import path_name
 from bert_jax.state import TrainState
 
 MANIFEST = "manifest.json"
+SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
+
+# Of an array that all devices hold each writes a part, which it cuts out by a program of
+# its own, compiled at the first save: that pays for large arrays alone.
+ocp.type_handlers.register_type_handler(
+    jax.Array,
+    ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED),
+    override=True,
+)
 
 # Orbax logs what fails in its threads with a traceback each, and then raises it too.
 logging.getLogger("absl").setLevel(logging.CRITICAL)

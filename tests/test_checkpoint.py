@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
-from bert_jax import checkpoint, rundir
+from bert_jax import checkpoint, parallel, rundir
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.state import TrainState
@@ -72,6 +73,32 @@ def test_what_was_saved_comes_back_bit_for_bit(saved):
     step, found, said = restored(saved)
     assert (step, said) == (3, [])
     jax.tree.map(np.testing.assert_array_equal, found, state(3))
+
+
+def everywhere(tree):
+    """The tree, held by all eight devices."""
+    mesh = parallel.grid(jax.devices(), (8, 1, 1))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def test_small_arrays_of_eight_devices_are_saved_without_a_program_each(run):
+    requests = []
+    held = everywhere(state(1)._replace(params={"bias": jnp.arange(8 * 513.0)}))
+    jax.monitoring.register_event_listener(lambda event, **_: requests.append(event))
+    checkpoints = Checkpoints(run, 1, 0, False)
+    checkpoints.save(1, held)
+    checkpoints.close()
+    assert "/jax/compilation_cache/compile_requests_use_cache" not in requests
+
+
+def test_a_large_array_is_saved_by_eight_devices_and_comes_back_bit_for_bit(run):
+    kernel = np.arange(8 * checkpoint.SHARED // 4, dtype=np.float32)
+    held = everywhere(state(1)._replace(params={"kernel": kernel}))
+    checkpoints = Checkpoints(run, 1, 0, False)
+    checkpoints.save(1, held)
+    checkpoints.close()
+    found = checkpoint.restore_alone(run, 1)
+    np.testing.assert_array_equal(found["kernel"], kernel)
 
 
 def test_one_flipped_bit_is_named_and_the_step_before_is_used(saved):

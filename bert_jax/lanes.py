@@ -6,6 +6,7 @@ Each lane follows the protocol of a run by itself, with its own directory.
 """
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -168,8 +169,14 @@ class Together:
     def step(self, batches: Sequence[Batch]) -> list[Said]:
         """One update of every lane; what it said of each."""
         self._states, metrics = self._step(self._states, self._put(batches), self._own)
+
+        # Once for all lanes: an element taken on the devices is a program's run.
+        @functools.cache
+        def fetched() -> dict[str, np.ndarray]:
+            return jax.device_get(metrics)
+
         return [
-            lambda lane=lane: {name: value[lane] for name, value in metrics.items()}
+            lambda lane=lane: {name: value[lane] for name, value in fetched().items()}
             for lane in range(len(batches))
         ]
 

@@ -1,5 +1,6 @@
 """What training carries from step to step, and its sharded initialisation."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -67,11 +68,18 @@ def adopt(
     params: Any, optimiser: optax.GradientTransformation, shardings
 ) -> TrainState:
     """Step 0 of a new run from another run's parameters: a fresh optimiser."""
-    create = _create(lambda params: params, optimiser)
+    create = _create(_given, optimiser)
     out = shardings(jax.eval_shape(create, params))
     return jax.jit(create, out_shardings=out)(params)
 
 
+def _given(params: Any) -> Any:
+    return params
+
+
+# The same function for the same run: JAX then traces it once, whatever asks for the
+# shapes or the arrays, and lanes share the program.
+@functools.lru_cache(maxsize=2)
 def _create(init: Callable, optimiser: optax.GradientTransformation) -> Callable:
     def create(source):
         params = init(source)

@@ -5,10 +5,7 @@ values: without the manifest a flipped bit loads silently. A step without a mani
 a save that never finished.
 """
 
-import hashlib
-import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -21,12 +18,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from bert_jax import best, rundir
+from bert_jax import best, manifest, rundir
 from bert_jax.config import UsageError
 from bert_jax.optim import path_name
 from bert_jax.state import TrainState
 
-MANIFEST = "manifest.json"
+# Orbax logs what fails in its threads with a traceback each, and then raises it too.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
 SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
 
 # Of an array that all devices hold each writes a part, which it cuts out by a program of
@@ -37,35 +36,12 @@ ocp.type_handlers.register_type_handler(
     override=True,
 )
 
-# Orbax logs what fails in its threads with a traceback each, and then raises it too.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
-
 
 def steps(directory: Path) -> list[int]:
     """The step numbers that have a directory, verified or not, in order."""
     if not directory.is_dir():
         return []
     return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
-
-
-def fault(directory: Path) -> str:
-    """What is wrong with one checkpoint, by its manifest; "" when it verifies."""
-    try:
-        files = json.loads((directory / MANIFEST).read_text())["files"]
-    except FileNotFoundError:
-        return "its save never finished"
-    except (ValueError, KeyError, OSError):
-        return f"{MANIFEST} is damaged"
-    for name, facts in files.items():
-        path = directory / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != facts["size"]:
-            size = path.stat().st_size
-            return f"{name} has {size} bytes instead of {facts['size']}"
-        if _sha256(path) != facts["sha256"]:
-            return f"{name} does not match its sha256"
-    return ""
 
 
 def newest(directory: Path, say: Callable[[str], None]) -> int | None:
@@ -76,7 +52,7 @@ def newest(directory: Path, say: Callable[[str], None]) -> int | None:
     found = -1
     if jax.process_index() == 0:
         for step in reversed(steps(directory)):
-            reason = fault(directory / str(step))
+            reason = manifest.fault(directory / str(step))
             if not reason:
                 found = step
                 break
@@ -116,7 +92,7 @@ def chosen(run: Path, step: int | None) -> int:
         raise UsageError(
             f"{run} kept no step {step}; it has {', '.join(map(str, kept)) or 'none'}"
         )
-    if reason := fault(directory / str(step)):
+    if reason := manifest.fault(directory / str(step)):
         raise UsageError(f"checkpoint {directory / str(step)}: {reason}")
     return step
 
@@ -267,7 +243,7 @@ class Checkpoints:
         with _named(target):
             self._writer.wait_until_finished()
             if jax.process_index() == 0:
-                _write_manifest(target)
+                manifest.write(target)
                 self._prune(step)
 
     def _prune(self, newest: int) -> None:
@@ -330,24 +306,6 @@ def _remove_unfinished(directory: Path) -> None:
     if not directory.is_dir():
         return
     for path in directory.iterdir():
-        unfinished = path.name.isdigit() and not (path / MANIFEST).exists()
+        unfinished = path.name.isdigit() and not (path / manifest.FILE).exists()
         if unfinished or ".orbax-checkpoint-tmp" in path.name:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _write_manifest(directory: Path) -> None:
-    files = {}
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        facts = {"size": path.stat().st_size, "sha256": _sha256(path)}
-        files[str(path.relative_to(directory))] = facts
-    for folder in [p for p in directory.rglob("*") if p.is_dir()] + [directory]:
-        rundir.sync_directory(folder)
-    rundir.write_json(directory / MANIFEST, {"files": files})
-    rundir.sync_directory(directory.parent)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -33,7 +33,7 @@ jaxtyping.install_import_hook(
 )
 
 # Its imports must come after the hook.
-pytest_plugins = ["tests.running", "tests.finetuning"]
+pytest_plugins = ["tests.running", "tests.finetuning", "tests.storing"]
 
 hypothesis.settings.register_profile("house", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("house")

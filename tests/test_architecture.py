@@ -15,8 +15,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["rules", "config", "mesh", "rundir", "lineage", "best", "stop", "flops"]
-HOST += ["hardware", "pages", "statistics", "tokenizer", "report", "curve", "data"]
+HOST = ["rules", "config", "mesh", "rundir", "manifest", "lineage", "best", "stop"]
+HOST += ["flops", "hardware", "pages", "statistics", "tokenizer", "report", "curve"]
+HOST += ["data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "division", "parallel", "state", "step", "checkpoint", "metrics"]
 RUN += ["entities", "answers", "decode", "tasks", "writer", "setup", "evaluate"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from bert_jax import checkpoint, parallel, rundir
+from bert_jax import checkpoint, manifest, parallel, rundir
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.state import TrainState
@@ -126,7 +126,7 @@ def test_a_truncated_file_is_named_and_the_step_before_is_used(saved):
 
 def test_a_missing_file_and_a_damaged_manifest_are_passed_over(saved):
     largest_file(saved, 3).unlink()
-    (folder(saved, 2) / checkpoint.MANIFEST).write_text("{")
+    (folder(saved, 2) / manifest.FILE).write_text("{")
     step, _, said = restored(saved)
     assert step == 1
     assert "is missing" in said[0]
@@ -134,7 +134,7 @@ def test_a_missing_file_and_a_damaged_manifest_are_passed_over(saved):
 
 
 def test_a_save_that_never_finished_is_cleared_away(saved):
-    (folder(saved, 3) / checkpoint.MANIFEST).unlink()
+    (folder(saved, 3) / manifest.FILE).unlink()
     remains = saved / rundir.CHECKPOINTS / "4.orbax-checkpoint-tmp-7"
     remains.mkdir()
     step, _, _ = restored(saved)
@@ -149,26 +149,26 @@ def test_a_damaged_step_is_saved_again(saved):
     assert checkpoints.newest(lambda text: None) == 2
     checkpoints.save(3, state(3))
     checkpoints.close()
-    assert checkpoint.fault(folder(saved, 3)) == ""
+    assert manifest.fault(folder(saved, 3)) == ""
 
 
 def test_a_step_that_verifies_is_not_written_twice(saved):
-    before = (folder(saved, 3) / checkpoint.MANIFEST).stat().st_mtime_ns
+    before = (folder(saved, 3) / manifest.FILE).stat().st_mtime_ns
     checkpoints = Checkpoints(saved, 3, 0, False)
     checkpoints.newest(lambda text: None)
     checkpoints.save(3, state(3))
     checkpoints.close()
-    assert (folder(saved, 3) / checkpoint.MANIFEST).stat().st_mtime_ns == before
+    assert (folder(saved, 3) / manifest.FILE).stat().st_mtime_ns == before
 
 
 def test_every_file_stands_in_the_manifest(saved):
-    manifest = json.loads((folder(saved, 3) / checkpoint.MANIFEST).read_text())
+    described = json.loads((folder(saved, 3) / manifest.FILE).read_text())
     present = {
         str(path.relative_to(folder(saved, 3)))
         for path in folder(saved, 3).rglob("*")
         if path.is_file()
     }
-    assert manifest["files"].keys() == present - {checkpoint.MANIFEST}
+    assert described["files"].keys() == present - {manifest.FILE}
 
 
 @pytest.mark.parametrize(

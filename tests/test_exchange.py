@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import bert_jax
 import launch
-from bert_jax import checkpoint, exchange, rundir, scores, setup, stop, train
+from bert_jax import checkpoint, exchange, manifest, rundir, scores, setup, stop, train
 from bert_jax import config as configs
 from bert_jax.config import UsageError
 from tests.exchanging import (
@@ -93,7 +93,7 @@ def test_an_imported_model_is_a_run_of_one_checkpoint(run, source):
     names = {path.name for path in run.iterdir()} - {rundir.LEASE}
     assert names == {"config.json", "run.json", "tokenizer.json", "checkpoints"}
     assert checkpoint.steps(run / "checkpoints") == [0]
-    assert checkpoint.fault(run / "checkpoints" / "0") == ""
+    assert manifest.fault(run / "checkpoints" / "0") == ""
     facts = rundir.read(run, rundir.RUN)
     assert facts.keys() >= {"fingerprint", "parent", "seed", "versions", "devices"}
     assert facts["data"] == setup.NO_DATA

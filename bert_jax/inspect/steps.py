@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_jax import checkpoint, rundir
+from bert_jax import checkpoint, manifest, rundir
 from bert_jax.config import UsageError
 from bert_jax.model import Model, load
 
@@ -20,7 +20,7 @@ def models(workdir: Path, step: str) -> Iterator[Model]:
     folder = workdir / rundir.CHECKPOINTS
     found = 0
     for number in checkpoint.steps(folder):
-        if reason := checkpoint.fault(folder / str(number)):
+        if reason := manifest.fault(folder / str(number)):
             print(f"passing over checkpoint {folder / str(number)}: {reason}")
             continue
         found += 1

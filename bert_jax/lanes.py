@@ -19,8 +19,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import config as configs
 from bert_jax import (
+    compiled,
     evaluate,
     held,
     mesh,
@@ -32,6 +32,7 @@ from bert_jax import (
     stop,
     train,
 )
+from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.data.pipeline import Batch
 from bert_jax.setup import Setup, build, sibling
@@ -56,7 +57,7 @@ def run(asked: Sequence[Asked]) -> int:
         left = [(*each, p) for each, p in zip(asked, parents) if p is not None]
         if not left:
             return stop.DONE
-        stack.enter_context(parallel.programs_kept(Path(left[0][0].data.cache)))
+        stack.enter_context(compiled.kept(Path(left[0][0].data.cache)))
         runs, clock = _prepared(left)
         stores = [stack.enter_context(train.opened(each)) for each in runs]
         held.announce(runs[0])

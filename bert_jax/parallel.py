@@ -4,21 +4,17 @@ The step is a pure function. A `Placement` compiles it by `jit` over a mesh with
 axes (data, fsdp, tensor), or by `pmap`; both give the numbers of one device.
 """
 
-import contextlib
 import math
 import os
-from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bert_jax import hardware
 from bert_jax import mesh as meshes
 from bert_jax.config import UsageError
 from bert_jax.division import AXES, ROWS, Manner, manner, same, shardings, total, whole
@@ -63,28 +59,6 @@ def join_hosts() -> None:
             int(os.environ["JAX_NUM_PROCESSES"]),
             int(os.environ["JAX_PROCESS_ID"]),
         )
-
-
-@contextlib.contextmanager
-def programs_kept(folder: Path) -> Generator[None]:
-    """In here a program that took long to compile is kept in the folder, and one that is
-    there already is not compiled again, by this process or another.
-
-    One folder for each kind of processor. Where JAX_COMPILATION_CACHE_DIR is set, its
-    folder is used instead.
-    """
-    if jax.config.values["jax_compilation_cache_dir"]:
-        yield
-        return
-    # JAX asks once whether there is a cache.
-    compilation_cache.reset_cache()
-    place = folder.absolute() / f"compiled-{hardware.processor()}"
-    jax.config.update("jax_compilation_cache_dir", str(place))
-    try:
-        yield
-    finally:
-        jax.config.update("jax_compilation_cache_dir", None)
-        compilation_cache.reset_cache()
 
 
 def any_host(flag: bool) -> bool:

@@ -12,6 +12,7 @@ from ml_collections import FrozenConfigDict
 from bert_jax import (
     best,
     checkpoint,
+    compiled,
     evaluate,
     flops,
     held,
@@ -45,7 +46,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         parent = hold(stack, config, workdir)
         if parent is None:
             return stop.DONE
-        stack.enter_context(parallel.programs_kept(Path(config.data.cache)))
+        stack.enter_context(compiled.kept(Path(config.data.cache)))
         setup = build(config, workdir)
         mine = Run(config, workdir, parent, setup, "", time.perf_counter)
         checkpoints = stack.enter_context(opened(mine))

@@ -5,10 +5,9 @@ import functools
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import PartitionSpec as P
 
-from bert_jax import division, hardware, parallel, setup, state, train
+from bert_jax import division, parallel, setup, state, train
 from bert_jax.config import UsageError
 from bert_jax.step import make_evaluation
 
@@ -118,31 +117,6 @@ def test_runs_that_differ_in_seed_and_rate_are_one_program(tiny):
     (one, first), (other, second) = program(0, 1e-3), program(1, 2e-3)
     assert one == other
     assert not any(first[name] == second[name] for name in first)
-
-
-def test_a_program_is_kept_for_the_next_process_and_nothing_is_left_set(tmp_path):
-    before = jax.config.jax_compilation_cache_dir
-    found = []
-    jax.monitoring.register_event_listener(lambda event, **_: found.append(event))
-    jax.config.update("jax_compilation_cache_dir", None)
-    try:
-        for _ in range(2):
-            with parallel.programs_kept(tmp_path):
-                jax.jit(lambda x: 3 * x + 2)(np.arange(7))
-        assert found.count("/jax/compilation_cache/cache_hits") == 1
-        assert jax.config.jax_compilation_cache_dir is None
-        assert [path.name for path in tmp_path.iterdir()] == [
-            f"compiled-{hardware.processor()}"
-        ]
-    finally:
-        jax.config.update("jax_compilation_cache_dir", before)
-        compilation_cache.reset_cache()
-
-
-def test_a_folder_that_is_set_by_hand_keeps_them_instead(tmp_path):
-    with parallel.programs_kept(tmp_path):
-        jax.jit(lambda x: 5 * x + 2)(np.arange(7))
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_batch_that_does_not_divide_is_refused():

@@ -11,13 +11,14 @@ from pathlib import Path
 
 # Read by XLA and by jax at their import, here and in the processes that tests start.
 # Most of the suite's time is compilation: it is done with little effort, and once.
+NEW = not metadata.version("jaxlib").startswith("0.10.")
 FLAGS = [
     "--xla_force_host_platform_device_count=8",
     "--xla_backend_optimization_level=0",
-    "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",
+    "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE"
+    if NEW
+    else "--xla_cpu_use_fusion_emitters=false",
 ]
-if metadata.version("jaxlib").startswith("0.10."):  # later ones know it no more
-    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join(FLAGS)
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has its parent's
     COMPILED = tempfile.mkdtemp(prefix="compiled-")

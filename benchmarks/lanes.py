@@ -118,12 +118,12 @@ def told(given: argparse.Namespace, seconds: dict[str, list[float]]) -> str:
         for name, found in seconds.items()
     ]
     ratio = tables.ratio(seconds["runs apart"], seconds["lanes together"])
+    verdict = tables.verdict(ratio, REACH, STRETCH)
     devices = [jax.devices()[0].device_kind, cases.processor()]
     return "\n".join(
         [
             tables.markdown(["", "ms for a step of all", "tokens/s"], rows),
-            f"together {tables.number(ratio)} times as fast: "
-            + tables.verdict(ratio, REACH, STRETCH),
+            f"\ntogether {tables.number(ratio)} times as fast: {verdict}\n",
             tables.conditions(devices, [f"jax {jax.__version__}"]),
         ]
     )

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import cases, ours, step, tables, worker
+from benchmarks import cases, ours, saving, step, tables, worker
 from benchmarks.cases import Side
 
 CASE = cases.case_of("tiny-128", 2, 0.1)
@@ -66,6 +66,16 @@ def test_the_summary_of_a_row():
     lines = step.table({CASE.name: {"sides": sides}}).splitlines()
     assert lines[3].startswith("| tiny-128, dropout 0.1 | stock:bfloat16 | 300 (200")
     assert lines[4].endswith("| flax:bfloat16 | ModuleNotFoundError: flax |")
+
+
+def test_the_first_save_is_told_beside_the_later_ones():
+    ours, orbax = [{"first": [x], "later": [y, y]} for x, y in ((0.5, 0.1), (2, 0.3))]
+    lines = saving.report(CASE, {"ours": ours, "orbax": orbax}, 3).splitlines()
+    first, later = (line.split(" | ") for line in lines[2:4])
+    assert first[0] == "| tiny-128, 8 devices, first save"
+    assert first[1:] == ["500 (500 to 500)", "2,000 (2,000 to 2,000)", "4 |"]
+    assert later[1:] == ["100 (100 to 100)", "300 (300 to 300)", "3 |"]
+    assert lines[-1].startswith("1 rounds of 3 saves; ")
 
 
 def test_a_masked_batch_has_what_peers_are_to_predict():

@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import cases, ours, tables, worker
 from benchmarks.cases import Case, Side
 from benchmarks.worker import Stepper
-from bert_jax import parallel
+from bert_jax import hardware, parallel
 from bert_jax.checkpoint import Checkpoints
 
 DEVICES = 8
@@ -59,8 +59,7 @@ def versions() -> str:
 
 def measured(case: Case, rounds: int, saves: int) -> Times:
     times: Times = {side: {"first": [], "later": []} for side in SIDES}
-    flag = f"--xla_force_host_platform_device_count={DEVICES}"
-    environment = {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"}
+    environment = hardware.environment(f"cpu:{DEVICES}")
     for number in range(rounds):
         for side in SIDES[:: -1 if number % 2 else 1]:
             with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,6 @@
-"""Checkpoints by orbax, each with a manifest of sizes and SHA-256 that we verify.
+"""Checkpoints by orbax, each with a manifest that we verify.
 
-Orbax commits by rename but calls no fsync, and its checksums do not cover the array
-values: without the manifest a flipped bit loads silently. A step without a manifest is
-a save that never finished.
+Orbax commits by rename; a step without a manifest is a save that never finished.
 """
 
 import logging

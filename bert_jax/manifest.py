@@ -1,6 +1,7 @@
 """What the files of a checkpoint are, by size and SHA-256, so that damage is found.
 
-Orbax calls no fsync, and its checksums do not cover the values of arrays.
+Orbax calls no fsync, and its checksums do not cover the values of arrays: without this a
+flipped bit loads silently.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
@@ -67,7 +67,7 @@ def write(path: Path | None, value: Any) -> None:
     """JSON, whole or not at all; nowhere if there is no path."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rundir.write_json(path, value)
+        files.write_json(path, value)
 
 
 def read(path: Path | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import rules
+from bert_jax.stop import UsageError
 from configs import base
 
 # Keys that say how a run is executed, not what it computes: left out of its identity.
@@ -22,6 +23,8 @@ EXECUTION = (
     "data.cache",
     "data.prefetch",
     "data.tfds_dir",
+    "eval.length",
+    "eval.rows",
     "parallel.mesh",
     "parallel.placement",
     "train.keep_every",
@@ -29,11 +32,16 @@ EXECUTION = (
     "train.keep_powers",
     "train.log_every",
     "train.save_every",
+    "train.watchdog",
 )
 
-
-class UsageError(Exception):
-    """What the person asked for cannot be done; its text names the thing and the mend."""
+# Keys that came later, each with the value that does what was done before it: with that
+# value a key stays out of a run's identity, and an older config takes it.
+LATER = {
+    "init_state": False,
+    "tokenizer.strip_accents": "auto",
+    "train.on_nonfinite": "stop",
+}
 
 
 def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
@@ -199,9 +207,13 @@ def shape(config: FrozenConfigDict) -> dict:
 
 
 def without_execution(nested: ConfigDict | Mapping) -> dict[str, object]:
-    """The flat config without the keys that only say how a run is executed."""
-    flat = flatten(nested)
-    return {key: value for key, value in flat.items() if key not in EXECUTION}
+    """The flat config without the keys that only say how a run is executed, and
+    without those of `LATER` that do what was done before them."""
+    return {
+        key: value
+        for key, value in flatten(nested).items()
+        if key not in EXECUTION and not (key in LATER and value == LATER[key])
+    }
 
 
 def stream(seed: int, *names: str) -> int:

@@ -15,7 +15,7 @@ import safetensors
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from bert_jax import checkpoint, directory, huggingface, rundir, setup, tokenizer
+from bert_jax import checkpoint, directory, files, huggingface, rundir, setup, tokenizer
 from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.huggingface import Tensors
@@ -94,7 +94,7 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
         theirs = huggingface.their_config(config.model, name, labels, words.pad_id)
         theirs |= {"problem_type": "regression"} if regression else {}
-        rundir.write_json(beside / "config.json", theirs)
+        files.write_json(beside / "config.json", theirs)
         _write_tokenizer(beside, words, config.model.max_length)
         beside.replace(target)
     except (OSError, safetensors.SafetensorError) as error:
@@ -161,9 +161,9 @@ def _write_tokenizer(target: Path, words: Tokenizer, max_length: int) -> None:
         **{f"{piece.strip('[]').lower()}_token": piece for piece in tokenizer.SPECIALS},
     }
     words.save(target / "tokenizer.json")
-    rundir.write_json(target / "tokenizer_config.json", config)
+    files.write_json(target / "tokenizer_config.json", config)
     vocabulary = "".join(f"{piece}\n" for piece in words.vocabulary)
-    rundir.write_text(target / "vocab.txt", vocabulary)
+    files.write_text(target / "vocab.txt", vocabulary)
 
 
 def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import FrozenConfigDict
 
-from bert_jax import best, flops, rundir, start
+from bert_jax import best, files, flops, rundir, start
 from bert_jax import config as configs
 from bert_jax import setup as setups
 from bert_jax.config import UsageError
@@ -128,4 +128,4 @@ def write_result(run: Run, last: int) -> None:
     }
     if chosen is not None:
         result["best_step"] = chosen
-    rundir.write_json(run.workdir / rundir.RESULT, result)
+    files.write_json(run.workdir / rundir.RESULT, result)

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from bert_jax import rundir
+from bert_jax import files
 
 FILE = "manifest.json"
 
@@ -17,12 +17,12 @@ FILE = "manifest.json"
 def fault(directory: Path) -> str:
     """What is wrong with one checkpoint; "" when it verifies."""
     try:
-        files = json.loads((directory / FILE).read_text())["files"]
+        listed = json.loads((directory / FILE).read_text())["files"]
     except FileNotFoundError:
         return "its save never finished"
     except (ValueError, KeyError, OSError):
         return f"{FILE} is damaged"
-    for name, facts in files.items():
+    for name, facts in listed.items():
         path = directory / name
         if not path.is_file():
             return f"{name} is missing"
@@ -36,16 +36,16 @@ def fault(directory: Path) -> str:
 
 def write(directory: Path) -> None:
     """Flush all files to the disk, then write what they are."""
-    files = {}
+    listed = {}
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         with path.open("rb") as file:
             os.fsync(file.fileno())
         facts = {"size": path.stat().st_size, "sha256": _sha256(path)}
-        files[str(path.relative_to(directory))] = facts
+        listed[str(path.relative_to(directory))] = facts
     for folder in [p for p in directory.rglob("*") if p.is_dir()] + [directory]:
-        rundir.sync_directory(folder)
-    rundir.write_json(directory / FILE, {"files": files})
-    rundir.sync_directory(directory.parent)
+        files.sync_directory(folder)
+    files.write_json(directory / FILE, {"files": listed})
+    files.sync_directory(directory.parent)
 
 
 def _sha256(path: Path) -> str:

@@ -43,6 +43,8 @@ CHOICES = {
     "optim.schedule": ("linear", "cosine", "constant"),
     "optim.decay_from": ("start", "warmup_end"),
     "parallel.placement": ("jit", "pmap"),
+    "tokenizer.strip_accents": ("auto", "always", "never"),
+    "train.on_nonfinite": ("stop", "skip"),
     "task.format": tuple(dict.fromkeys(name for f in FORMATS.values() for name in f)),
 }
 
@@ -68,7 +70,9 @@ MAY_BE_ZERO = {
     "train.keep_every",
     "train.patience",
     "train.save_every",
+    "train.watchdog",
     "eval.every",
+    "eval.length",
     "eval.max_examples",
 }
 BELOW_ONE = {

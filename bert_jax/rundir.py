@@ -4,19 +4,18 @@ Never imports jax: sweeps and reports read runs too.
 """
 
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from bert_jax.config import UsageError
+from bert_jax import files
+from bert_jax.stop import UsageError
 
 CONFIG = "config.json"
 RUN = "run.json"
@@ -40,9 +39,6 @@ NAMES = (
     CURVE,
 )
 
-# Whoever looks whether a run is being written holds its lease for an instant.
-LOOKS, LOOK = 5, 0.05  # times, seconds
-
 PACKAGES = (
     "jax",
     "jaxlib",
@@ -60,7 +56,7 @@ def create(workdir: Path) -> None:
     if workdir.exists() and not workdir.is_dir():
         raise UsageError(f"--workdir={workdir} is a file; choose a directory")
     workdir.mkdir(parents=True, exist_ok=True)
-    own = {*NAMES, *(_beside(workdir / name).name for name in NAMES)}
+    own = {*NAMES, *(files.beside_of(workdir / name).name for name in NAMES)}
     strangers = sorted({entry.name for entry in workdir.iterdir()} - own)
     if strangers and not is_run(workdir):
         raise UsageError(
@@ -103,41 +99,6 @@ def read_text(workdir: Path, name: str) -> str:
         raise UsageError(f"{workdir / name} is no text: {error}") from None
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Whole or not at all, also when the disk is full or the machine dies."""
-    beside = _beside(path)
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    sync_directory(path.parent)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
-def sync_directory(directory: Path) -> None:
-    """A rename outlives a power cut only once its directory is on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def append_metrics(workdir: Path) -> TextIO:
     """metrics.jsonl, opened so that the next line is not glued to a torn one."""
     path = workdir / METRICS
@@ -173,14 +134,12 @@ def lease(workdir: Path, option: str) -> Iterator[None]:
     A directory in which nothing came of it is removed again. `option` is that of
     launch.py which names the directory.
     """
-    with (workdir / LEASE).open("a+", encoding="utf-8") as file:
+    with contextlib.ExitStack() as stack:
         try:
-            _lock(file)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
+            file = stack.enter_context(files.lock(workdir / LEASE))
+        except files.Locked as holder:
             raise UsageError(
-                f"{workdir} is being written by {holder}; "
+                f"{workdir} is being written by {holder or 'another process'}; "
                 f"stop it or choose another {option}"
             ) from None
         except OSError as error:
@@ -199,25 +158,9 @@ def lease(workdir: Path, option: str) -> Iterator[None]:
                 workdir.rmdir()
 
 
-def _lock(file: TextIO) -> None:
-    """Raises BlockingIOError if another holds it for longer than a look takes."""
-    for _ in range(LOOKS):
-        with contextlib.suppress(BlockingIOError):
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(LOOK)
-    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def is_held(workdir: Path) -> bool:
-    """Whether a process writes that run. Looking takes the lease for a moment."""
-    try:
-        with (workdir / LEASE).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    """Whether a process writes that run."""
+    return files.is_locked(workdir / LEASE)
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import curve, held, rules, rundir, stop, train
+from bert_jax import curve, files, held, rules, rundir, stop, train
 from bert_jax.config import UsageError
 from bert_jax.statistics import half
 
@@ -62,7 +62,7 @@ def run(
     finished = [seed for seed in seeds if seed not in diverged]
     results = [_result(config, directory(workdir, seed), seed) for seed in finished]
     summary = summarise(config, results, diverged)
-    rundir.write_json(workdir / SUMMARY, summary)
+    files.write_json(workdir / SUMMARY, summary)
     if results:
         draw(summary, workdir / FIGURE)
     print(table(summary))

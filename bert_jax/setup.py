@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import lineage, mesh, optim, parallel, rules, rundir, state, tasks
+from bert_jax import files, lineage, mesh, optim, parallel, rules, rundir, state, tasks
 from bert_jax.config import UsageError
 from bert_jax.data import dataset, store
 from bert_jax.data.dataset import Dataset
@@ -162,8 +162,8 @@ def begin(
         "devices": [device.device_kind for device in jax.devices()],
         "tokenizer": tokenizer.fingerprint,
     }
-    rundir.write_json(workdir / rundir.RUN, common | facts)
-    rundir.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    files.write_json(workdir / rundir.RUN, common | facts)
+    files.write_text(workdir / rundir.CONFIG, configs.canonical(config))
 
 
 def check_has_data(workdir: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exit codes, and the signals that ask a run to save and leave."""
+"""Exit codes, the error of a person, and the signals that ask a run to save and leave."""
 
 import contextlib
 import os
@@ -9,12 +9,17 @@ from typing import Any, Self
 DONE = 0
 USAGE = 2  # a mistake in the command or the config
 PREEMPTED = 75  # saved; the same command continues
+STALLED = 76  # the watchdog saw no step; the same command continues
 DIVERGED = 77  # the loss is not finite
 
 FINAL = (DONE, USAGE, DIVERGED)  # the same command again would only repeat it
 
 # SLURM and submitit send SIGUSR1 or SIGUSR2 ahead of the time limit.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class UsageError(Exception):
+    """What the person asked for cannot be done; its text names the thing and the mend."""
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ def get_config():
     config.seed = 0  # names every random stream: init, data order, masks, dropout
     config.init_from = ""  # a run, or RUN/checkpoints/STEP: start from its parameters
     config.init_leave = ""  # a regex over encoder, pooler, ...: what it does not give
+    config.init_state = False  # also its optimiser's state and step: training goes on
 
     config.data = ConfigDict()
     config.data.corpus = "news"  # news | files | tfds
@@ -62,6 +63,7 @@ def get_config():
     config.tokenizer.path = ""  # a vocab.txt or tokenizer.json; "" trains on the corpus
     config.tokenizer.vocab_size = 30522  # at most this many, when trained
     config.tokenizer.lowercase = True
+    config.tokenizer.strip_accents = "auto"  # auto (as lowercase) | always | never
 
     config.model = ConfigDict()  # the fields of models.encoder.EncoderConfig
     config.model.vocab_size = 0  # V, rows of the token table; 0 takes the tokenizer's
@@ -129,6 +131,8 @@ def get_config():
     config.train.keep_best = (
         False  # save, keep and use the step of the best task.metric
     )
+    config.train.on_nonfinite = "stop"  # stop | skip: an update that is not finite
+    config.train.watchdog = 0.0  # seconds without a step until exit 76; 0 is off
     config.train.patience = (
         0  # stop after so many evaluations without a better; 0 is off
     )
@@ -137,6 +141,8 @@ def get_config():
     config.eval.every = 5_000  # 0: once an epoch
     config.eval.batch = 256
     config.eval.max_examples = 0  # 0: every held-out example
+    config.eval.rows = ""  # shared rows: single, pair, nsp, single_word; "": own alone
+    config.eval.length = 0  # tokens of a shared row; needed where there are any
 
     config.parallel = ConfigDict()
     config.parallel.placement = "jit"  # jit | pmap

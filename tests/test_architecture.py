@@ -15,8 +15,17 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["rules", "config", "mesh", "rundir", "manifest", "lineage", "best", "stop"]
-HOST += ["flops", "hardware", "pages", "statistics", "tokenizer", "report", "curve"]
+HOST = ["stop", "files", "rules", "config", "mesh", "rundir", "manifest", "lineage"]
+HOST += [
+    "best",
+    "flops",
+    "hardware",
+    "pages",
+    "statistics",
+    "tokenizer",
+    "report",
+    "curve",
+]
 HOST += ["data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "division", "parallel", "compiled", "state", "step", "checkpoint"]
@@ -29,7 +38,7 @@ ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},
     **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},
     **{unit: HOST + MODEL + (RUN + USE)[:i] for i, unit in enumerate(RUN + USE)},
-    "cluster": ["config", "rundir", "stop", "hardware"],
+    "cluster": ["config", "files", "rundir", "stop", "hardware"],
     "sweep": [*HOST, "cluster"],
     "__init__": ["model"],  # bert_jax.load, on demand
 }

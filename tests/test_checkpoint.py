@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from bert_jax import checkpoint, manifest, parallel, rundir
+from bert_jax import checkpoint, files, manifest, parallel, rundir
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.state import TrainState
@@ -31,8 +31,8 @@ def shapes() -> TrainState:
 @pytest.fixture
 def run(tmp_path):
     """A directory that passes for a run."""
-    rundir.write_json(tmp_path / rundir.CONFIG, {})
-    rundir.write_json(tmp_path / rundir.RUN, {})
+    files.write_json(tmp_path / rundir.CONFIG, {})
+    files.write_json(tmp_path / rundir.RUN, {})
     return tmp_path
 
 

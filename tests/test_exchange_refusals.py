@@ -8,7 +8,7 @@ from tokenizers.models import WordPiece
 
 import launch
 from bert_jax import config as configs
-from bert_jax import exchange, rundir
+from bert_jax import exchange, files, rundir
 from bert_jax.config import UsageError
 from tests.exchanging import (
     VOCABULARY,
@@ -163,7 +163,7 @@ def test_a_step_that_was_not_kept_is_not_exported(run, tmp_path):
 def test_a_run_that_is_no_bert_of_theirs_is_not_exported(tiny, tmp_path, changes, said):
     run, out = tmp_path / "run", tmp_path / "out"
     run.mkdir()
-    rundir.write_json(run / rundir.RUN, {})
+    files.write_json(run / rundir.RUN, {})
     (run / rundir.CONFIG).write_text(configs.canonical(tiny(changes)))
     with pytest.raises(UsageError, match=said):
         exchange.export_run(run, None, out)

@@ -13,6 +13,7 @@ from bert_jax import (
     best,
     checkpoint,
     evaluate,
+    files,
     lineage,
     rules,
     rundir,
@@ -223,7 +224,7 @@ def test_a_run_goes_on_without_its_parent_but_not_with_another(
     assert train.run(config, workdir) == stop.DONE
     (workdir / rundir.RESULT).unlink()
     facts = rundir.read(parent, rundir.RUN)
-    rundir.write_json(parent / rundir.RUN, facts | {"fingerprint": "another"})
+    files.write_json(parent / rundir.RUN, facts | {"fingerprint": "another"})
     with pytest.raises(UsageError, match="is another/.* by now: name the step"):
         train.run(config, workdir)
     shutil.rmtree(parent)

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from bert_jax import config as configs
-from bert_jax import lineage, rundir, start
+from bert_jax import files, lineage, rundir, start
 from bert_jax.config import UsageError
 from tests.running import STEPS
 
@@ -20,8 +20,8 @@ def parent(tmp_path):
     run = tmp_path / "parent"
     run.mkdir()
     config = configs.load(DEMO, SIZES | {"model.norm": "pre", "model.dropout": "0.3"})
-    rundir.write_text(run / rundir.CONFIG, configs.canonical(config))
-    rundir.write_json(run / rundir.RUN, {})
+    files.write_text(run / rundir.CONFIG, configs.canonical(config))
+    files.write_json(run / rundir.RUN, {})
     return run
 
 
@@ -122,5 +122,5 @@ def test_a_run_is_known_by_its_parent_s_identity_and_not_by_its_place(
     assert identity(moved / "checkpoints" / str(STEPS)) == here
     assert identity(moved / "checkpoints" / str(STEPS - 3)) != here
     facts = rundir.read(moved, rundir.RUN) | {"fingerprint": "another"}
-    rundir.write_json(moved / rundir.RUN, facts)
+    files.write_json(moved / rundir.RUN, facts)
     assert identity(moved) != here

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 from bert_jax.config import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -21,41 +21,41 @@ def run(tmp_path):
     """A run that has begun."""
     workdir = tmp_path / "run"
     rundir.create(workdir)
-    rundir.write_json(workdir / rundir.RUN, {"fingerprint": "abc"})
-    rundir.write_json(workdir / rundir.CONFIG, {"seed": 0})
+    files.write_json(workdir / rundir.RUN, {"fingerprint": "abc"})
+    files.write_json(workdir / rundir.CONFIG, {"seed": 0})
     return workdir
 
 
 def test_json_comes_back(tmp_path):
     value = {"b": [1, 2.5, "ü"], "a": None}
-    rundir.write_json(tmp_path / "x.json", value)
+    files.write_json(tmp_path / "x.json", value)
     assert json.loads((tmp_path / "x.json").read_text()) == value
     assert os.listdir(tmp_path) == ["x.json"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
-    rundir.write_json(path, {"a": 1})
+    files.write_json(path, {"a": 1})
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        rundir.write_json(path, {"a": 2})
+        files.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
     assert os.listdir(tmp_path) == ["x.json"]
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path):
     path, sizes = tmp_path / "x.json", (10, 100_000)
-    rundir.write_json(path, [0] * sizes[0])
+    files.write_json(path, [0] * sizes[0])
     stop = threading.Event()
 
     def write():
         while not stop.is_set():
             for size in sizes:
-                rundir.write_json(path, [0] * size)
+                files.write_json(path, [0] * size)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -105,7 +105,7 @@ def test_create_goes_on_where_it_was_killed(tmp_path, run):
 
 def test_a_run_is_done_when_its_result_is_of_this_config(run):
     assert not rundir.is_done(run, "abc")
-    rundir.write_json(run / rundir.RESULT, {"fingerprint": "abc"})
+    files.write_json(run / rundir.RESULT, {"fingerprint": "abc"})
     assert rundir.is_done(run, "abc")
     assert not rundir.is_done(run, "def")
 

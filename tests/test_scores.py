@@ -8,7 +8,7 @@ import pytest
 
 import launch
 from bert_jax import config as configs
-from bert_jax import rundir, scores, train
+from bert_jax import files, rundir, scores, train
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_what_was_left_out_is_not_counted(task, tuned, tmp_path, capsys):
     """Of 16 sentences max_examples takes four, of 8 to 10 words each."""
     workdir = shutil.copytree(tuned("tag"), tmp_path / "run")
     config = task("tag", {"eval.max_examples": 4})
-    rundir.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    files.write_text(workdir / rundir.CONFIG, configs.canonical(config))
     assert launch.main(["evaluate", f"--workdir={workdir}"]) == 0
     said = capsys.readouterr().out
     valid, test = map(

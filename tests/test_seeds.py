@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from bert_jax import config as configs
-from bert_jax import rundir, seeds, stop
+from bert_jax import files, rundir, seeds, stop
 from bert_jax.config import UsageError
 from bert_jax.seeds import Result
 
@@ -35,9 +35,9 @@ def pretend(monkeypatch):
                 del metrics["test/accuracy"]
             result = {"metrics": metrics}
             directory.mkdir(parents=True, exist_ok=True)
-            rundir.write_text(directory / rundir.CONFIG, "")
-            rundir.write_json(directory / rundir.RUN, {})
-            rundir.write_json(directory / rundir.RESULT, result)
+            files.write_text(directory / rundir.CONFIG, "")
+            files.write_json(directory / rundir.RUN, {})
+            files.write_json(directory / rundir.RESULT, result)
             return stop.DONE
 
         monkeypatch.setattr(seeds.train, "run", run)
@@ -130,8 +130,8 @@ def test_pretraining_and_a_directory_of_one_run_are_refused(config, tmp_path):
         seeds.run(configs.load("configs/demo.py", {}), tmp_path, 2, None)
     with pytest.raises(UsageError, match="--seeds=-2: one or more runs"):
         seeds.run(config, tmp_path, -2, None)
-    rundir.write_text(tmp_path / rundir.CONFIG, "")
-    rundir.write_json(tmp_path / rundir.RUN, {})
+    files.write_text(tmp_path / rundir.CONFIG, "")
+    files.write_json(tmp_path / rundir.RUN, {})
     with pytest.raises(UsageError, match="is one run: choose another --workdir"):
         seeds.run(config, tmp_path, 2, None)
 

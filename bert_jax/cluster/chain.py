@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from bert_jax import rundir, stop
+from bert_jax import files, rundir, stop
 from bert_jax.cluster.task import Task, command, environment
 from bert_jax.config import UsageError
 
@@ -40,7 +40,7 @@ def save(
     path: Path, code: Path, folder: Path, chains: Sequence[Sequence[Task]], retries: int
 ) -> None:
     """Chains for `load`, in places that do not depend on the working directory."""
-    rundir.write_json(
+    files.write_json(
         path,
         {
             "code": str(code.absolute()),

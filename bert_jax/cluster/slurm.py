@@ -8,7 +8,6 @@ asked; sacct needs a daemon that not every cluster has.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import re
 import shlex
@@ -21,7 +20,7 @@ from typing import NamedTuple, TextIO
 
 import submitit
 
-from bert_jax import rundir
+from bert_jax import files
 from bert_jax.cluster import chain as chains_
 from bert_jax.cluster.profile import EXAMPLE, Profile, Slurm
 from bert_jax.cluster.task import Task
@@ -121,8 +120,7 @@ def cancel(folder: Path, name: str) -> int:
 def _locked(records: Path) -> Iterator[TextIO]:
     """One submission at a time. An sbatch that outlives its launcher holds the lock
     too, so the next launcher finds in the queue what that one submitted."""
-    with (records / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.lock(records / LOCK, waiting=lambda: None) as lock:
         yield lock
 
 
@@ -190,7 +188,7 @@ def _array(
     chains_.save(listed, code, folder, chains, slurm.retries)
     job = _job_name(folder, name, listed.stem)
     script = listed.with_suffix(".sh")
-    rundir.write_text(script, _script(listed, code, len(chains), slurm, job))
+    files.write_text(script, _script(listed, code, len(chains), slurm, job))
     number = _ask("sbatch", "--parsable", str(script), keep=lock).strip()
     number = number.partition(";")[0]  # what follows is the cluster's name
     return f"submitted {len(chains)} as job array {number}, named {job}"

@@ -4,17 +4,18 @@ Found again by a key of everything that its content depends on. Pairs, length an
 masking are not among those, so that arms share one store.
 """
 
-import fcntl
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from bert_jax import files
 from bert_jax import tokenizer as tokenizers
 from bert_jax.config import UsageError
 from bert_jax.data import corpus
@@ -53,7 +54,10 @@ def prepare(config, progress: Callable[[str], None] = print) -> Store:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _clear(cache)
-        with _locked(directory.with_suffix(".lock"), progress):
+        wait = partial(
+            progress, "waiting for another process that prepares the same store"
+        )
+        with files.lock(directory.with_suffix(".lock"), wait):
             if not (directory / MANIFEST).exists():
                 _build(config, directory, progress)
     except OSError as error:
@@ -116,26 +120,11 @@ def _build(config, directory: Path, progress: Callable[[str], None]) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-@contextmanager
-def _locked(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
-    """One prepare of a store at a time; the lock of a killed one is free."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("waiting for another process that prepares the same store")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _clear(cache: Path) -> None:
     """Removes what killed prepares have left."""
     for building in cache.glob("*.building"):
-        with building.with_suffix(".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # alive
+        lock = building.with_suffix(".lock")
+        with contextlib.suppress(files.Locked), files.lock(lock):  # alive if locked
             shutil.rmtree(building, ignore_errors=True)
 
 

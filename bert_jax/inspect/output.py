@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_jax import rundir
+from bert_jax import files
 from bert_jax.config import UsageError
 from bert_jax.inspect import curves
 from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
@@ -27,15 +27,15 @@ def write(
     Returns the path of the page. UsageError where it cannot write.
     """
     last = max(findings)
-    files = {f"{kind}.npz": arrays(findings[last].arrays)}
+    contents = {f"{kind}.npz": arrays(findings[last].arrays)}
     parts = list(findings[last].parts)
     if len(findings) > 1:
-        files |= {
+        contents |= {
             f"{kind}_{step}.npz": arrays(finding.arrays)
             for step, finding in findings.items()
         }
         found = curves.series(findings)
-        files["over_training.npz"] = arrays(found)
+        contents["over_training.npz"] = arrays(found)
         parts.insert(0, Part("Over training", [Pictures(curves.pictures(found))]))
     pictures = {
         picture.name: drawn(picture)
@@ -45,13 +45,13 @@ def write(
         for picture in block.pictures
     }
     for name, (vector, pixels) in pictures.items():
-        files[f"{name}.svg"], files[f"{name}.png"] = vector.encode(), pixels
+        contents[f"{name}.svg"], contents[f"{name}.png"] = vector.encode(), pixels
     document = compose(kind, facts, findings[last], parts, pictures)
-    files[f"{kind}.html"] = page.render(document).encode()
+    contents[f"{kind}.html"] = page.render(document).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            rundir.write_bytes(folder / name, content)
+        for name, content in contents.items():
+            files.write_bytes(folder / name, content)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
     return folder / f"{kind}.html"

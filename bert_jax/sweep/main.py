@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bert_jax import config as configs
-from bert_jax import mesh, rundir, stop
+from bert_jax import files, mesh, rundir, stop
 from bert_jax.cluster import slots as machine
 from bert_jax.cluster import slurm
 from bert_jax.cluster.local import BUSY, OVER, READY, WAITING, Local
@@ -178,7 +178,7 @@ def _task(folder: Path, run: Planned) -> Task:
     text = configs.canonical(run.config)
     if not task.config.is_file() or task.config.read_text(encoding="utf-8") != text:
         task.config.parent.mkdir(parents=True, exist_ok=True)
-        rundir.write_text(task.config, text)
+        files.write_text(task.config, text)
     return task
 
 

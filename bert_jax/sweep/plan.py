@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import lineage, mesh, rules, rundir
+from bert_jax import files, lineage, mesh, rules, rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import snapshot
 from bert_jax.sweep.experiment import PRETRAIN, Experiment, locate
@@ -173,7 +173,7 @@ def freeze(folder: Path, runs: tuple[Planned, ...]) -> Plan:
         if plan.runs == runs:
             return plan
         plan = plan._replace(runs=runs)
-    rundir.write_text(folder / FILE, _written(plan))
+    files.write_text(folder / FILE, _written(plan))
     return plan
 
 

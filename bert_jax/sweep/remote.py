@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ml_collections import FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import mesh, rundir, stop
+from bert_jax import files, mesh, rundir, stop
 from bert_jax.cluster import kubernetes, profile, slurm
 from bert_jax.cluster.profile import Profile
 from bert_jax.cluster.task import Task
@@ -63,7 +63,7 @@ def _submitting(known: Profile) -> Callable:
 def _writing(known: Profile) -> Callable:
     def write(chains, code, folder, name) -> str:
         text = kubernetes.manifest(chains, code, folder, known, name)
-        rundir.write_text(folder / MANIFEST, text)
+        files.write_text(folder / MANIFEST, text)
         return f"{len(chains)} JobSets: kubectl apply -f {folder / MANIFEST}"
 
     return write
@@ -108,7 +108,7 @@ def train(
     with rundir.lease(folder, "--workdir"):
         if new:
             snapshot.take(folder)
-        rundir.write_text(task.config, configs.canonical(config))
+        files.write_text(task.config, configs.canonical(config))
         try:
             print(where.start([(task,)], folder / snapshot.CODE, folder, workdir.name))
         except UsageError:

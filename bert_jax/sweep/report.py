@@ -5,7 +5,7 @@ They stand beside the experiment file: X.html, X.md with X.svg, X.csv.
 
 from pathlib import Path
 
-from bert_jax import rundir, statistics, stop
+from bert_jax import files, statistics, stop
 from bert_jax.config import UsageError
 from bert_jax.report import page
 from bert_jax.report.document import Document, Items, Section
@@ -116,6 +116,6 @@ def _check_ours(path: Path) -> None:
 
 def _write(path: Path, text: str) -> None:
     try:
-        rundir.write_text(path, text)
+        files.write_text(path, text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 
 ROOT = Path(__file__).parents[2]
 CODE = "code"
@@ -23,7 +23,7 @@ def take(folder: Path) -> dict[str, str]:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to)
     commit = rundir.commit()
-    rundir.write_text(beside / rundir.COMMIT, commit + "\n")
+    files.write_text(beside / rundir.COMMIT, commit + "\n")
     beside.rename(folder / CODE)
     return {"commit": commit, "digest": digest(folder)}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bert_jax import files
 from bert_jax.config import UsageError
 from bert_jax.data import build, output, store
 from tests.running import ROOT
@@ -142,7 +143,7 @@ def test_leftovers_of_other_stores_are_removed_but_not_those_of_the_living(folde
     for name in ("dead.building", "alive.building"):
         (cache / name).mkdir(parents=True)
         (cache / name / "train_tokens.bin").write_bytes(b"1234")
-    with store._locked(cache / "alive.lock", silent):
+    with files.lock(cache / "alive.lock"):
         store.prepare(config_of(folder), silent)
     assert not (cache / "dead.building").exists()
     assert (cache / "alive.building" / "train_tokens.bin").exists()

@@ -10,7 +10,7 @@ LAUNCH = """\
 import json, os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from bert_jax import config as configs, rundir
+from bert_jax import config as configs, files, rundir
 
 def train(config, workdir):
     config, workdir = configs.load(config, {{}}), Path(workdir)
@@ -26,12 +26,12 @@ def train(config, workdir):
         stopped = []
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
         if not rundir.is_run(workdir):
-            rundir.write_text(workdir / "tokenizer.json", "")
-            rundir.write_json(workdir / "run.json", {{
+            files.write_text(workdir / "tokenizer.json", "")
+            files.write_json(workdir / "run.json", {{
                 "fingerprint": identity, "parent": parent, "seed": config.seed,
                 "versions": {{"commit": ""}}, "devices": ["cpu"],
                 "tokenizer": "t", "data": "d"}})
-            rundir.write_text(workdir / "config.json", configs.canonical(config))
+            files.write_text(workdir / "config.json", configs.canonical(config))
         steps = int(config.train.steps)
         work = workdir.with_name(workdir.name + ".work")
         first = len(work.read_text()) if work.exists() else 0
@@ -43,7 +43,7 @@ def train(config, workdir):
                 file.write(rundir.metrics_line(step, {{"train/loss": 3.0}}))
             with work.open("a") as file:
                 file.write(".")
-        rundir.write_json(workdir / "result.json", {{
+        files.write_json(workdir / "result.json", {{
             "fingerprint": identity, "steps": steps, "tokens": 1, "seconds": 1.0,
             "flops": 1.0, "metrics": {{"valid/mlm_loss": 3.0, "test/accuracy": 0.5}}}})
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 from tests.sweep import pretending, recompute
 from tests.sweep.pretending import QUESTION, Checked, Sweep, grids, learns, missing
 
@@ -45,7 +45,7 @@ def large(tmp_path_factory):
             metrics = {"test/accuracy": score, "test/baseline": 0.25}
             pretending.finish(sweep.folder, planned, metrics)
     foreign = sweep.folder / "deep/seed_7/topics" / rundir.RESULT
-    rundir.write_json(foreign, json.loads(foreign.read_text()) | {"fingerprint": "0"})
+    files.write_json(foreign, json.loads(foreign.read_text()) | {"fingerprint": "0"})
     sweep.report()
     return sweep
 

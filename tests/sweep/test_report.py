@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import figures, markdown, report
 from tests.sweep import pretending
@@ -98,7 +98,7 @@ def test_commits_that_differ_are_said_and_not_refused(undrawn, tmp_path):
 
 def change(sweep: Sweep, name: str, values: dict, file: str = rundir.RUN) -> None:
     path = sweep.folder / name / file
-    rundir.write_json(path, json.loads(path.read_text()) | values)
+    files.write_json(path, json.loads(path.read_text()) | values)
 
 
 @pytest.mark.parametrize(

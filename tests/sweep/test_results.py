@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from bert_jax import config as configs
-from bert_jax import rundir
+from bert_jax import files, rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import plan, results
 from tests.sweep import pretending
@@ -42,7 +42,7 @@ def states_of(sweep) -> dict[str, str]:
 
 def change(folder, name: str, values: dict, file: str = rundir.RESULT) -> None:
     path = folder / name / file
-    rundir.write_json(path, json.loads(path.read_text()) | values)
+    files.write_json(path, json.loads(path.read_text()) | values)
 
 
 def test_a_finished_run_is_read_whole(sweep):

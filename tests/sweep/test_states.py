@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 from bert_jax.sweep import states
 from tests.sweep import pretending
 
@@ -95,5 +95,5 @@ def test_a_task_that_started_from_another_run_is_foreign(sweep):
     parent = pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
     pretending.finish(folder, runs[CHILD], {"test/accuracy": 0.5})
     result = json.loads((parent / rundir.RESULT).read_text())
-    rundir.write_json(parent / rundir.RESULT, result | {"steps": 7})
+    files.write_json(parent / rundir.RESULT, result | {"steps": 7})
     assert of(sweep, CHILD) == states.FOREIGN

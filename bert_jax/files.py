@@ -1,0 +1,204 @@
+"""Files that people, disks and kills can damage: read with checks, written whole.
+
+One reader of JSON, one lock, one way to write a file or a folder whole or not at all,
+and one digest, for every module.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO, TypeVar, cast
+
+import msgspec
+
+from bert_jax.stop import UsageError
+
+CHECK = "check"  # the key of a JSON object that digests all its other keys
+LARGEST_JSON = 200_000_000  # bytes; a larger file is none of ours
+TRIES, PAUSE = 5, 0.05  # to take a lock: others hold it for an instant to look
+
+Shape = TypeVar("Shape")
+
+
+def read_json(path: Path, shape: type[Shape] = dict) -> Shape:
+    """The JSON value of a file, whose types must be those of `shape`.
+
+    `shape` is a type, such as dict or a TypedDict; keys that a TypedDict does not name
+    are kept. A `check`, where there is one, must match. Raises UsageError, one line that
+    names the file, for a file that cannot be read, is too large, is no JSON, holds a
+    number that is not finite, or holds another kind of value.
+    """
+    return parse_json(read_bytes(path, LARGEST_JSON), shape, str(path))
+
+
+def parse_json(content: bytes | str, shape: type[Shape], name: str) -> Shape:
+    """`read_json` of content that was read already; `name` says where it stands."""
+    try:
+        msgspec.json.decode(content, type=shape)
+        value: Any = msgspec.json.decode(content)  # with keys that the shape leaves out
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{name} is not what it should be: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{name} is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name} is not JSON: {error}") from None
+    if isinstance(value, dict) and CHECK in value and value[CHECK] != check_of(value):
+        raise UsageError(
+            f"{name} was edited or damaged: its check is {value[CHECK]}, and its content "
+            f"gives {check_of(value)}"
+        )
+    return cast(Shape, value)
+
+
+def check_of(value: Mapping[str, Any]) -> str:
+    """The digest of all keys of a JSON object but `check`."""
+    content = {key: item for key, item in value.items() if key != CHECK}
+    return digest(json.dumps(content, sort_keys=True), length=16)
+
+
+def checked(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with the `check` that `read_json` compares."""
+    plain = json.loads(json.dumps(value, allow_nan=False))  # keys are text in a file
+    return {**plain, CHECK: check_of(plain)}
+
+
+def digest(*parts: str | bytes, length: int) -> str:
+    """`length` hexadecimal digits of the SHA-256 of the parts, each with its size."""
+    found = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        found.update(len(content).to_bytes(8, "big") + content)
+    return found.hexdigest()[:length]
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The content of a file of at most `largest` bytes. Raises UsageError."""
+    try:
+        if (size := path.stat().st_size) > largest:
+            raise UsageError(f"{path} has {size:,} bytes, more than {largest:,}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"there is no {path}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_text(path: Path, largest: int = LARGEST_JSON) -> str:
+    """The UTF-8 text of a file. Raises UsageError."""
+    try:
+        return read_bytes(path, largest).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text: {error}") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Raises ValueError for a number that is not finite: JSON has none."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Whole or not at all, also when the disk is full or the machine dies."""
+    beside = beside_of(path)
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # on a disk that fails, keep the first error
+            beside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def whole_directory(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, which takes its place when the block ends well and
+    is removed when it does not. `target` must be absent or empty by then."""
+    beside = beside_of(target)
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        sync_directory(beside)
+        beside.replace(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def beside_of(path: Path) -> Path:
+    """Where a file or folder is made before it is renamed."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def sync_directory(directory: Path) -> None:
+    """A rename outlives a power cut only once its directory is on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Locked(Exception):
+    """Another process holds the lock; the text is what that process wrote into it."""
+
+
+@contextlib.contextmanager
+def lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[TextIO]:
+    """Held by one process at a time; the kernel frees it when that process is killed.
+
+    Yields the open file, in which the holder may say who it is. While another holds it:
+    calls `waiting` once and waits, or, without `waiting`, raises Locked. Raises OSError
+    where the file system has no locks.
+    """
+    with path.open("a+", encoding="utf-8") as file:
+        for _ in range(TRIES):
+            if _try_lock(file):
+                break
+            time.sleep(PAUSE)
+        else:
+            if waiting is None:
+                file.seek(0)
+                raise Locked(file.read().strip())
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds that lock. Looking takes it for an instant."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -16,6 +16,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Int, Key
 
+# Whole words may leave this share of a row's budget unused; of more than that a part
+# of a word makes up.
+SHORTFALL = 0.08
+
 
 class Masking(NamedTuple):
     rate: float  # of the tokens that may be predicted
@@ -97,8 +101,12 @@ def _mask_row(
     sizes = jnp.sum((word[None] == place[:, None]) & maskable[None], axis=1)
     draws = jax.random.uniform(for_order, place.shape)
     order = jnp.argsort(jnp.where(place < starts.sum(), draws, jnp.inf))
-    taken = _take(masking.unit, sizes[order], budget)[jnp.argsort(order)]
-    chosen = maskable & taken[word]
+    taken, left = _take(masking.unit, sizes[order], budget)
+    chosen = maskable & taken[jnp.argsort(order)][word]
+    if masking.unit == "word":
+        passed_over = maskable & (word == order[jnp.argmin(taken)])
+        count = jnp.where(left > SHORTFALL * budget, left, 0)
+        chosen |= _run(passed_over, count, jax.random.fold_in(for_order, 1))
 
     allowed = jnp.asarray(np.flatnonzero(~vocabulary.special), ids.dtype)
     random = jax.random.choice(for_random, allowed, place.shape)
@@ -111,13 +119,25 @@ def _mask_row(
 
 def _take(
     unit: str, sizes: Int[Array, "T"], budget: Int[Array, ""]
-) -> Bool[Array, "T"]:
-    """Which of the words, in this order, fit the budget; a misfit is passed over."""
+) -> tuple[Bool[Array, "T"], Int[Array, ""]]:
+    """Which of the words, in this order, fit the budget, and what is left of it; a
+    misfit is passed over."""
     if unit == "token":  # every word has size one
-        return jnp.arange(len(sizes)) < budget
+        return jnp.arange(len(sizes)) < budget, jnp.zeros_like(budget)
 
     def step(left, size):
         fits = size <= left
         return left - fits * size, fits
 
-    return lax.scan(step, budget, sizes, unroll=8)[1]
+    left, fits = lax.scan(step, budget, sizes, unroll=8)
+    return fits, left
+
+
+def _run(
+    word: Bool[Array, "T"], count: Int[Array, ""], key: Key[Array, ""]
+) -> Bool[Array, "T"]:
+    """`count` consecutive tokens of a word, any such run as likely as another."""
+    starts = word.sum() - count + 1
+    start = jnp.argmax(word) + (jax.random.uniform(key) * starts).astype(int)
+    place = jnp.arange(len(word))
+    return (place >= start) & (place < start + count)

@@ -1,4 +1,5 @@
 import functools
+import hashlib
 
 import jax
 import jax.numpy as jnp
@@ -164,6 +165,67 @@ def test_a_word_that_does_not_fit_is_passed_over():
     used = np.asarray(out["target_weights"]) > 0
     assert set(used.sum(1)) == {3, 4}
     assert np.asarray(out["positions"])[used].min() == 10
+
+
+PER_SIZE = 300  # rows for each size of word
+
+
+@functools.cache
+def rows_of_long_words(length, sizes):
+    """Rows full of words of so many tokens each, PER_SIZE rows a size."""
+    place = np.arange(length - 2)
+    rows = [np.where(place % size, 700, 10) for size in sizes]
+    rows = np.pad(rows, ((0, 0), (1, 1)), constant_values=((0, 0), (CLS, SEP)))
+    return batch_of(
+        np.repeat(rows, PER_SIZE, axis=0), np.full(len(rows) * PER_SIZE, length)
+    )
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.4])
+@pytest.mark.parametrize("length", [32, 128])
+def test_any_word_length_has_the_share(length, rate):
+    """FAULTS 3: words of 60 letters at length 32 were never predicted."""
+    sizes = tuple(range(1, 61))
+    batch, masking = rows_of_long_words(length, sizes), WORDS._replace(rate=rate)
+    out = jax.jit(lambda b: mask(b, KEY, masking, VOCABULARY))(batch)
+    targets = np.asarray(out["target_weights"]).sum(1).reshape(len(sizes), PER_SIZE)
+    assert targets.min() >= 1
+    np.testing.assert_allclose(targets.mean(1) / (length - 2), rate, rtol=0.1)
+
+
+@pytest.mark.parametrize("rows", [4, 5, 6, 9])
+def test_short_rows_keep_the_rounded_budget(rows):
+    """FAULTS 3: of rate x n < 1 the share is right over many rows, by chance."""
+    ids = np.full((20_000, rows + 2), 700)
+    ids[:, 0], ids[:, 1], ids[:, -1] = CLS, 10, SEP
+    batch = batch_of(ids, np.full(20_000, rows + 2))
+    masking = WORDS._replace(rate=0.11)
+    out = jax.jit(lambda b: mask(b, KEY, masking, VOCABULARY))(batch)
+    assert_chance(np.asarray(out["target_weights"]).sum(), 20_000, rows * 0.11)
+
+
+def test_a_word_above_the_budget_gives_any_run():
+    """FAULTS 3: consecutive tokens of one word, every run as likely as another."""
+    ids = [[CLS, 10, *[700] * 19, SEP]]
+    batch = batch_of(np.tile(ids, (8_000, 1)), np.full(8_000, 22))
+    out = jax.jit(lambda b: mask(b, KEY, WORDS._replace(rate=0.25), VOCABULARY))(batch)
+    positions = np.asarray(out["positions"])
+    assert (np.asarray(out["target_weights"]) == 1).all()
+    assert (np.diff(positions) == 1).all()
+    for first in range(1, 17):
+        assert_chance((positions[:, 0] == first).sum(), 8_000, 1 / 16)
+
+
+# What version 9e18c17 made of the corpus above.
+BEFORE = {"token": "0091fcfd969e3b6e", "word": "22d949f9707c8f4a"}
+
+
+@BOTH
+def test_masks_of_short_words_stay_bit_for_bit(masking):
+    out, found = masked(masking), hashlib.sha256()
+    for name in ("ids", "positions", "targets", "target_weights"):
+        found.update(out[name].tobytes())
+    assert found.hexdigest()[:16] == BEFORE[masking.unit]
 
 
 def test_words_do_not_join_across_a_special_token():

@@ -3,6 +3,7 @@ Representations"): train, load, save, encode with character offsets."""
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,10 +20,10 @@ from tokenizers import (
     trainers,
 )
 
+from bert_jax import vocabulary
 from bert_jax.config import UsageError
+from bert_jax.vocabulary import PREFIX, SPECIALS
 
-SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PREFIX = "##"
 # An alphabet may hold this many characters that occur inside words (so any number of
 # Chinese ones), and with its ##characters fill this share of the vocabulary.
 ALPHABET = 1000
@@ -35,11 +36,12 @@ class Tokenizer:
     """A WordPiece vocabulary and its rules; ids are rows of the token table."""
 
     def __init__(self, library: tokenizers.Tokenizer):
-        self._library = _complete(library)
-        # Corpus text must not be able to write [SEP]: this one reads it as three words.
-        self._plain = tokenizers.Tokenizer.from_str(library.to_str())
-        self._plain.encode_special_tokens = True
+        _complete(library)
         self._json = library.to_str()
+        # Text must not be able to write [SEP], which is read as three words. One may
+        # write tokens that a model has besides, and to the other its [MASK].
+        self._plain = _reading(self._json, SPECIALS)
+        self._masked = _reading(self._json, [x for x in SPECIALS if x != "[MASK]"])
         self.vocabulary = _by_id(library.get_vocab())
         self.vocab_size = len(self.vocabulary)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(
@@ -47,9 +49,9 @@ class Tokenizer:
         )
         self.continuation = np.array([w.startswith(PREFIX) for w in self.vocabulary])
         added = library.get_added_tokens_decoder().values()
-        special = {token.content for token in added if token.special}
+        self._named = {token.content for token in added if token.special}
         self.special = np.array(
-            [w in special or w.startswith("[unused") for w in self.vocabulary]
+            [w in self._named or w.startswith("[unused") for w in self.vocabulary]
         )
         self.lowercase = library.normalizer.normalize_str("A") == "a"
         self.fingerprint = _fingerprint(self._json)
@@ -78,7 +80,7 @@ class Tokenizer:
         Pairs are cut from the longer of the two. With `pad` the width is `max_length`,
         else that of the longest row. `offsets` point into text or pair by type.
         """
-        library = self._library
+        library = self._masked
         library.enable_truncation(max_length, strategy="longest_first")
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         rows = library.encode_batch(inputs)
@@ -93,7 +95,8 @@ class Tokenizer:
         return {"ids": ids, "types": types, "lengths": lengths, "offsets": offsets}
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._library.decode([int(i) for i in ids], skip_special_tokens=True)
+        shown = [int(i) for i in ids if self.vocabulary[int(i)] not in self._named]
+        return self._plain.decode(shown)
 
     def to_str(self) -> str:
         """The content of tokenizer.json; `parse` reads it back."""
@@ -145,8 +148,10 @@ def load(path: str | Path, lowercase: bool) -> Tokenizer:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
     if path.suffix != ".json":
-        words = _check(text.removesuffix("\n").split("\n"), path)
-        return Tokenizer(_library({w: i for i, w in enumerate(words)}, lowercase))
+        ids, said = vocabulary.read_lines(text, str(path))
+        for line in said:
+            print(f"warning: {line}", file=sys.stderr)
+        return Tokenizer(_library(ids, lowercase))
     tokenizer = parse(text, str(path))
     if tokenizer.lowercase != lowercase:
         raise UsageError(
@@ -158,22 +163,7 @@ def load(path: str | Path, lowercase: bool) -> Tokenizer:
 
 def parse(text: str, name: str) -> Tokenizer:
     """The tokenizer of a tokenizer.json's content; `name` is for the errors."""
-    try:
-        model = json.loads(text)["model"]
-        library = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the library raises bare Exception
-        raise UsageError(f"{name} is no tokenizer.json: {error}") from error
-    if model.get("type") != "WordPiece":
-        raise UsageError(f"{name} holds a {model.get('type')} model, not WordPiece")
-    if library.normalizer is None or library.pre_tokenizer is None:
-        raise UsageError(
-            f"{name} has no normalizer or pre_tokenizer: its rules are open"
-        )
-    ids = library.get_vocab()
-    _check(_by_id(ids), name)
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise UsageError(f"{name}: its ids are not 0 to {len(ids) - 1}, each once")
-    return Tokenizer(library)
+    return Tokenizer(vocabulary.read_json(text, name))
 
 
 def _find(path: Path) -> Path:
@@ -182,16 +172,6 @@ def _find(path: Path) -> Path:
     if not found:
         raise UsageError(f"no vocabulary at {path}: give a vocab.txt or tokenizer.json")
     return found[0]
-
-
-def _check(vocabulary: list[str], path: str | Path) -> list[str]:
-    missing = [word for word in SPECIALS if word not in vocabulary]
-    if missing:
-        raise UsageError(f"{path} lacks the special tokens {' '.join(missing)}")
-    repeated = [word for word, n in Counter(vocabulary).items() if n > 1]
-    if repeated:
-        raise UsageError(f"{path} has duplicates: {' '.join(map(repr, repeated[:5]))}")
-    return vocabulary
 
 
 def _library(ids: dict[str, int], lowercase: bool) -> tokenizers.Tokenizer:
@@ -206,7 +186,7 @@ def _library(ids: dict[str, int], lowercase: bool) -> tokenizers.Tokenizer:
     return library
 
 
-def _complete(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+def _complete(library: tokenizers.Tokenizer) -> None:
     """What a file may lack or have too much of, set the one way."""
     library.no_truncation()
     library.no_padding()
@@ -215,6 +195,16 @@ def _complete(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     cls, sep = ids["[CLS]"], ids["[SEP]"]
     library.post_processor = processors.BertProcessing(("[SEP]", sep), ("[CLS]", cls))
     library.decoder = decoders.WordPiece(prefix=PREFIX)
+
+
+def _reading(text: str, split: Sequence[str]) -> tokenizers.Tokenizer:
+    """The tokenizer of a tokenizer.json, to which the special tokens of `split` are
+    words like others."""
+    content = json.loads(text)
+    for token in content["added_tokens"]:
+        token["special"] = token["content"] in split
+    library = tokenizers.Tokenizer.from_str(json.dumps(content))
+    library.encode_special_tokens = True
     return library
 
 

@@ -22,6 +22,7 @@ HOST += [
     "hardware",
     "pages",
     "statistics",
+    "vocabulary",
     "tokenizer",
     "report",
     "curve",

@@ -35,7 +35,7 @@ TORTURE = [
     "x" * 200,
     "y" * 100 + " " + "z" * 101,
     "don't stop-me_now (really?!) $5.00 50% @home #tag",
-    "[CLS] [SEP] [MASK] [PAD] [UNK] [cls] [mask]",
+    "a [MASK] and a [cls] [mask]",
     "ﬁ ﬂ ligatures ½ ² ™ №",
     "שלום עולם مرحبا بالعالم नमस्ते ไทย",
     "line\r\nbreak\u2028line\u2029paragraph\x0bvt\x0cff",

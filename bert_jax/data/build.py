@@ -55,7 +55,9 @@ def build(config, directory: Path, say: Say) -> dict:
         "vocabulary": tokenizer.vocab_size,
         "duplicates": int((splits == DROPPED).sum()),
     } | audit(outputs[TRAIN], outputs[VALID], tokenizer.unk_id)
-    (directory / "audit.json").write_text(json.dumps(found, indent=1) + "\n")
+    audit_text = json.dumps(found, indent=1) + "\n"
+    (directory / "audit.json").write_text(audit_text)
+    files["audit.json"] = describe(audit_text.encode())
     for line in table(found):
         say(line)
     return {"tokenizer": tokenizer.fingerprint, "audit": found, "files": files}

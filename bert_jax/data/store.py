@@ -9,9 +9,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
@@ -24,6 +25,19 @@ from bert_jax.data.workers import dtype
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+TOKENIZER = "tokenizer.json"
+
+
+class Listed(TypedDict):
+    bytes: int
+    sha256: str
+
+
+class Manifest(TypedDict):
+    format: int
+    tokenizer: str  # its fingerprint
+    audit: dict
+    files: dict[str, Listed]
 
 
 class Split(NamedTuple):
@@ -35,9 +49,12 @@ class Split(NamedTuple):
     counts: np.ndarray  # (V,) int64: how often each token occurs
 
 
+PARTS = [f"{name}_{kind}.bin" for name in ("train", "valid") for kind in Split._fields]
+
+
 class Store(NamedTuple):
     directory: Path
-    manifest: dict
+    manifest: Manifest
     tokenizer: tokenizers.Tokenizer
     fingerprint: str  # of the content
     train: Split
@@ -67,18 +84,16 @@ def prepare(config, progress: Callable[[str], None] = print) -> Store:
 
 
 def open(directory: str | Path) -> Store:
-    """Checks that every file is there in its size; the arrays are read on demand."""
+    """The store in a directory; its arrays are read on demand.
+
+    Verifies every file against the manifest, once a process. Raises UsageError for what
+    is damaged.
+    """
     directory = Path(directory)
     manifest = _manifest(directory)
-    for name, file in manifest["files"].items():
-        size = (directory / name).stat().st_size if (directory / name).exists() else -1
-        if size != file["bytes"]:
-            state = (
-                "is missing" if size < 0 else f"has {size} bytes, not {file['bytes']}"
-            )
-            raise UsageError(f"{directory / name} {state}: {_mend(directory)}")
-    text = (directory / "tokenizer.json").read_text(encoding="utf-8")
-    tokenizer = tokenizers.parse(text, str(directory / "tokenizer.json"))
+    _verify(directory, manifest)
+    text = files.read_text(directory / TOKENIZER)
+    tokenizer = tokenizers.parse(text, str(directory / TOKENIZER))
     if tokenizer.fingerprint != manifest["tokenizer"]:
         raise UsageError(
             f"{directory}/tokenizer.json is not the one that the tokens were made with: "
@@ -106,39 +121,72 @@ def key(config) -> str:
 
 
 def _build(config, directory: Path, progress: Callable[[str], None]) -> None:
-    """Beside its place, then renamed into it: what is there is whole."""
-    building = directory.with_suffix(".building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    try:
+    with files.whole_directory(directory) as building:
         manifest = {"format": FORMAT} | build(config, building, progress)
         if key(config) != directory.name:
             raise UsageError("the corpus changed while it was being prepared")
-        (building / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        building.rename(directory)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        files.write_json(building / MANIFEST, files.checked(manifest))
 
 
 def _clear(cache: Path) -> None:
-    """Removes what killed prepares have left."""
-    for building in cache.glob("*.building"):
-        lock = building.with_suffix(".lock")
+    """Removes what killed prepares have left; before, it was called *.building."""
+    for building in [*cache.glob(".*.tmp"), *cache.glob("*.building")]:
+        lock = cache / f"{building.stem.removeprefix('.')}.lock"
         with contextlib.suppress(files.Locked), files.lock(lock):  # alive if locked
             shutil.rmtree(building, ignore_errors=True)
 
 
-def _manifest(directory: Path) -> dict:
+def _manifest(directory: Path) -> Manifest:
+    path = directory / MANIFEST
     try:
-        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{directory} holds no prepared corpus ({error})") from error
-    if manifest.get("format") != FORMAT:
+        manifest = files.read_json(path, Manifest)
+    except UsageError as error:
+        mend = f": {_mend(directory)}" if path.exists() else ""
         raise UsageError(
-            f"{directory} has store format {manifest.get('format')}, not {FORMAT}: "
+            f"{directory} holds no prepared corpus ({error}){mend}"
+        ) from error
+    if manifest["format"] != FORMAT:
+        raise UsageError(
+            f"{directory} has store format {manifest['format']}, not {FORMAT}: "
             f"{_mend(directory)}"
         )
     return manifest
+
+
+_verified: set[tuple] = set()  # what this process has read once: files and their states
+
+
+def _verify(directory: Path, manifest: Manifest) -> None:
+    """Refuse a store of which a file is missing, not listed, or other than listed."""
+    for name in (*PARTS, TOKENIZER):
+        if name not in manifest["files"]:
+            raise UsageError(
+                f"{directory / MANIFEST} does not list {name}: {_mend(directory)}"
+            )
+    with ThreadPoolExecutor() as threads:
+        for problem in threads.map(
+            lambda item: _problem(directory / item[0], item[1]),
+            manifest["files"].items(),
+        ):
+            if problem:
+                raise UsageError(f"{problem}: {_mend(directory)}")
+
+
+def _problem(path: Path, listed: Listed) -> str:
+    """What is wrong with a file, "" if nothing is."""
+    try:
+        stat = path.stat()
+        state = path.resolve(), stat.st_size, stat.st_mtime_ns, listed["sha256"]
+        if stat.st_size != listed["bytes"]:
+            return f"{path} has {stat.st_size} bytes, not {listed['bytes']}"
+        if state not in _verified and files.file_digest(path) != listed["sha256"]:
+            return f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}"
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+    _verified.add(state)
+    return ""
 
 
 def _mend(directory: Path) -> str:
@@ -147,13 +195,38 @@ def _mend(directory: Path) -> str:
 
 def _split(directory: Path, name: str, tokenizer: tokenizers.Tokenizer) -> Split:
     types = {"tokens": dtype(tokenizer.vocab_size)}
-    maps = [
-        np.memmap(directory / f"{name}_{kind}.bin", types.get(kind, np.int64), "r")
-        for kind in Split._fields
-    ]
-    return Split(*maps)
+    paths = {kind: directory / f"{name}_{kind}.bin" for kind in Split._fields}
+    for kind, path in paths.items():
+        size = np.dtype(types.get(kind, np.int64)).itemsize
+        if not path.stat().st_size or path.stat().st_size % size:
+            raise UsageError(f"{path} holds no whole numbers: {_mend(directory)}")
+    split = Split(
+        *(np.memmap(paths[k], types.get(k, np.int64), "r") for k in Split._fields)
+    )
+    if problem := _inconsistency(split, tokenizer.vocab_size):
+        raise UsageError(f"{directory}/{name}_*.bin: {problem}: {_mend(directory)}")
+    return split
 
 
-def _fingerprint(manifest: dict) -> str:
-    sums = [file["sha256"] for _, file in sorted(manifest["files"].items())]
+def _inconsistency(split: Split, vocab_size: int) -> str:
+    """What of a split contradicts itself, "" if nothing does."""
+    for kind in ("sentences", "documents"):
+        offsets = getattr(split, kind)
+        if offsets[0] or offsets[-1] != len(split.tokens):
+            return f"the {kind} do not span the {len(split.tokens):,} tokens"
+        if (np.diff(offsets) <= 0).any():
+            return f"the {kind} are not in order"
+    starts = np.searchsorted(split.sentences, split.documents)
+    if (split.sentences[starts] != split.documents).any():
+        return "a document starts inside a sentence"
+    if len(split.counts) != vocab_size or (split.counts < 0).any():
+        return f"the counts are not those of {vocab_size:,} tokens"
+    if split.counts.sum() != len(split.tokens):
+        return "the counts do not add up to the tokens"
+    return ""
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    listed = manifest["files"]
+    sums = [listed[name]["sha256"] for name in sorted((*PARTS, TOKENIZER))]
     return hashlib.blake2b("".join(sums).encode(), digest_size=6).hexdigest()

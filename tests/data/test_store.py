@@ -128,7 +128,7 @@ def test_a_killed_prepare_leaves_no_store_and_no_process(folder):
     assert len(pids) == 2
     killed.kill()
     killed.communicate()
-    assert left_in(config.data.cache) == {".building", ".lock"}
+    assert left_in(config.data.cache) == {".tmp", ".lock"}
     deadline = time.monotonic() + 20
     while any(map(is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -140,13 +140,14 @@ def test_a_killed_prepare_leaves_no_store_and_no_process(folder):
 
 def test_leftovers_of_other_stores_are_removed_but_not_those_of_the_living(folder):
     cache = folder / "cache"
-    for name in ("dead.building", "alive.building"):
+    for name in (".dead.tmp", "old.building", ".alive.tmp"):
         (cache / name).mkdir(parents=True)
         (cache / name / "train_tokens.bin").write_bytes(b"1234")
     with files.lock(cache / "alive.lock"):
         store.prepare(config_of(folder), silent)
-    assert not (cache / "dead.building").exists()
-    assert (cache / "alive.building" / "train_tokens.bin").exists()
+    assert not (cache / ".dead.tmp").exists()
+    assert not (cache / "old.building").exists()
+    assert (cache / ".alive.tmp" / "train_tokens.bin").exists()
 
 
 def test_two_prepares_at_once_make_one_store(folder):
@@ -212,32 +213,42 @@ def test_an_opened_store_is_the_prepared_one(folder):
     np.testing.assert_array_equal(opened.train.tokens, prepared.train.tokens)
 
 
-def spoil_tokens(directory):
+def rewritten(change):
+    """Spoils the manifest, `check` left out as it was before there was one."""
+
+    def spoil(directory):
+        manifest = json.loads((directory / "manifest.json").read_text())
+        del manifest["check"]
+        change(manifest)
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+
+    return spoil
+
+
+def longer(directory):
     with (directory / "train_tokens.bin").open("ab") as file:
         file.write(b"12")
-
-
-def spoil_tokenizer(directory):
-    path = directory / "tokenizer.json"
-    path.write_text(path.read_text().replace('"cat"', '"cow"'))
-
-
-def spoil_format(directory):
-    path = directory / "manifest.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 0'))
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_tokens, "train_tokens.bin has .* bytes, not .*: remove .* and run"),
+        (longer, "train_tokens.bin has .* bytes, not .*: remove .* and run"),
         (
             lambda d: (d / "valid_sentences.bin").unlink(),
             "sentences.bin is missing: rem",
         ),
-        (spoil_tokenizer, "tokenizer.json is not the one that the tokens were made"),
-        (spoil_format, "store format 0, not 1: remove"),
-        (lambda d: (d / "manifest.json").write_text("{"), "holds no prepared corpus"),
+        (
+            lambda d: (d / "manifest.json").write_text("{"),
+            "holds no prepared corpus.*rem",
+        ),
+        (rewritten(lambda m: m.update(format=0)), "store format 0, not 1: remove"),
+        (rewritten(lambda m: m.update(files={})), "not list train_tokens.bin: remove"),
+        (rewritten(lambda m: m.update(files=[])), "files.*: remove"),
+        (
+            rewritten(lambda m: m.update(tokenizer="0")),
+            "not the one that the tokens wer",
+        ),
     ],
 )
 def test_a_damaged_store_names_the_file(folder, spoil, message):
@@ -245,6 +256,66 @@ def test_a_damaged_store_names_the_file(folder, spoil, message):
     spoil(store.prepare(config, silent).directory)
     with pytest.raises(UsageError, match=message):
         store.prepare(config, silent)
+
+
+def test_any_flipped_bit_is_named(folder):
+    """FAULTS 38: the sha256 in the manifest were never read."""
+    directory = store.prepare(config_of(folder), silent).directory
+    rng = np.random.default_rng(0)
+    for path in sorted(directory.iterdir()):
+        content = path.read_bytes()
+        for at in rng.integers(0, len(content), 3):
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << rng.integers(8)
+            path.write_bytes(flipped)
+            with pytest.raises(UsageError, match=rf"{path.name}.*: remove"):
+                store.open(directory)
+        path.write_bytes(content)
+    assert store.open(directory).train.tokens.size
+
+
+def test_a_store_is_verified_once_a_process(folder, monkeypatch):
+    """FAULTS 38: what is read once and has not changed since is not hashed again."""
+    directory = store.prepare(config_of(folder), silent).directory
+    monkeypatch.setattr(files, "file_digest", lambda path: "0" * 64)
+    store.open(directory)
+    os.utime(directory / "train_tokens.bin", (1, 1))
+    with pytest.raises(UsageError, match="train_tokens.bin is damaged"):
+        store.open(directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("train_sentences", lambda a: a[::-1], "sentences do not span"),
+        ("train_sentences", lambda a: np.r_[a[0], a[2], a[1], a[3:]], "not in order"),
+        (
+            "train_documents",
+            lambda a: np.r_[a[:-1], a[-1] + 1],
+            "documents do not span",
+        ),
+        ("valid_documents", lambda a: np.r_[0, 1, a[-1]], "starts inside a sentence"),
+        ("train_counts", lambda a: a + 1, "do not add up"),
+        ("train_counts", lambda a: a[1:], "are not those of 14 tokens"),
+        ("train_counts", lambda a: a[:0], "no whole numbers"),
+    ],
+)
+def test_a_store_that_contradicts_itself_is_refused(folder, name, change, message):
+    """FAULTS 38: also where the manifest fits, as no honest writer leaves it."""
+    directory = store.prepare(config_of(folder), silent).directory
+    path = directory / f"{name}.bin"
+    path.write_bytes(change(np.fromfile(path, np.int64)).astype(np.int64).tobytes())
+    listed = output.describe(path.read_bytes())
+    rewritten(lambda m: m["files"].update({path.name: listed}))(directory)
+    with pytest.raises(UsageError, match=f"{message}.*: remove"):
+        store.open(directory)
+
+
+def test_a_manifest_of_before_is_read(folder):
+    """Without `check` and without audit.json in its list, as 9e18c17 wrote it."""
+    prepared = store.prepare(config_of(folder), silent)
+    rewritten(lambda m: m["files"].pop("audit.json"))(prepared.directory)
+    assert store.open(prepared.directory).fingerprint == prepared.fingerprint
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path):

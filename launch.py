@@ -7,11 +7,12 @@ import argparse
 import importlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
-from bert_jax import pages, stop
+from bert_jax import files, options, pages, stop, streams
 from bert_jax.config import UsageError
-from bert_jax.inspect import options
+from bert_jax.inspect import options as inspecting
 from bert_jax.sweep import options as sweeping
 
 EXAMPLE = "example: python launch.py "
@@ -20,41 +21,48 @@ COMPUTING = ("train", *READING)
 
 
 def main(arguments: list[str]) -> int:
-    """Run a verb; its exit code. A UsageError is one line and code 2."""
-    args, overrides = parse(arguments)
+    """Run a verb; its exit code. What a person or a disk did wrong is one line, code 2."""
+    name = " ".join(["launch.py", *(verb for verb in arguments[:1] if verb in VERBS)])
+    only_prints = bool(
+        {*READING, "plan"} & set(arguments[:1])
+        or {"--status", "--dry-run", "--help", "-h"} & set(arguments)
+    )
+    return streams.lasting(name, only_prints, partial(_main, name, arguments))
+
+
+def _main(name: str, arguments: list[str]) -> int:
     try:
-        code = VERBS[args.verb](args, overrides)
-        sys.stdout.flush()
-        return code
+        args, overrides = parse(arguments)
+        return VERBS[args.verb](args, overrides)
     except UsageError as error:
-        print(f"launch.py {args.verb}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return stop.USAGE
     except KeyboardInterrupt:
-        print(
-            f"launch.py {args.verb}: interrupted; nothing was left half-made, "
-            "the same command starts again",
-            file=sys.stderr,
-        )
+        more = "nothing was left half-made, the same command starts again"
+        print(f"{name}: interrupted; {more}", file=sys.stderr)
         return stop.PREEMPTED
-    except BrokenPipeError:  # who reads has seen enough
-        if args.verb not in READING:
+    except Exception as error:
+        if not (fault := files.fault(error)):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return stop.DONE
+        print(f"{name}: {fault}", file=sys.stderr)
+        return stop.USAGE
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
     """The arguments, and the `--config.key=value` overrides among them."""
-    given = [a for a in arguments if a.startswith("--config.")]
-    args = parser().parse_args([a for a in arguments if a not in given])
+    given, others = options.parted(arguments)
+    whole = parser()
+    args, unknown = whole.parse_known_args(others)
+    if unknown:
+        whole.error(options.unknown(unknown[0], args))
     overrides = {}
     for override in given:
-        key, equals, value = override.removeprefix("--config.").partition("=")
+        key, equals, value = override.partition("=")
         if not equals:
-            parser().error(f"{override} needs a value: {override}=VALUE")
+            whole.error(f"--config.{key} needs a value: --config.{key}=VALUE")
         overrides[key] = value
     if overrides and args.verb not in ("prepare", "train", "inspect", "plan"):
-        parser().error(
+        whole.error(
             f"{args.verb} takes no overrides: its config is that of the run, or of "
             "the experiment file"
         )
@@ -64,6 +72,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="launch.py",
+        allow_abbrev=False,
         description="Pretrain, evaluate and use BERT in JAX.",
         epilog=EXAMPLE + "train --config=configs/demo.py --workdir=runs/demo",
     )
@@ -72,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     def verb(name, text, example):
         return verbs.add_parser(
             name,
+            allow_abbrev=False,
             help=text,
             description=text[0].upper() + text[1:] + ".",
             epilog=EXAMPLE + example,
@@ -117,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
         "answer an experiment: a page, a text and a table beside its file",
         "report experiments/sentence_pair.py",
     )
-    options.add(
+    inspecting.add(
         verb(
             "inspect",
             "look inside a run: attention, vectors, bias, scores, probes",
@@ -222,16 +232,7 @@ def parser() -> argparse.ArgumentParser:
         "parts two texts, a question and its context, a text and its choices",
     )
     generate.add_argument("text", metavar="TEXT", help="what is continued")
-    for option, kind, default, text in (
-        ("max_tokens", int, 50, "pieces that are added at most"),
-        ("temperature", float, 1.0, "logits are divided by it; 0 takes the likeliest"),
-        ("top_k", int, 0, "draw from the k likeliest pieces; 0: from all"),
-        ("top_p", float, 1.0, "draw from the likeliest that together have this share"),
-        ("seed", int, 0, "of the draws"),
-    ):
-        generate.add_argument(
-            f"--{option}", type=kind, default=default, help=f"{text} ({default})"
-        )
+    options.add_sampling(generate)
     return whole
 
 

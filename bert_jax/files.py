@@ -5,6 +5,7 @@ and one digest, for every module.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,17 @@ from bert_jax.stop import UsageError
 CHECK = "check"  # the key of a JSON object that digests all its other keys
 LARGEST_JSON = 200_000_000  # bytes; a larger file is none of ours
 TRIES, PAUSE = 5, 0.05  # to take a lock: others hold it for an instant to look
+
+# What a disk refuses, and the mend. Libraries say it in a text of their own.
+FULL = "free some space, then run the same command again"
+MENDS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: "the limit of this system on a file (ulimit -f) is too low",
+    errno.EROFS: "name another folder, or make the disk writable",
+    errno.EIO: "the disk fails: name another",
+}
+OURS = (errno.EBADF, errno.EINVAL)  # mistakes of a program, not of a disk or a path
 
 Shape = TypeVar("Shape")
 
@@ -83,6 +95,34 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fault(error: BaseException) -> str:
+    """A line on what the system refused: the file, the reason, the mend.
+
+    "" where the error, and those that it came from, are of another kind.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno and found.errno not in OURS:
+            name = f"{found.filename}: " if found.filename else ""
+            mend = MENDS.get(found.errno, "")
+            return f"{name}{found.strerror}" + (mend and f": {mend}")
+        for number, mend in MENDS.items():
+            if os.strerror(number) in str(found):
+                return f"{' '.join(str(found).split())}: {mend}"
+        found = found.__cause__ or found.__context__
+    return ""
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """OSErrors in here say that they are of this file: a write to an open one does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 def read_bytes(path: Path, largest: int) -> bytes:
     """The content of a file of at most `largest` bytes. Raises UsageError."""
     try:
@@ -117,11 +157,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Whole or not at all, also when the disk is full or the machine dies."""
     beside = beside_of(path)
     try:
-        with beside.open("wb") as file:
+        with naming(path), beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        with naming(path):
+            beside.replace(path)
     finally:
         with contextlib.suppress(OSError):  # on a disk that fails, keep the first error
             beside.unlink(missing_ok=True)

@@ -69,5 +69,6 @@ class Stopping:
         if not self._received:
             # Not print: a handler may run inside another print.
             name = signal.Signals(number).name
-            os.write(2, f"\n{name}: stopping after this step; saving\n".encode())
+            with contextlib.suppress(OSError):  # a log that is full
+                os.write(2, f"\n{name}: stopping after this step; saving\n".encode())
         self._received.append(number)

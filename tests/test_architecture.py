@@ -15,7 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["stop", "files", "rules", "config", "mesh", "rundir", "manifest", "lineage"]
+HOST = ["stop", "streams", "files", "rules", "config", "options", "mesh", "rundir"]
+HOST += ["manifest", "lineage"]
 HOST += [
     "best",
     "flops",

@@ -21,6 +21,7 @@ def add(verb: argparse.ArgumentParser) -> None:
     for name, (text, example, options) in KINDS.items():
         kind = kinds.add_parser(
             name,
+            allow_abbrev=False,
             help=text,
             description=text[0].upper() + text[1:] + ".",
             epilog=EXAMPLE + example,

@@ -1,0 +1,57 @@
+"""Options of the command line: overrides, those of sampling, and mistyped ones."""
+
+import argparse
+import difflib
+from collections import deque
+from collections.abc import Sequence
+
+from bert_jax.config import flatten
+from configs import base
+
+OVERRIDE = "--config."
+
+
+def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides, --config.KEY=VALUE or --config.KEY VALUE, and all else."""
+    overrides, others = [], []
+    rest = deque(arguments)
+    while rest:
+        argument = rest.popleft()
+        if not argument.startswith(OVERRIDE):
+            others.append(argument)
+        elif "=" in argument or not rest or rest[0].startswith("--"):
+            overrides.append(argument.removeprefix(OVERRIDE))
+        else:
+            overrides.append(f"{argument.removeprefix(OVERRIDE)}={rest.popleft()}")
+    return overrides, others
+
+
+def unknown(argument: str, args: argparse.Namespace) -> str:
+    """What to say of an argument that the verb does not know, the others being `args`:
+    what is meant may be a key of the config, or another option."""
+    option, equals, value = argument.partition("=")
+    if not option.startswith("--"):
+        return f"{argument!r} is one too many: quote a text of several words"
+    keys = list(flatten(base.get_config())) if "config" in args else []
+    own = [k for k in keys if option[2:] in (k, k.rpartition(".")[2])]
+    options = [f"--{name}" for name in vars(args) if name not in ("verb", "kind")]
+    begun = [name for name in options if name.startswith(option)]
+    near = difflib.get_close_matches(option, [*options, *(OVERRIDE + k for k in keys)])
+    found = [*(OVERRIDE + key for key in own), *begun, *near]
+    if not found:
+        return f"there is no {argument}: launch.py {args.verb} --help lists all options"
+    return f"there is no {argument}: did you mean {found[0]}{equals}{value}?"
+
+
+def add_sampling(generate: argparse.ArgumentParser) -> None:
+    """How the pieces of a text are drawn."""
+    for option, kind, default, text in (
+        ("max_tokens", int, 50, "pieces that are added at most"),
+        ("temperature", float, 1.0, "logits are divided by it; 0 takes the likeliest"),
+        ("top_k", int, 0, "draw from the k likeliest pieces; 0: from all"),
+        ("top_p", float, 1.0, "draw from the likeliest that together have this share"),
+        ("seed", int, 0, "of the draws"),
+    ):
+        generate.add_argument(
+            f"--{option}", type=kind, default=default, help=f"{text} ({default})"
+        )

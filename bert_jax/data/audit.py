@@ -7,10 +7,11 @@ import numpy as np
 from bert_jax.data.output import Output
 
 
-def audit(train: Output, valid: Output, unk_id: int) -> dict:
+def audit(train: Output, valid: Output, unk_id: int, empty: int) -> dict:
+    """`empty` documents are in neither split."""
     held_out = np.array(valid.hashes, np.uint64)
     return {
-        "empty": train.empty + valid.empty,
+        "empty": empty + train.empty + valid.empty,
         "overlap": len(np.intersect1d(np.array(train.hashes, np.uint64), held_out)),
         "train": _split(train, unk_id),
         "valid": _split(valid, unk_id),

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ BATCH = 200_000  # characters tokenised at a time
 PER_PROCESS = 4_000_000  # characters that are worth another process
 # A vocabulary gains nothing from more characters, and its words are held in memory.
 VOCABULARY_TEXT = 300_000_000
+# documents=auto makes more and smaller documents where more than this many times
+# data.valid_share would be held out.
+MOST_HELD_OUT = 2.2
 HASH_MIX = np.uint64(0x9E3779B97F4A7C15)
 SPEAK_EVERY = 5.0  # seconds
 
@@ -33,28 +36,32 @@ Say = Callable[[str], None]
 
 class Survey(NamedTuple):
     hashes: np.ndarray  # (documents,) uint64, of their texts
-    characters: int
+    sizes: np.ndarray  # (documents,) uint64, in characters
+
+    @property
+    def characters(self) -> int:
+        return int(self.sizes.sum())
 
 
 def build(config, directory: Path, say: Say) -> dict:
     """Writes a store but for its manifest, whose content it returns."""
     say(f"corpus: {corpus.describe(config.data)}")
-    survey = _survey(config.data, say)
-    splits = assign(survey.hashes, config.data.valid_share)
-    tokenizer = _tokenizer(config, survey, splits, say)
+    data, survey, splits = _documents(config.data, say)
+    tokenizer = _tokenizer(config, data, survey, splits, say)
     with ExitStack() as stack:
         outputs = {s: Output(directory, name, tokenizer) for s, name in NAMES.items()}
         for output in outputs.values():
             stack.callback(output.close)
-        _write(config.data, survey, splits, tokenizer, outputs, say)
+        _write(data, survey, splits, tokenizer, outputs, say)
         files = outputs[TRAIN].finish() | outputs[VALID].finish()
     tokenizer.save(directory / "tokenizer.json")
     files["tokenizer.json"] = describe((directory / "tokenizer.json").read_bytes())
+    empty = int(((survey.sizes == 0) & (splits == DROPPED)).sum())
     found = {
-        "corpus": corpus.describe(config.data),
+        "corpus": corpus.describe(data),
         "vocabulary": tokenizer.vocab_size,
-        "duplicates": int((splits == DROPPED).sum()),
-    } | audit(outputs[TRAIN], outputs[VALID], tokenizer.unk_id)
+        "duplicates": int((splits == DROPPED).sum()) - empty,
+    } | audit(outputs[TRAIN], outputs[VALID], tokenizer.unk_id, empty)
     audit_text = json.dumps(found, indent=1) + "\n"
     (directory / "audit.json").write_text(audit_text)
     files["audit.json"] = describe(audit_text.encode())
@@ -109,11 +116,40 @@ def _hash(text: str) -> int:
 
 def _survey(data, say: Say) -> Survey:
     progress = Progress(say, "reading", 0)
-    hashes = array("Q")
+    hashes, sizes = array("Q"), array("Q")
     for document in corpus.documents(data):
         hashes.append(_hash(document.text))
+        sizes.append(len(document.text))
         progress.add(len(document.text))
-    return Survey(np.array(hashes, np.uint64), progress.done)
+    return Survey(np.array(hashes, np.uint64), np.array(sizes, np.uint64))
+
+
+def _documents(data, say: Say) -> tuple[Any, Survey, np.ndarray]:
+    """How the corpus is parted into documents, what they are, and the split of each."""
+    survey = _survey(data, say)
+    finer = corpus.finer(data)
+    if finer is None:
+        return data, survey, assign(survey.hashes, data.valid_share)
+    share = _held_out(survey, data.valid_share)
+    if share > MOST_HELD_OUT * data.valid_share:
+        other = _survey(finer, say)
+        if _held_out(other, data.valid_share) < share:
+            say(
+                f"corpus: whole, {share:.0%} of the text would be held out, and "
+                f"data.valid_share is {data.valid_share:.0%}: {corpus.describe(finer)}"
+            )
+            data, survey = finer, other
+    return data, survey, assign(survey.hashes, data.valid_share)
+
+
+def _held_out(survey: Survey, valid_share: float) -> float:
+    """The share of the characters; 1 where no document can be held out."""
+    try:
+        splits = assign(survey.hashes, valid_share)
+    except UsageError:
+        return 1.0
+    whole = survey.sizes[splits != DROPPED].sum()
+    return float(survey.sizes[splits == VALID].sum() / max(whole, 1))
 
 
 def _chosen(data, splits: np.ndarray) -> Iterator[tuple[int, str]]:
@@ -127,7 +163,7 @@ class _TrainingTexts:
     """For the vocabulary; each iteration reads the corpus anew."""
 
     def __init__(self, data, survey: Survey, splits: np.ndarray, say: Say):
-        share = min(1.0, VOCABULARY_TEXT / survey.characters)
+        share = min(1.0, VOCABULARY_TEXT / max(survey.characters, 1))
         # Mixed, because the hashes themselves decide what is held out.
         wanted = survey.hashes * HASH_MIX <= np.uint64(share * (2**64 - 2**11))
         self.data = data
@@ -142,13 +178,13 @@ class _TrainingTexts:
 
 
 def _tokenizer(
-    config, survey: Survey, splits: np.ndarray, say: Say
+    config, data, survey: Survey, splits: np.ndarray, say: Say
 ) -> tokenizers.Tokenizer:
     settings = config.tokenizer
     if settings.path:
         return tokenizers.load(settings.path, settings.lowercase)
     say(f"training a vocabulary of at most {settings.vocab_size:,}")
-    texts = _TrainingTexts(config.data, survey, splits, say)
+    texts = _TrainingTexts(data, survey, splits, say)
     return tokenizers.train(texts, settings.vocab_size, settings.lowercase)
 
 

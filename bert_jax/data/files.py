@@ -1,8 +1,11 @@
 """A corpus of text files."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from bert_jax.config import UsageError
 from bert_jax.data import textfiles
@@ -10,27 +13,29 @@ from bert_jax.data.paragraphs import Document, clean, paragraphs
 from bert_jax.data.sentences import sentences
 
 LONGEST = 32_000_000  # characters of one document, which is held in memory
+MOST_LINES = 2_000_000  # of one document: each costs some 60 bytes beside its text
 # documents=auto takes this many files or more for a document each; of fewer it makes
 # about this many documents, of this many bytes.
 AUTO_FILES = 5
 AUTO_DOCUMENTS = 25
 AUTO_BYTES = (500, 6000)
+SMALLEST = 100  # bytes of a document of `small_windows`
 
 
 def documents(data) -> Iterator[Document]:
-    paths = textfiles.find(data.files)
-    kind, size = unit(paths, data), _window_bytes(paths)
+    paths = textfiles.find(data.files).paths
+    kind, size = unit(paths, data), _window_bytes(paths, data)
     for path in paths:
         empty = True
         for document in _read(path, data, kind, size):
-            empty = False
+            empty = empty and not document.text
             yield document
         if empty:
             raise UsageError(f"{path} is empty")
 
 
 def identity(data) -> dict:
-    stats = [(path.name, path.stat()) for path in textfiles.find(data.files)]
+    stats = [(path.name, path.stat()) for path in textfiles.find(data.files).paths]
     return {
         "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
         "documents": data.documents,
@@ -40,15 +45,28 @@ def identity(data) -> dict:
 
 
 def describe(data) -> str:
-    paths = textfiles.find(data.files)
+    paths, _ = found = textfiles.find(data.files)
     what = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
-    if all(path.suffix == ".jsonl" for path in paths):
-        return f"{what}, an object a document"
+    remark = f"; {found.remark()}" if found.left_out else ""
+    return f"{what}, {_documents_of(paths, data)}{remark}"
+
+
+def small_windows(data) -> ConfigDict:
+    """The same files as so many documents that two of them are `valid_share`."""
+    changed = ConfigDict(data.to_dict())
+    changed.documents = "window"
+    return changed
+
+
+def _documents_of(paths: list[Path], data) -> str:
+    if all(textfiles.has_suffix(path, ".jsonl") for path in paths):
+        return "an object a document"
+    why = "which is little" if data.documents == "auto" else "few or uneven"
     return {
-        "file": f"{what}, a file a document",
-        "blank_line": f"{what}, a document between blank lines",
-        "window": f"{what}, which is little: consecutive paragraphs or sentences of "
-        f"about {_window_bytes(paths):,} bytes make a document",
+        "file": "a file a document",
+        "blank_line": "a document between blank lines",
+        "window": f"{why}: consecutive paragraphs or sentences of "
+        f"about {_window_bytes(paths, data):,} bytes make a document",
     }[unit(paths, data)]
 
 
@@ -61,14 +79,14 @@ def unit(paths: list[Path], data) -> str:
 
 def _read(path: Path, data, kind: str, size: int) -> Iterator[Document]:
     lines = textfiles.lines(path, data.encoding)
-    if path.suffix == ".jsonl":
+    if textfiles.has_suffix(path, ".jsonl"):
         yield from _objects(path, lines, data.text_field)
-    elif kind == "file":
-        blocks = paragraphs(_bounded(path, lines))
+        return
+    blocks = paragraphs(_bounded(path, lines, kind))
+    if kind == "file":
         if text := "\n".join(paragraph for block in blocks for paragraph in block):
             yield Document(str(path), text)
     else:
-        blocks = paragraphs(lines)
         if kind == "blank_line":
             texts = map("\n".join, blocks)
         else:
@@ -79,22 +97,35 @@ def _read(path: Path, data, kind: str, size: int) -> Iterator[Document]:
             yield Document(f"{path}#{number}", text)
 
 
-def _bounded(path: Path, lines: Iterable[str]) -> Iterator[str]:
-    size = 0
+OTHER_DOCUMENTS = {"file": "blank_line or auto", "blank_line": "auto"}
+
+
+def _bounded(path: Path, lines: Iterable[str], kind: str) -> Iterator[str]:
+    """The lines, of which no document has more than memory has room for; windows, which
+    may end anywhere, get a blank line there."""
+    size = count = 0
     for line in lines:
-        size += len(line)
-        if size > LONGEST:
-            raise UsageError(
-                f"{path}: a document of more than {LONGEST:,} characters; "
-                "say --config.data.documents=blank_line or auto"
-            )
+        if kind != "file" and not line.strip():
+            size = count = 0
+        size, count = size + len(line), count + 1
+        if size > LONGEST or count > MOST_LINES:
+            if kind != "window":
+                raise UsageError(
+                    f"{path}: a document of more than {LONGEST:,} characters or "
+                    f"{MOST_LINES:,} lines; "
+                    f"say --config.data.documents={OTHER_DOCUMENTS[kind]}"
+                )
+            yield ""
+            size, count = len(line), 1
         yield line
 
 
-def _window_bytes(paths: list[Path]) -> int:
+def _window_bytes(paths: list[Path], data) -> int:
     low, high = AUTO_BYTES
-    total = sum(path.stat().st_size for path in paths)
-    return min(max(total // AUTO_DOCUMENTS, low), high)
+    total, wanted = sum(path.stat().st_size for path in paths), AUTO_DOCUMENTS
+    if data.documents == "window":
+        low, wanted = SMALLEST, max(wanted, math.ceil(2 / data.valid_share))
+    return min(max(total // wanted, low), high)
 
 
 def windows(texts: Iterable[str], target: int) -> Iterator[str]:
@@ -123,10 +154,7 @@ def _objects(path: Path, lines: Iterable[str], field: str) -> Iterator[Document]
     for number, line in enumerate(lines, 1):
         if line.strip():
             name = f"{path}, line {number}"
-            text = clean(_field(name, line, field))
-            if not text:
-                raise UsageError(f"{name}: an empty document")
-            yield Document(name, text)
+            yield Document(name, clean(_field(name, line, field)))
 
 
 def _field(name: str, line: str, field: str) -> str:
@@ -137,6 +165,8 @@ def _field(name: str, line: str, field: str) -> str:
     if not isinstance(value, dict):
         raise UsageError(f"{name}: no JSON object")
     text = value.get(field)
+    if text is None and field in value:
+        return ""
     if not isinstance(text, str):
         raise UsageError(
             f"{name}: no text in the field {field!r} (it has {', '.join(value)}); "

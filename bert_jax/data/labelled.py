@@ -1,5 +1,6 @@
 """Labelled records, their labels, and the lines of the files that hold them."""
 
+import codecs
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from bert_jax.config import UsageError
 
 NAMED = 20  # labels that an error names; more are counted
+LONGEST_LINE = 10_000_000  # characters
+BLOCK = 1_000_000  # bytes read at once to find what does not decode
 
 
 class Sentence(NamedTuple):
@@ -79,7 +82,12 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
     number = 0
     try:
         with path.open(encoding=encoding, newline="\n") as file:
-            for number, line in enumerate(file, 1):
+            whole = iter(lambda: file.readline(LONGEST_LINE + 1), "")
+            for number, line in enumerate(whole, 1):
+                if len(line) > LONGEST_LINE:
+                    raise UsageError(
+                        f"{path}, line {number}: longer than {LONGEST_LINE:,} characters"
+                    )
                 if "\0" in line:
                     raise UsageError(
                         f"{path}, line {number}: binary, or not {encoding}: "
@@ -147,9 +155,13 @@ def _number(record: Sentence) -> float:
 
 def _undecodable(path: Path, encoding: str, read: int) -> int:
     """The number of the first line that does not decode."""
-    try:
-        path.read_bytes().decode(encoding)
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(encoding, "ignore")
-        return before.count("\n") + 1
+    decoder = codecs.getincrementaldecoder(encoding)()
+    number = 1
+    with path.open("rb") as file:
+        while content := file.read(BLOCK):
+            try:
+                number += decoder.decode(content).count("\n")
+            except UnicodeDecodeError as error:
+                before = error.object[: error.start].decode(encoding, "ignore")
+                return number + before.count("\n")
     return read + 1

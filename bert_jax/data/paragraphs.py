@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
-SAMPLE = 2000  # lines that tell whether a text is hard-wrapped
+# Lines that tell whether a text is hard-wrapped, of so many characters together.
+SAMPLE, SAMPLE_SIZE = 2000, 32_000_000
 WIDEST = 120  # characters of a line in a hard-wrapped text
 _SENTENCE_END = re.compile(r"""[.!?:…。！？]["'”’»)\]_*」』]*\Z""")
 
@@ -37,7 +38,11 @@ def blocks(text_lines: Iterable[str]) -> Iterator[list[str]]:
 def paragraphs(text_lines: Iterable[str]) -> Iterator[list[str]]:
     """Blocks whose hard-wrapped lines have been joined: a list of paragraphs each."""
     text_lines = iter(text_lines)
-    sample = list(islice(text_lines, SAMPLE))
+    sample, size = [], 0
+    for line in islice(text_lines, SAMPLE):
+        sample.append(line)
+        if (size := size + len(line)) > SAMPLE_SIZE:
+            break
     width = wrap_width(sample)
     for block in blocks(chain(sample, text_lines)):
         yield unwrap(block, width) if width else block
@@ -58,13 +63,13 @@ def wrap_width(sample: Iterable[str]) -> int:
 
 def unwrap(block: list[str], width: int) -> list[str]:
     """Joins each line to the one before it unless the writer broke it on purpose."""
-    joined = [[block[0]]]
+    joined, part = [], [block[0]]
     for before, line in pairwise(block):
         if _broken(before, line, width):
-            joined.append([line])
-        else:
-            joined[-1].append(line)
-    return [_join(part) for part in joined]
+            joined.append(_join(part))
+            part = []
+        part.append(line)
+    return [*joined, _join(part)]
 
 
 def _broken(before: str, line: str, width: int) -> bool:

@@ -13,6 +13,7 @@ from bert_jax.config import UsageError
 from bert_jax.data.labelled import Sentence, encodable, lines, member
 
 LONGEST_FIELD = 10_000_000  # characters between two quotes
+LINE_COST = 10  # what a line inside quotes counts beside its characters: its memory
 csv.field_size_limit(LONGEST_FIELD)  # the module's own 131,072 is less than a report
 
 
@@ -104,7 +105,11 @@ def _quoted(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, li
     held = []  # the lines of the row that is being read, for errors
 
     def remembered() -> Iterator[str]:
+        size = 0
         for line in lines(path, encoding):
+            size = len(line) + LINE_COST + (size if held else 0)
+            if held and size > 2 * LONGEST_FIELD:
+                raise csv.Error("limit of a row")
             held.append(line + "\n")
             yield held[-1]
 

@@ -4,44 +4,145 @@ import codecs
 import glob
 import gzip
 import io
+import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from bert_jax.config import UsageError
 
-SUFFIXES = (".txt", ".txt.gz", ".jsonl")
+SUFFIXES = (".txt", ".txt.gz", ".jsonl")  # in capitals as well
 LONGEST_LINE = 10_000_000  # characters; a longer one is no text, or has lost its ends
+LONGEST_PATH = 4096  # characters, as Linux has it
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def find(spec: str) -> list[Path]:
-    """The files of comma-separated paths, folders and globs, each once, in order."""
-    parts = [part.strip() for part in spec.split(",") if part.strip()]
-    if not parts:
+class Found(NamedTuple):
+    paths: list[Path]  # each once, in order
+    left_out: Counter[str]  # what else is there, by kind
+
+    def remark(self) -> str:
+        """What is not read, in words; "" for nothing."""
+        kinds = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{count:,} {kind} left out" for kind, count in kinds)
+
+
+def find(spec: str) -> Found:
+    """The files of comma-separated paths, folders and globs.
+
+    What exists as it is written is meant, whatever commas and brackets it holds.
+    """
+    read: dict[Path, Path] = {}
+    left_out: dict[Path, str] = {}
+    for part in _parts(spec.split(",")):
+        kinds = {path: _kind(path, base) for base, path in _matches(part)}
+        texts = [path for path, kind in kinds.items() if not kind]
+        others = {path: kind for path, kind in kinds.items() if kind}
+        if not texts:
+            there = Found([], Counter(others.values())).remark()
+            mend = f": {there}" if there else ""
+            raise UsageError(f"{part} matches no {', '.join(SUFFIXES)} file{mend}")
+        read |= {path.resolve(): path for path in texts}
+        left_out |= others
+    if not read:
         raise UsageError("no files: say --config.data.files=PATH (or a folder or glob)")
-    found = {path.resolve(): path for part in parts for path in _matches(part)}
-    return list(found.values())
+    return Found(list(read.values()), Counter(left_out.values()))
 
 
-def _matches(part: str) -> list[Path]:
-    path = Path(part).expanduser()
-    if path.is_dir():
-        return _texts(path.rglob("*"), part)
-    if path.exists():
-        if not path.name.endswith(SUFFIXES):
+def has_suffix(path: Path, *suffixes: str) -> bool:
+    return path.name.lower().endswith(suffixes)
+
+
+def _parts(pieces: Sequence[str]) -> Iterator[str]:
+    """The paths of a list, of which each may have commas of its own."""
+    while pieces:
+        sizes = accumulate(len(piece) + 1 for piece in pieces)
+        most = max(sum(size <= LONGEST_PATH for size in sizes), 1)
+        runs = [",".join(pieces[:count]) for count in range(most, 0, -1)]
+        meant = next(filter(_exists, runs), "") or next(filter(_is_glob, runs), "")
+        meant = meant or pieces[0]
+        if meant.strip():
+            yield meant if os.path.exists(meant) else meant.strip()
+        pieces = pieces[meant.count(",") + 1 :]
+
+
+def _exists(text: str) -> bool:
+    return any(
+        t.strip() and os.path.exists(os.path.expanduser(t))
+        for t in (text, text.strip())
+    )
+
+
+def _is_glob(text: str) -> bool:
+    """Whether files match that pattern."""
+    text = os.path.expanduser(text.strip())
+    return glob.has_magic(text) and any(_expand("", Path(text).parts))
+
+
+def _matches(part: str) -> list[tuple[Path, Path]]:
+    """What a path, folder or glob names, in order, each after the folder that it was
+    looked for in."""
+    text = os.path.expanduser(part)
+    path = Path(text)
+    if os.path.isdir(text):
+        return [(path, found) for found in sorted(_below(path))]
+    if os.path.exists(text):
+        if not has_suffix(path, *SUFFIXES):
             raise UsageError(f"{part}: only {', '.join(SUFFIXES)} files are read")
-        return [path]
-    if glob.has_magic(part):
-        return _texts(map(Path, glob.iglob(str(path), recursive=True)), part)
-    raise UsageError(f"there is no file or folder {part}")
+        return [(path.parent, path)]
+    if not glob.has_magic(text):
+        raise UsageError(f"there is no file or folder {part}")
+    found = sorted(map(Path, _expand("", path.parts)))
+    # A folder whose content matches as well is not left out.
+    return [
+        (path.parent, path)
+        for path, following in zip_longest(found, found[1:])
+        if following is None or path not in following.parents
+    ]
 
 
-def _texts(paths: Iterable[Path], part: str) -> list[Path]:
-    texts = sorted(p for p in paths if p.name.endswith(SUFFIXES) and p.is_file())
-    if not texts:
-        raise UsageError(f"{part} matches no {', '.join(SUFFIXES)} file")
-    return texts
+def _below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}")
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names)
+        linked = (Path(place, name) for name in folders)
+        yield from (path for path in linked if path.is_symlink())
+
+
+def _expand(start: str, parts: Sequence[str]) -> Iterator[str]:
+    """The paths below `start` that match; a part that exists is no pattern."""
+    if not parts:
+        yield start
+        return
+    if os.path.lexists(os.path.join(start, parts[0])):
+        names = [parts[0]]
+    elif glob.has_magic(parts[0]):
+        names = glob.iglob(parts[0], root_dir=start or None, recursive=True)
+    else:
+        return
+    for name in names:
+        path = os.path.join(start, name)
+        if len(parts) == 1 or os.path.isdir(path):
+            yield from _expand(path, parts[1:])
+
+
+def _kind(path: Path, base: Path) -> str:
+    """What a file that is not read is called; "" for one that is."""
+    if path.is_dir():
+        return "linked folder" if path.is_symlink() else "folder"
+    if not path.is_file():
+        return "broken link" if path.is_symlink() else "special file"
+    if has_suffix(path, *SUFFIXES):
+        return ""
+    if any(part.startswith(".") for part in path.relative_to(base).parts):
+        return "hidden"
+    ends = path.suffixes[-2:] if has_suffix(path, ".gz") else path.suffixes[-1:]
+    return "".join(ends).lower() or "without a suffix"
 
 
 def lines(path: Path, encoding: str) -> Iterator[str]:
@@ -75,7 +176,7 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def _binary(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    return gzip.open(path) if path.name.endswith(".gz") else path.open("rb")
+    return gzip.open(path) if has_suffix(path, ".gz") else path.open("rb")
 
 
 def _text(
@@ -96,7 +197,8 @@ def _not_text(encoding: str) -> str:
 def _undecodable(path: Path, encoding: str, read: int) -> int:
     """The number of the first line that does not decode, where lines can be told."""
     with _binary(path) as file:
-        for number, line in enumerate(file, 1):
+        lines_of_bytes = iter(lambda: file.readline(4 * LONGEST_LINE), b"")
+        for number, line in enumerate(lines_of_bytes, 1):
             try:
                 line.decode(encoding)
             except UnicodeError:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bert_jax.config import UsageError
-from bert_jax.data import build, store
+from bert_jax.data import build, corpus, store
+from configs import base
 from tests.storing import VOCABULARY, config_of, generated, silent
 
 THE, CAT, DOG, SAT, RAN, STOP, BANG, MAT, S = range(5, 14)
@@ -128,3 +129,61 @@ def test_progress_says_the_share_and_the_time_left(monkeypatch):
     now[0] += 10
     unknown.add(3_000_000)
     assert said == ["tokenising: 40%, 12 s left", "reading: 3 million characters"]
+
+
+# How much is held out.
+
+
+def files_of(folder, sizes):
+    """A corpus of text files of so many sentences of 40 characters."""
+    for number, size in enumerate(sizes):
+        lines = [
+            f"Sentence {i:03} of the file number {number:07}.\n" for i in range(size)
+        ]
+        (folder / f"{number}.txt").write_text("".join(lines))
+    data = base.get_config().data
+    data.update(corpus="files", files=str(folder), documents="auto")
+    return data
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        *([100] * count for count in range(2, 31)),
+        [5000, *[30] * 9],
+        [40] * 5,
+        [1000, 10, 10, 10, 10],
+        [*range(1, 60, 4), 3000, 4000],
+    ],
+    ids=lambda sizes: f"{len(sizes)} files of up to {max(sizes)}",
+)
+def test_auto_holds_out_about_the_share(tmp_path, sizes):
+    """FAULTS 56: of exactly five files 42 % of the tokens were held out."""
+    _, survey, splits = build._documents(files_of(tmp_path, sizes), silent)
+    held_out = survey.sizes[splits == build.VALID].sum()
+    assert held_out <= 0.11 * survey.characters
+    assert (splits == build.VALID).sum() >= 2
+
+
+def test_another_parting_is_said_and_only_where_needed(tmp_path):
+    """FAULTS 56: fifty even files stay what they were, and five are said to be parted."""
+    said = []
+    data = files_of(tmp_path, [20] * 50)
+    assert build._documents(data, said.append)[0] is data
+    assert not said
+    for path in sorted(tmp_path.glob("*.txt"))[5:]:
+        path.unlink()
+    parted = build._documents(data, said.append)[0]
+    assert "whole, 4" in said[0] and "few or uneven: consecutive" in said[0]
+    assert corpus.describe(parted) in said[0]
+
+
+def test_empty_records_are_counted(folder):
+    """FAULTS 11: they are neither a fault nor copies of each other."""
+    empty = '{"text": ""}\n{"text": null}\n{"text": "\\n"}'
+    before = store.prepare(config_of(folder), silent).manifest["audit"]
+    with (folder / "corpus.jsonl").open("a") as file:
+        file.write("\n" + empty)
+    after = store.prepare(config_of(folder), silent).manifest["audit"]
+    assert after["empty"] == before["empty"] + 3
+    assert after["duplicates"] == before["duplicates"]

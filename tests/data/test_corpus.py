@@ -62,12 +62,63 @@ def test_paths_folders_and_globs_are_read_in_turn_and_each_file_once(folder):
         ("{}/*.text", r"\*.text matches no .txt, .txt.gz, .jsonl file"),
         ("{}/notes.md", "notes.md: only .txt, .txt.gz, .jsonl files are read"),
         ("{}/empty", "empty matches no .txt, .txt.gz, .jsonl file"),
+        ("{}/n*", "n.* matches no .txt, .txt.gz, .jsonl file: 1 .md left out"),
+        (",", "no files: say --config.data.files=PATH"),
+        (5000 * "a", "there is no file or folder aaa"),
     ],
 )
 def test_what_is_not_there_is_named(folder, spec, message):
     (folder / "empty").mkdir()
     with pytest.raises(UsageError, match=message):
         texts(spec.replace("{}", str(folder)))
+
+
+def test_any_case_of_a_suffix_is_read(tmp_path):
+    """FAULTS 7: of a.TXT nothing was read or said."""
+    write(tmp_path / "A.TXT", "One.")
+    write(tmp_path / "B.Txt.GZ", gzip.compress(b"Two."))
+    write(tmp_path / "C.JSONL", '{"text": "Three."}')
+    assert texts(tmp_path) == ["One.", "Two.", "Three."]
+
+
+def test_what_is_not_read_is_counted_by_kind(folder):
+    """FAULTS 7: folders of other files than text were read in part, silently."""
+    for name in ("README.MD", ".cache/x.bin", "LICENSE", "deep/t.csv", "e.json.gz"):
+        write(folder / name, "No corpus.")
+    (folder / "loop").symlink_to(folder / "deep")
+    (folder / "gone.txt").symlink_to(folder / "nowhere.txt")
+    said = corpus.describe(data_config(files=f"{folder}"))
+    assert said == (
+        "4 files, a file a document; 2 .md left out, 1 .csv left out, "
+        "1 .json.gz left out, 1 broken link left out, 1 hidden left out, "
+        "1 linked folder left out, 1 without a suffix left out"
+    )
+    said = corpus.describe(data_config(files=f"{folder}/*"))
+    assert "2 .md left out" in said and "1 folder left out" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("Smith, J.txt", "{}/Smith, J.txt"),
+        ("Smith, J.txt", "{}/b.txt, {}/Smith, J.txt,{}/a.txt"),
+        ("Smith, J/x.txt", "{}/Smith, J"),
+        ("Smith, J/x.txt", "{}/Smith, J/*.txt"),
+        ("[2024] mail/x.txt", "{}/[2024] mail/*.txt"),
+        ("[2024] mail/x.txt", "{}/*/../[2024] mail/x*"),
+        ("[2024] mail/x.txt", "{}/[2024] mail"),
+        ("what?.txt", "{}/what?.txt"),
+        ("a*, b?.txt", "{}/a*, b?.txt"),
+        ("x1.txt", "{}/x[1,2].txt"),
+        ("[x]/[y]/deep/z.txt", "{}/[x]/**/*.txt"),
+    ],
+)
+def test_a_path_that_exists_as_written_wins(folder, name, spec):
+    """FAULTS 8: commas and brackets of real names were read as syntax."""
+    written = write(folder / name, "Mine.")
+    found = textfiles.find(spec.replace("{}", str(folder))).paths
+    assert written.resolve() in [path.resolve() for path in found]
+    assert len(found) == 1 + 2 * spec.count(",{}")
 
 
 # What a document is.
@@ -199,11 +250,7 @@ def test_windows_end_at_a_paragraph_when_there_is_one():
         ("a.jsonl", b'{"body": "One.", "id": 1}\n', "line 1: no text in the field "),
         ("a.jsonl", b'{"text": 1}\n', "line 1: no text in the field 'text' .*has text"),
         ("a.jsonl", b'{"text": "\\ud83d"}\n', "a.jsonl, line 1: badly encoded"),
-        (
-            "a.jsonl",
-            b'{"text": "One."}\n{"text": " \\n"}\n',
-            "a.jsonl, line 2: an empty document",
-        ),
+        ("a.jsonl", b'{"text": ""}\n{"text": null}\n', "a.jsonl is empty"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(tmp_path, name, content, message):
@@ -235,6 +282,27 @@ def test_a_line_of_50_megabytes_is_refused(tmp_path):
             UsageError, match="a.txt, line 2: longer than 10,000,000 ch"
         ):
             texts(path, documents=documents)
+
+
+def test_an_empty_record_is_no_fault(tmp_path):
+    """FAULTS 11: {"text": ""} stopped the whole prepare."""
+    lines = ['{"text": "One."}', '{"text": ""}', '{"text": " "}', '{"text": null}']
+    path = write(tmp_path / "a.jsonl", "\n".join(lines))
+    assert texts(path) == ["One.", "", "", ""]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_text_without_blank_lines_is_bounded(tmp_path, monkeypatch, name):
+    """FAULTS 43: the whole text was one document, held in memory nine times."""
+    monkeypatch.setattr(files, "LONGEST", 1000)
+    path = write(tmp_path / name, "A line of some words.\n" * 100)
+    with pytest.raises(UsageError, match="more than 1,000 .*documents=auto$"):
+        texts(path, documents="blank_line")
+    assert sum(text.count("A line") for text in texts(path, documents="auto")) == 100
+    monkeypatch.setattr(files, "MOST_LINES", 10)
+    path = write(tmp_path / name, "a\n" * 20)
+    with pytest.raises(UsageError, match="or 10 lines; say .*documents=auto$"):
+        texts(path, documents="blank_line")
 
 
 def test_a_document_too_large_for_memory_is_refused(tmp_path, monkeypatch):

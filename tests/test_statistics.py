@@ -157,3 +157,25 @@ def test_what_is_detectable_by_the_noncentral_t():
         3 * statistics.detectable(1.0, 10)
     )
     assert statistics.detectable(0.0, 10) == 0
+
+
+def test_simultaneous_intervals_are_those_of_bonferroni():
+    """Of 1, 2, 3, 6 the error is sqrt(14/3)/2, and t(1 - 0.025/4) of three degrees is
+    5.3919, where Student's own form of the distribution gives that share."""
+    scaled = 5.3919 / math.sqrt(3)
+    share = 0.5 + (scaled / (1 + scaled**2) + math.atan(scaled)) / math.pi
+    assert share == pytest.approx(1 - 0.05 / 8, abs=1e-6)
+    error = math.sqrt(14 / 3) / 2
+    found = statistics.simultaneous_half([1, 2, 3, 6], 4)
+    assert found == pytest.approx(5.3919 * error, rel=1e-4)
+    assert found == pytest.approx(stats.t.ppf(1 - 0.05 / 8, 3) * error)
+    assert statistics.simultaneous_half([1, 2, 3, 6], 1) == statistics.half(
+        [1, 2, 3, 6]
+    )
+
+
+def test_simultaneous_intervals_all_hold_at_once():
+    """Of 2,000 families of four means, independent and each 0."""
+    draws = np.random.default_rng(0).normal(size=(2000, 4, 6))
+    held = np.abs(draws.mean(-1)) <= statistics.simultaneous_half(draws, 4)
+    assert 0.94 < held.all(axis=1).mean() < 0.965

@@ -6,10 +6,20 @@ In every text `ticks` hold what is written as code.
 from typing import NamedTuple
 
 # What became of an expectation.
-VERDICTS = CONFIRMED, CONTRADICTED, UNDECIDED = (
+VERDICTS = (
+    CONFIRMED,
+    CONTRADICTED,
+    UNDECIDED,
+    TOO_SHORT,
+    NOT_COMPARABLE,
+    ROWS_UNKNOWN,
+) = (
     "confirmed",
     "contradicted",
     "undecided",
+    "too short to say",
+    "not comparable",
+    "rows unknown",
 )
 
 

@@ -4,6 +4,8 @@ import html
 import re
 
 from bert_jax.report.document import (
+    CONFIRMED,
+    CONTRADICTED,
     VERDICTS,
     Block,
     Document,
@@ -92,7 +94,10 @@ tr.plain td { color: var(--soft); }
 """.strip()
 WIDE = 460  # points from which a figure is not shrunk to a narrow window
 LONG = 26  # characters from which a cell may be broken
-WORDS = (*VERDICTS, "better", "worse")
+# The class of a cell that is one of these words.
+CLASSES = {word: "undecided" for word in VERDICTS} | {
+    word: word for word in (CONFIRMED, CONTRADICTED, "better", "worse")
+}
 
 
 def render(document: Document) -> str:
@@ -193,7 +198,7 @@ def _row(sides: str, cells: tuple[str, ...], plain: bool) -> str:
 
 
 def _cell(side: str, text: str) -> str:
-    kind = text if text in WORDS else "long" if len(text) > LONG else ""
+    kind = CLASSES.get(text, "long" if len(text) > LONG else "")
     return f'<td class="{f"{side} {kind}".strip()}">{html.escape(text)}</td>'
 
 

@@ -7,6 +7,7 @@ from bert_jax.report.document import Block, Grid, Section
 from bert_jax.sweep import numbers
 from bert_jax.sweep.comparison import Arm, Table
 from bert_jax.sweep.experiment import PRETRAIN
+from bert_jax.sweep.numbers import NONE
 from bert_jax.sweep.results import Run
 
 GAIN = 0.01  # of a metric as runs write it: 0.01 nats, or one point
@@ -17,6 +18,8 @@ MEANING = (
     "one run took above the baseline's, its pretraining included, over what it gained: "
     "only where the arm is better, by its interval, and dearer."
 )
+
+GOODPUT = "Goodput: seconds of one run by phase and, in brackets, their share."
 
 
 class Cost(NamedTuple):
@@ -32,9 +35,7 @@ class Cost(NamedTuple):
         """Of one run and, in brackets, of all."""
         show = numbers.plain if name in ("seconds", "device_hours") else numbers.short
         total = getattr(self, name)
-        return (
-            f"{show(self.each(total))} ({show(total)})" if self.runs else numbers.NONE
-        )
+        return f"{show(self.each(total))} ({show(total)})" if self.runs else NONE
 
     def each(self, total: float) -> float:
         return total / self.runs if self.runs else math.nan
@@ -75,9 +76,11 @@ def section(tables: list[Table], runs: list[Run], stages: tuple[str, ...]) -> Se
     """A table for each stage, with the difference in its first metric."""
     blocks: list[Block] = []
     for stage in stages:
-        own = [table for table in tables if table.stage == stage]
+        own = [t for t in tables if t.stage == stage and not t.unlike]
         blocks += [f"**{stage}**"] * (len(stages) > 1)
-        blocks.append(_grid([arm.name for arm in tables[0].arms], stage, own[:1], runs))
+        names = [arm.name for arm in tables[0].arms]
+        blocks.append(_grid(names, stage, own[:1], runs))
+        blocks += _goodput(names, [r for r in runs if r.planned.stage == stage])
     return Section("Cost", [*blocks, MEANING])
 
 
@@ -97,9 +100,27 @@ def _grid(names: list[str], stage: str, own: list[Table], runs: list[Run]) -> Gr
     return Grid(tuple(header), "l" + "r" * (len(header) - 1), rows, -1)
 
 
+def _goodput(names: list[str], runs: list[Run]) -> list[Block]:
+    """Where the seconds of the runs that tell it went; nothing if none does."""
+    told = [run for run in runs if run.goodput]
+    phases = list(dict.fromkeys(phase for run in told for phase in run.goodput))
+    rows = []
+    for name in names:
+        own = [run.goodput for run in told if run.planned.arm == name]
+        total = sum(sum(seconds.values()) for seconds in own)
+        row = [name, str(len(own))]
+        for phase in phases:
+            spent = sum(seconds.get(phase, 0.0) for seconds in own)
+            share = f" ({100 * spent / total:.1f} %)" if total else ""
+            row.append(f"{numbers.plain(spent / len(own))}{share}" if own else NONE)
+        rows.append(tuple(row))
+    grid = Grid(("arm", "runs", *phases), "l" + "r" * (len(phases) + 1), rows, -1)
+    return [GOODPUT, grid] if told else []
+
+
 def _bought(table: Table, arm: Arm, runs: list[Run]) -> tuple[str, str]:
     if arm.name == table.baseline:
-        return "baseline", numbers.NONE
+        return "baseline", NONE
     kind, (low, high) = numbers.unit(table.metric), arm.interval
     gap = f"{kind.difference(arm.difference)} ± {kind.value((high - low) / 2)}"
     return gap, numbers.short(price(runs, table, arm))

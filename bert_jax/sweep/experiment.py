@@ -13,6 +13,13 @@ THEN = {"sst2": "configs/finetune/sst2.py"}                 # each run starts th
 def arms():
     yield "nsp", {}
     yield "none", {"objective.pair": "none", "data.pairs": "single"}
+
+What EXPECT says of one arm and direction in one metric is a claim. On the shared rows it
+must say the same of `valid/single/X` and of `valid/pair/X`, which are one claim: it is
+confirmed if both intervals lie on the expected side, contradicted if both lie on the
+other, else undecided. All intervals that EXPECT lists hold at once, at 95 %. Metrics on
+`valid/nsp/` are reported and never judged. An experiment with a CLAIM is judged only if
+its baseline learnt enough (`sweep/verdicts.py`).
 """
 
 import importlib.util
@@ -27,6 +34,8 @@ from bert_jax.config import UsageError
 
 PRETRAIN = "pretrain"  # the stage that every arm begins with; others are keys of THEN
 LONGEST = 80  # characters of a name, which becomes a folder and part of a job's name
+SINGLE_AND_PAIR = ("valid/single/", "valid/pair/")  # shared rows of the same targets
+RANDOM_PARTNERS = "valid/nsp/"  # shared rows that are reported, never judged
 RESERVED = ("code", "compiled", "slurm", "kubernetes", "lease", "plan.json")
 NAMES = {
     "BASE": str,
@@ -136,6 +145,15 @@ def locate(metric: str, then: Mapping[str, str]) -> tuple[str, str]:
     return (stage, key) if stage in then else (PRETRAIN, metric)
 
 
+def partner(metric: str) -> str:
+    """The same metric on the other of the shared rows `single` and `pair`, "" if it is
+    on neither."""
+    for ours, other in (SINGLE_AND_PAIR, SINGLE_AND_PAIR[::-1]):
+        if metric.startswith(ours):
+            return other + metric.removeprefix(ours)
+    return ""
+
+
 def lower_is_better(metric: str) -> bool:
     return metric.endswith("loss")
 
@@ -231,3 +249,20 @@ def _problems(experiment: Experiment) -> Iterator[str]:
                 yield f"EXPECT names {arm!r}, which is no arm beside the baseline"
             if direction not in ("lower", "higher"):
                 yield f"EXPECT of {arm!r} is lower or higher, not {direction!r}"
+            yield from _shared_row_problems(experiment, metric, arm, direction)
+
+
+def _shared_row_problems(
+    experiment: Experiment, metric: str, arm: str, direction: str
+) -> Iterator[str]:
+    other = partner(metric)
+    if other and experiment.expect.get(other, {}).get(arm) != direction:
+        yield (
+            f"EXPECT of {arm!r} on {metric} needs the same on {other}: a claim on "
+            "shared rows is judged on both"
+        )
+    if metric.startswith(RANDOM_PARTNERS):
+        yield (
+            f"EXPECT names {metric!r}: half of those rows hold a random partner, so "
+            "they are reported and never judged"
+        )

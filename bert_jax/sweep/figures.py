@@ -36,9 +36,11 @@ def pair(table: Table, runs: list[Run]) -> tuple[str, str]:
 
 
 def whole(tables: list[Table], runs: list[Run]) -> str:
-    """Both side by side, a row for each metric."""
-    draws = [draw for table in tables for draw in _draws(table, runs)]
-    return svg(draws, [_height(table, runs) for table in tables], WIDTH)
+    """Both side by side, a row for each metric whose runs compare; "" of none."""
+    shown = [table for table in tables if not table.unlike]
+    draws = [draw for table in shown for draw in _draws(table, runs)]
+    heights = [_height(table, runs) for table in shown]
+    return svg(draws, heights, WIDTH) if shown else ""
 
 
 def has_curves(table: Table, runs: list[Run]) -> bool:
@@ -71,6 +73,9 @@ def _forest(canvas: FigureBase, table: Table) -> None:
         seeds = kind.factor * np.array(list(arm.differences.values()))
         low, high = kind.factor * np.array(arm.interval)
         panel.plot(seeds, np.full(len(seeds), row + 0.2), "o", ms=3, color=FAINT)
+        panel.plot(
+            kind.factor * np.array(arm.simultaneous), [row, row], lw=0.7, color=colour
+        )
         panel.plot([low, high], [row, row], lw=2, color=colour)
         panel.plot(kind.factor * arm.difference, row, "D", ms=5, color=colour)
     better = "left" if lower_is_better(table.metric) else "right"

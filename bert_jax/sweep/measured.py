@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from bert_jax import statistics
-from bert_jax.report.document import Figures, Grid, Items, Section
+from bert_jax.report.document import ROWS_UNKNOWN, Figures, Grid, Items, Section
 from bert_jax.sweep import figures, numbers
 from bert_jax.sweep.comparison import Arm, Table
 from bert_jax.sweep.experiment import lower_is_better
@@ -15,6 +15,8 @@ READS = {1: "better", -1: "worse", 0: "undecided"}
 
 
 def section(table: Table, runs: list[Run]) -> Section:
+    if table.unlike:
+        return Section(table.metric, [f"**Not comparable**: {table.unlike}."])
     captions = _forest_caption(table), _course_caption(table, runs)
     drawings = figures.pair(table, runs)
     pictures = Figures(list(zip(drawings, captions, strict=True)))
@@ -24,7 +26,8 @@ def section(table: Table, runs: list[Run]) -> Section:
 def _forest_caption(table: Table) -> str:
     return (
         f"Each seed's difference to `{table.baseline}` (dots), their mean (diamond) "
-        "and its 95 % interval, blue where it excludes 0."
+        "and its 95 % interval, blue where it excludes 0; thin: the simultaneous one, "
+        "of an arm of which something is expected."
     )
 
 
@@ -41,16 +44,20 @@ def _grid(table: Table) -> Grid:
     """The baseline has a mean; the others a difference to it besides."""
     kind = numbers.unit(table.metric)
     many = any(not math.isnan(arm.bootstrap[0]) for arm in table.arms)
-    header = ["arm", "seeds", f"mean, {kind.name}", "spread"]
+    unigram = any(not math.isnan(arm.unigram) for arm in table.arms)
+    header = ["arm", "seeds", f"mean, {kind.name}"]
+    header += [f"unigram, {kind.name}"] * unigram
+    header += ["spread"]
     header += [f"difference, {kind.step}", "95 % interval"]
     header += ["95 % bootstrap"] * many
     header += ["p", "p, Holm", "detectable", "reads"]
     rows = []
     for arm in table.arms:
         row = [arm.name, str(len(arm.scores)), kind.value(arm.mean)]
+        row += [kind.value(arm.unigram)] * unigram
         row += [kind.value(arm.spread)]
         if arm.name == table.baseline:
-            row += ["baseline"] + [numbers.NONE] * (len(header) - 5)
+            row += ["baseline"] + [numbers.NONE] * (len(header) - len(row) - 1)
         else:
             row += [kind.difference(arm.difference), kind.interval(*arm.interval)]
             row += [kind.interval(*arm.bootstrap)] * many
@@ -63,7 +70,9 @@ def _grid(table: Table) -> Grid:
 
 
 def _reads(table: Table, arm: Arm) -> str:
-    return numbers.NONE if math.isnan(arm.interval[0]) else READS[table.gain(arm)]
+    if math.isnan(arm.interval[0]):
+        return numbers.NONE
+    return ROWS_UNKNOWN if table.unknown else READS[table.gain(arm)]
 
 
 def _notes(table: Table) -> Iterator[str]:
@@ -72,10 +81,21 @@ def _notes(table: Table) -> Iterator[str]:
         f"{better} is better. Differences are arm minus `{table.baseline}`, run by run "
         "of one seed; the spread is the standard deviation of a seed."
     )
+    yield from _rows(table)
     yield from _missing(table)
     yield from _pairs(table)
     yield from _smallest_p(table)
     yield from _budget(table)
+
+
+def _rows(table: Table) -> Iterator[str]:
+    if table.rows:
+        yield f"All were measured on the same rows, `{table.rows}`."
+    if table.unknown:
+        yield (
+            "**Rows unknown**: some of these runs, of an older version, do not say what "
+            "they were measured on, so no verdict rests on this table."
+        )
 
 
 def _missing(table: Table) -> Iterator[str]:

@@ -1,17 +1,24 @@
 """What a report says first: the answer, what was run, and what was expected."""
 
+import math
 from collections import Counter
 
-from bert_jax.report.document import VERDICTS, Grid, Section
+from bert_jax.report.document import VERDICTS, Grid, Items, Section
 from bert_jax.sweep import numbers
-from bert_jax.sweep.comparison import Verdict
+from bert_jax.sweep.comparison import Arm, Table
 from bert_jax.sweep.experiment import Experiment
 from bert_jax.sweep.results import Run
+from bert_jax.sweep.verdicts import Condition, Verdict
 
 RULE = (
-    "Confirmed: the interval excludes 0 on the expected side. Contradicted: on the "
-    "other. Undecided: it includes 0, or there is none. Each interval is at 95 % by "
-    "itself, and not widened for their number."
+    "Confirmed: the simultaneous interval excludes 0 on the expected side, and of a claim "
+    "on shared rows on `single` and on `pair`. Contradicted: on the other side, likewise. "
+    "Undecided: neither, or there is no interval. Not comparable: the arms were measured "
+    "on different rows. Rows unknown: some run does not say on which."
+)
+SIMULTANEOUS = (
+    "The simultaneous intervals hold all {count} at once at 95 %: each has the level "
+    "1 − 0.05/{count} by Student's t (Bonferroni)."
 )
 
 
@@ -22,8 +29,8 @@ def answer(found: list[Verdict]) -> str:
     counts = Counter(verdict.word for verdict in found)
     parts = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
     return (
-        f"Of {numbers.count(len(found), 'expectation')}: {', '.join(parts)}, by the "
-        "95 % interval of the paired difference."
+        f"Of {numbers.count(len(found), 'expectation')}: {', '.join(parts)}, by "
+        "simultaneous 95 % intervals of the paired differences."
     )
 
 
@@ -72,14 +79,39 @@ def _machines(runs: list[Run]) -> list[str]:
     return list(dict.fromkeys(run.machine for run in runs if run.done and run.machine))
 
 
-def expectations(found: list[Verdict], baseline: str) -> list[Section]:
-    """A row for each; no section where there is none."""
-    header = ("metric", "arm", "expected", "difference", "95 % interval", "verdict")
-    rows = []
-    for verdict in found:
-        kind, arm = numbers.unit(verdict.metric), verdict.arm
-        row = (verdict.metric, arm.name, f"{verdict.expected} than {baseline}")
+def expectations(
+    found: list[Verdict], required: list[Condition], baseline: str
+) -> list[Section]:
+    """A row for each metric of each; no section where there is none."""
+    if not found:
+        return []
+    header = ("metric", "arm", "expected", "difference", "95 % interval")
+    header += ("simultaneous 95 %", "verdict")
+    rows = [
+        _row(table, arm, f"{verdict.expected} than {baseline}", verdict.word)
+        for verdict in found
+        for table, arm in zip(verdict.tables, verdict.arms, strict=True)
+    ]
+    grid = Grid(header, "lllrrrl", rows, -1)
+    blocks = [grid, RULE, SIMULTANEOUS.format(count=len(rows))]
+    return [Section("Expected and found", [*blocks, *_required(required)])]
+
+
+def _row(table: Table, arm: Arm, expected: str, word: str) -> tuple[str, ...]:
+    kind = numbers.unit(table.metric)
+    gap = numbers.NONE
+    if not math.isnan(arm.difference):
         gap = f"{kind.difference(arm.difference)} {kind.step}"
-        rows.append((*row, gap, kind.interval(*arm.interval), verdict.word))
-    blocks = [Grid(header, "lllrrl", rows, -1), RULE]
-    return [Section("Expected and found", blocks)] if found else []
+    ends = kind.interval(*arm.interval), kind.interval(*arm.simultaneous)
+    return table.metric, arm.name, expected, gap, *ends, word
+
+
+def _required(found: list[Condition]) -> list[Items]:
+    """What a published claim needs to be judged, with what there is."""
+    needs = [
+        f"A published claim is judged: {condition.text}."
+        if condition.holds
+        else f"**Too short to say**: {condition.text}."
+        for condition in found
+    ]
+    return [Items(needs)] if needs else []

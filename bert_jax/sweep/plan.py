@@ -158,8 +158,12 @@ def _metrics(config: FrozenConfigDict) -> tuple[str, ...]:
         return ("task_loss", *rules.METRICS[kind])
     if kind == "clm":
         return ("lm_loss", "lm_accuracy")
-    paired = config.objective.pair != "none"
-    return ("mlm_loss", "mlm_accuracy", *(["pair_accuracy"] if paired else []))
+    pair = config.objective.pair
+    own = ("mlm_loss", "mlm_accuracy", *(["pair_accuracy"] if pair != "none" else []))
+    rows = [row.strip() for row in config.eval.rows.split(",") if row.strip()]
+    shared = [f"{row}/{name}" for row in rows for name in ("mlm_loss", "mlm_accuracy")]
+    told = ["nsp/pair_accuracy"] if "nsp" in rows and pair == "nsp" else []
+    return (*own, *shared, *told)
 
 
 def freeze(folder: Path, runs: tuple[Planned, ...]) -> Plan:

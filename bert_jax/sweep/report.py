@@ -19,9 +19,10 @@ from bert_jax.sweep import (
     plan,
     results,
     traces,
+    verdicts,
 )
 from bert_jax.sweep import experiment as experiments
-from bert_jax.sweep.experiment import Experiment
+from bert_jax.sweep.experiment import PRETRAIN, Experiment
 from bert_jax.sweep.results import Run
 
 METHODS = f"""\
@@ -30,6 +31,9 @@ their shapes agree. Only finished runs count, a degenerate one like any other.
 
 95 % interval: the mean of the differences ± t(0.975, n − 1) times their standard
 deviation over √n (Student 1908).
+
+simultaneous 95 %: as that, with t(1 − 0.025/m, n − 1) for the m intervals that the
+experiment's EXPECT lists, so that all of them hold at once (Bonferroni; Dunn 1961).
 
 95 % bootstrap, from {statistics.MANY} pairs up: studentised, of
 {statistics.RESAMPLES:,} resamples (Efron & Tibshirani 1993, section 12.5).
@@ -54,7 +58,8 @@ def main(path: Path, root: Path) -> int:
     folder = root / experiment.name
     found = results.read(folder, plan.read(folder))
     runs = [run for run in found if _is_asked_for(experiment, run)]
-    results.check_comparable(runs)
+    # All tables rest on the pretraining; what else differs concerns its own table.
+    results.check_comparable([r for r in runs if r.planned.stage == PRETRAIN])
     document = compose(experiment, runs, [run for run in found if run not in runs])
     texts = {
         ".html": page.render(document),
@@ -64,7 +69,10 @@ def main(path: Path, root: Path) -> int:
     }
     _check_ours(path.with_suffix(".md"))
     for suffix, text in texts.items():
-        _write(path.with_suffix(suffix), text)
+        if text:
+            _write(path.with_suffix(suffix), text)
+        else:  # there is nothing to draw: no older drawing may stand for it
+            path.with_suffix(suffix).unlink(missing_ok=True)
     print(f"{document.question}\n{document.verdict or 'no verdict'}: {document.answer}")
     print(f"report: {path.with_suffix('.html')}, and .md, .svg and .csv beside it")
     return stop.DONE
@@ -80,18 +88,19 @@ def _is_asked_for(experiment: Experiment, run: Run) -> bool:
 def compose(experiment: Experiment, runs: list[Run], left: list[Run]) -> Document:
     """Everything that the report says, of these runs and of those left out."""
     tables = comparison.tables(experiment, runs)
-    verdicts = comparison.verdicts(experiment, tables)
+    required = verdicts.conditions(experiment, runs)
+    found = verdicts.verdicts(experiment, tables, required)
     return Document(
         name=experiment.name,
         question=experiment.question or experiment.name,
-        verdict=comparison.overall(verdicts),
-        answer=overview.answer(verdicts),
+        verdict=verdicts.overall(found),
+        answer=overview.answer(found),
         about=overview.about(experiment),
         claim=" ".join(experiment.claim.split()),
         facts=overview.facts(experiment, runs),
         picture=figures.whole(tables, runs),
         sections=[
-            *overview.expectations(verdicts, experiment.baseline),
+            *overview.expectations(found, required, experiment.baseline),
             *(measured.section(table, runs) for table in tables),
             cost.section(tables, runs, experiment.stages),
             traces.attention(experiment, tables, runs, left),

@@ -23,7 +23,9 @@ class Run(NamedTuple):
     """A planned run and what came of it.
 
     Texts are "" before it began and if it is foreign, numbers nan unless it is done.
-    metrics: of result.json, finite. log: of metrics.jsonl, as rundir.read_metrics.
+    metrics: of result.json, finite. measured: prefix of a metric -> fingerprint of the
+    rows that it was measured on; {} of a run that did not note them. goodput: phase ->
+    seconds. log: of metrics.jsonl, as rundir.read_metrics.
     """
 
     planned: Planned
@@ -40,6 +42,8 @@ class Run(NamedTuple):
     flops: float
     seconds: float
     metrics: dict[str, float]
+    measured: dict[str, str]
+    goodput: dict[str, float]
     log: dict[int, dict[str, float]]
 
     @property
@@ -112,10 +116,16 @@ def _machine(devices: list[str], versions: Mapping[str, str]) -> str:
 
 def _ended(result: Mapping[str, Any]) -> dict[str, Any]:
     if not result:
-        return dict.fromkeys(NUMBERS, math.nan) | {"metrics": {}}
+        nothing: dict[str, Any] = {"metrics": {}, "measured": {}, "goodput": {}}
+        return dict.fromkeys(NUMBERS, math.nan) | nothing
     values = {name: float(value) for name, value in result["metrics"].items()}
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
-    return {name: float(result[name]) for name in NUMBERS} | {"metrics": finite}
+    seconds = result.get("goodput", {}).items()  # older runs have neither of the two
+    return {name: float(result[name]) for name in NUMBERS} | {
+        "metrics": finite,
+        "measured": {k: str(mark) for k, mark in result.get("measured", {}).items()},
+        "goodput": {phase: float(value) for phase, value in seconds},
+    }
 
 
 def is_degenerate(config: FrozenConfigDict, metrics: Mapping[str, float]) -> bool:
@@ -142,6 +152,34 @@ def check_comparable(runs: list[Run]) -> None:
             + "\nOne table compares like with like: run the odd ones again under "
             "another --root, or split the arms into two experiments"
         )
+
+
+def unlike(runs: list[Run], key: str) -> str:
+    """How the runs of one table differ in what this metric was measured on, or, of a
+    task, trained on; "" if they do not, as far as they say."""
+    rows: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if mark := rows_of(run, key):
+            rows[mark].append(run)
+    if len(rows) > 1:
+        sides = [f"`{mark}` of {_named(some, runs)}" for mark, some in rows.items()]
+        return f"the rows differ: {'; '.join(sides)}"
+    return next(_differences([r for r in runs if r.planned.stage != PRETRAIN]), "")
+
+
+def rows_of(run: Run, key: str) -> str:
+    """The fingerprint of what that metric of a run was measured on, "" if unknown."""
+    return run.measured.get(key.rpartition("/")[0], "")
+
+
+def _named(some: list[Run], runs: list[Run]) -> str:
+    """Some of the runs by their arms; by arm and seed those whose arm has others."""
+    left = {run.planned.arm for run in runs if run not in some}
+    names = [
+        run.planned.chain if run.planned.arm in left else run.planned.arm
+        for run in some
+    ]
+    return ", ".join(dict.fromkeys(names))
 
 
 def _differences(runs: list[Run]) -> Iterator[str]:

@@ -1,173 +1,32 @@
 """Every number of a report, worked out again from the run directories alone.
 
-Imports nothing of bert_jax and no statistics package: quantiles and powers by numerical
-integration, flips and resamples one by one.
+Imports nothing of bert_jax and no statistics package.
 
-    python tests/sweep/recompute.py experiments/X.py runs/X
+    python -m tests.sweep.recompute experiments/X.py runs/X
 """
 
 import csv
-import functools
-import itertools
-import json
 import math
-import runpy
 import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from tests.sweep.integrals import (
+    bootstrap,
+    deviation,
+    far,
+    flips,
+    holm,
+    interval,
+)
+from tests.sweep.reread import Sweep
+
 # header -> text, or the numbers of the cell; a table is a list of such rows
 Row = dict[str, str | list[float]]
 
-RESAMPLES, TAIL, EXACT = 9_999, 250, 20
 ENDED = ("steps", "tokens", "flops", "seconds")
-
-
-class Sweep:
-    """An experiment file, and its runs as they lie in a folder."""
-
-    def __init__(self, path: Path, folder: Path):
-        given = runpy.run_path(str(path))
-        self.arms = [name for name, _ in given["arms"]()]
-        seeds = given["SEEDS"]
-        self.seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
-        self.baseline, self.expect = given["BASELINE"], given.get("EXPECT", {})
-        self.metrics = [given["METRIC"], *given.get("ALSO", [])]
-        self.stages = ["pretrain", *given.get("THEN", {})]
-        self.runs = {
-            (arm, seed, stage): read(folder / arm / f"seed_{seed}" / stage)
-            for arm in self.arms
-            for seed in self.seeds
-            for stage in self.stages
-        }
-
-    def locate(self, metric: str) -> tuple[str, str]:
-        stage, _, key = metric.partition("/")
-        return (stage, key) if stage in self.stages else ("pretrain", metric)
-
-    def done(self, arm: str, stage: str) -> dict[int, dict]:
-        """seed -> run.json, with result.json as `result`."""
-        found = {seed: self.runs[arm, seed, stage] for seed in self.seeds}
-        return {seed: run for seed, run in found.items() if "result" in run}
-
-    def scores(self, arm: str, metric: str) -> dict[int, float]:
-        stage, key = self.locate(metric)
-        metrics = {s: r["result"]["metrics"] for s, r in self.done(arm, stage).items()}
-        return {seed: m[key] for seed, m in metrics.items() if key in m}
-
-    def gaps(self, arm: str, metric: str) -> list[float]:
-        ours, theirs = self.scores(arm, metric), self.scores(self.baseline, metric)
-        return [
-            ours[seed] - theirs[seed]
-            for seed in self.seeds
-            if seed in ours.keys() & theirs
-        ]
-
-
-def read(workdir: Path) -> dict:
-    if not (workdir / "run.json").is_file():
-        return {}
-    run = json.loads((workdir / "run.json").read_text())
-    if (workdir / "result.json").is_file():
-        result = json.loads((workdir / "result.json").read_text())
-        if result["fingerprint"] != run["fingerprint"]:
-            return {}
-        run["result"] = result
-    return run
-
-
-# Statistics
-
-
-@functools.cache
-def quantile(freedom: int) -> float:
-    """Of Student's t: the density summed by Simpson's rule, the limit by halving."""
-    log = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
-    scale = math.exp(log) / math.sqrt(freedom * math.pi)
-    weights = np.array([1, *[4, 2] * 1999, 4, 1])
-
-    def beyond(limit: float) -> float:
-        at = np.linspace(0, limit, 4001)
-        density = scale * (1 + at**2 / freedom) ** (-(freedom + 1) / 2)
-        return 0.5 - float(density @ weights) * limit / 4000 / 3
-
-    return halve(lambda limit: 0.025 - beyond(limit), 0, 20)
-
-
-def halve(rising, low: float, high: float) -> float:
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return low
-
-
-@functools.cache
-def far(freedom: int) -> float:
-    """The noncentrality that is found four times in five."""
-    limit = quantile(freedom)
-    at = np.linspace(1e-9, 8, 4001)
-    log = math.log(2) + freedom / 2 * math.log(freedom / 2) - math.lgamma(freedom / 2)
-    density = np.exp(log + (freedom - 1) * np.log(at) - freedom * at**2 / 2)
-    density /= density.sum()
-
-    def normal(values) -> np.ndarray:
-        return np.array([(1 + math.erf(v / math.sqrt(2))) / 2 for v in values])
-
-    def power(away: float) -> float:
-        found = normal(away - limit * at) + normal(-away - limit * at)
-        return float(density @ found)
-
-    return halve(lambda away: power(away) - 0.8, 0, 50)
-
-
-def deviation(values: list[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-
-
-def interval(gaps: list[float]) -> list[float]:
-    half = quantile(len(gaps) - 1) * deviation(gaps) / math.sqrt(len(gaps))
-    mean = sum(gaps) / len(gaps)
-    return [mean - half, mean + half]
-
-
-def bootstrap(gaps: list[float]) -> list[float]:
-    count, values = len(gaps), np.array(gaps)
-    error = values.std()
-    times = np.random.default_rng(0).multinomial(
-        count, [1 / count] * count, size=RESAMPLES
-    )
-    ratios = []
-    for row in times:
-        drawn = np.repeat(values, row)
-        away = drawn.mean() - values.mean()
-        if np.ptp(drawn):
-            ratios.append(away / drawn.std())
-        else:
-            ratios.append(math.copysign(math.inf, away) if away else 0)
-    ratios.sort()
-    mean = values.mean()
-    return [mean - ratios[-TAIL] * error, mean - ratios[TAIL - 1] * error]
-
-
-def flips(gaps: list[float]) -> float:
-    assert len(gaps) <= EXACT
-    signs = np.array(list(itertools.product([-1, 1], repeat=len(gaps))))
-    sums = np.abs(signs @ np.array(gaps))
-    return float(np.mean(sums > abs(sum(gaps)) - 1e-9))
-
-
-def holm(ps: dict[str, float]) -> dict[str, float]:
-    adjusted, before = {}, 0.0
-    for number, name in enumerate(sorted(ps, key=lambda name: ps[name])):
-        before = max(before, min(1, ps[name] * (len(ps) - number)))
-        adjusted[name] = before
-    return adjusted
-
-
-# Tables
 
 
 def unit(metric: str) -> tuple[float, str, str]:
@@ -175,34 +34,85 @@ def unit(metric: str) -> tuple[float, str, str]:
     return (1, "nats", "nats") if metric.endswith("loss") else (100, "%", "points")
 
 
-def side(gaps: list[float]) -> int:
+def side(gaps: list[float], together: int = 1) -> int:
     """1 or -1 where the interval lies on that side of 0."""
     if len(gaps) < 2:
         return 0
-    low, high = interval(gaps)
+    low, high = interval(gaps, together)
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
 def expected(sweep: Sweep) -> list[Row]:
     rows: list[Row] = []
+    told: list[tuple[str, str]] = []
     for metric, directions in sweep.expect.items():
-        factor, _, _ = unit(metric)
-        for arm, direction in directions.items():
-            gaps = sweep.gaps(arm, metric)
-            wanted = side(gaps) * (1 if direction == "higher" else -1)
-            rows.append(
-                {
-                    "metric": metric,
-                    "arm": arm,
-                    "expected": f"{direction} than {sweep.baseline}",
-                    "difference": [factor * sum(gaps) / len(gaps)] if gaps else [],
-                    "95 % interval": scaled(factor, interval, gaps, 2),
-                    "verdict": {1: "confirmed", -1: "contradicted", 0: "undecided"}[
-                        wanted
-                    ],
-                }
-            )
+        for arm in directions:
+            claim = metric, other(metric)
+            if (metric, arm) not in told:
+                word = verdict(sweep, [each for each in claim if each], arm)
+                rows += [expectation(sweep, each, arm, word) for each in claim if each]
+                told += [(each, arm) for each in claim]
     return rows
+
+
+def other(metric: str) -> str:
+    """The rows `pair` of `single` and the other way."""
+    start, _, name = metric.rpartition("/")
+    partner = {"valid/single": "valid/pair", "valid/pair": "valid/single"}.get(start)
+    return f"{partner}/{name}" if partner else ""
+
+
+def expectation(sweep: Sweep, metric: str, arm: str, word: str) -> Row:
+    factor, _, _ = unit(metric)
+    gaps = sweep.gaps(arm, metric) if sweep.rows(metric) != "differ" else []
+    ends = interval(gaps, together(sweep)) if len(gaps) > 1 else []
+    return {
+        "metric": metric,
+        "arm": arm,
+        "expected": f"{sweep.expect[metric][arm]} than {sweep.baseline}",
+        "difference": [factor * sum(gaps) / len(gaps)] if gaps else [],
+        "95 % interval": scaled(factor, interval, gaps, 2),
+        "simultaneous 95 %": [factor * end for end in ends],
+        "verdict": word,
+    }
+
+
+def together(sweep: Sweep) -> int:
+    return sum(len(directions) for directions in sweep.expect.values())
+
+
+def verdict(sweep: Sweep, metrics: list[str], arm: str) -> str:
+    rows = {sweep.rows(metric) for metric in metrics}
+    if "differ" in rows or "unknown" in rows:
+        return "not comparable" if "differ" in rows else "rows unknown"
+    gaps = [sweep.gaps(arm, metric) for metric in metrics]
+    if any(len(each) < 2 for each in gaps):
+        return "undecided"
+    if sweep.claimed and not learnt(sweep):
+        return "too short to say"
+    wanted = 1 if sweep.expect[metrics[0]][arm] == "higher" else -1
+    found = {wanted * side(each, together(sweep)) for each in gaps}
+    return {"{1}": "confirmed", "{-1}": "contradicted"}.get(str(found), "undecided")
+
+
+def learnt(sweep: Sweep) -> bool:
+    """Whether the baseline is 0.6 nats below the unigram loss and, where the pair loss
+    is the question, surely tells more than 55 % of the pairs apart."""
+    done = [
+        run["result"]["metrics"]
+        for run in sweep.done(sweep.baseline, "pretrain").values()
+    ]
+    rows = (
+        "valid/single" if all("valid/single/mlm_loss" in m for m in done) else "valid"
+    )
+    below = [m[f"{rows}/unigram_loss"] - m[f"{rows}/mlm_loss"] for m in done]
+    if sum(below) / len(below) < 0.6:
+        return False
+    if not any("objective.pair" in changes for changes in sweep.changes.values()):
+        return True
+    own = "valid/pair_accuracy"
+    key = own if all(own in m for m in done) else "valid/nsp/pair_accuracy"
+    return interval([m[key] for m in done])[0] > 0.55
 
 
 def scaled(factor: float, of, gaps: list[float], least: int) -> list[float]:
@@ -211,6 +121,8 @@ def scaled(factor: float, of, gaps: list[float], least: int) -> list[float]:
 
 def measured(sweep: Sweep, metric: str) -> list[Row]:
     factor, name, step = unit(metric)
+    unknown = sweep.rows(metric) == "unknown"
+    baselines = {arm: unigrams(sweep, arm, metric) for arm in sweep.arms}
     all_gaps = {arm: sweep.gaps(arm, metric) for arm in sweep.arms}
     del all_gaps[sweep.baseline]
     adjusted = holm({arm: flips(g) for arm, g in all_gaps.items() if len(g) > 1})
@@ -220,6 +132,10 @@ def measured(sweep: Sweep, metric: str) -> list[Row]:
         scores = list(sweep.scores(arm, metric).values())
         row: Row = {"arm": arm, "seeds": [len(scores)]}
         row[f"mean, {name}"] = [factor * sum(scores) / len(scores)] if scores else []
+        if any(baselines.values()):
+            losses = baselines[arm]
+            mean = [sum(losses) / len(losses)] if losses else []
+            row[f"unigram, {name}"] = mean
         row["spread"] = [factor * deviation(scores)] if len(scores) > 1 else []
         gaps = all_gaps.get(arm, [])
         paired = len(gaps) > 1
@@ -233,13 +149,47 @@ def measured(sweep: Sweep, metric: str) -> list[Row]:
         row["detectable"] = [factor * wide / math.sqrt(len(gaps))] if paired else []
         good = side(gaps) * (-1 if metric.endswith("loss") else 1)
         words = {1: "better", -1: "worse", 0: "undecided"}
-        row["reads"] = words[good] if paired else "–"
+        word = "rows unknown" if unknown else words[good]
+        row["reads"] = word if paired else "–"
         rows.append(row)
     return rows
 
 
+def unigrams(sweep: Sweep, arm: str, metric: str) -> list[float]:
+    """Of each run, if the metric is the loss of a language model."""
+    stage, key = sweep.locate(metric)
+    prefix, _, name = key.rpartition("/")
+    if name not in ("mlm_loss", "lm_loss"):
+        return []
+    done = [run["result"]["metrics"] for run in sweep.done(arm, stage).values()]
+    return [m[f"{prefix}/unigram_loss"] for m in done if key in m]
+
+
+def phases(sweep: Sweep, stage: str) -> list[list[Row]]:
+    """The table of where the seconds went, if a run tells it."""
+    spent = {
+        arm: [
+            run["result"]["goodput"]
+            for run in sweep.done(arm, stage).values()
+            if run["result"].get("goodput")
+        ]
+        for arm in sweep.arms
+    }
+    names = dict.fromkeys(name for some in spent.values() for s in some for name in s)
+    rows: list[Row] = []
+    for arm, some in spent.items():
+        row: Row = {"arm": arm, "runs": [len(some)]}
+        total = sum(sum(seconds.values()) for seconds in some)
+        for name in names:
+            own = sum(seconds.get(name, 0) for seconds in some)
+            row[name] = [own / len(some), 100 * own / total] if some else []
+        rows.append(row)
+    return [rows] if names else []
+
+
 def taken(sweep: Sweep, stage: str) -> list[Row]:
-    own = [metric for metric in sweep.metrics if sweep.locate(metric)[0] == stage][:1]
+    own = [m for m in sweep.metrics if sweep.locate(m)[0] == stage]
+    own = [m for m in own if sweep.rows(m) != "differ"][:1]
     rows = []
     for arm in sweep.arms:
         done = sweep.done(arm, stage).values()
@@ -263,7 +213,8 @@ def bought(sweep: Sweep, arm: str, metric: str) -> Row:
         low, high = interval(gaps)
         cell.append(factor * (high - low) / 2)
     price = []
-    better = side(gaps) == (-1 if metric.endswith("loss") else 1)
+    known = sweep.rows(metric) == "same"
+    better = known and side(gaps) == (-1 if metric.endswith("loss") else 1)
     more = flops(sweep, arm, metric) - flops(sweep, sweep.baseline, metric)
     if better and more > 0:
         price = [more * 0.01 / abs(sum(gaps) / len(gaps))]
@@ -304,8 +255,9 @@ def traced(sweep: Sweep, stage: str) -> list[Row]:
 def tables(sweep: Sweep) -> list[list[Row]]:
     """Those of a report, in its order, but for the one of missing runs."""
     found = [expected(sweep)] if sweep.expect else []
-    found += [measured(sweep, metric) for metric in sweep.metrics]
-    found += [taken(sweep, stage) for stage in sweep.stages]
+    found += [measured(sweep, m) for m in sweep.metrics if sweep.rows(m) != "differ"]
+    for stage in sweep.stages:
+        found += [taken(sweep, stage), *phases(sweep, stage)]
     return found + [traced(sweep, stage) for stage in sweep.stages]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.sweep import comparison, cost, numbers
+from bert_jax.sweep import comparison, cost, numbers, verdicts
 from bert_jax.sweep.experiment import Experiment
 from bert_jax.sweep.plan import Planned
 from bert_jax.sweep.results import Run
@@ -40,7 +40,15 @@ def run(
     )
     sums = {"steps": 1.0, "tokens": 10.0, "flops": flops, "seconds": 1800.0}
     return Run(
-        planned, "done", **texts, **sums, devices=("a", "a"), metrics=metrics, log={}
+        planned,
+        "done",
+        **texts,
+        **sums,
+        devices=("a", "a"),
+        metrics=metrics,
+        measured={"valid": "rows"},
+        goodput={},
+        log={},
     )
 
 
@@ -89,18 +97,18 @@ def test_p_is_corrected_over_the_arms_that_have_one(table):
 
 
 def test_a_verdict_is_that_of_the_interval(table):
-    verdicts = comparison.verdicts(EXPERIMENT, [table])
-    assert [verdict.word for verdict in verdicts] == [
+    found = verdicts.verdicts(EXPERIMENT, [table], [])
+    assert [verdict.word for verdict in found] == [
         "confirmed",
         "undecided",
         "undecided",
     ]
-    assert comparison.overall(verdicts) == "undecided"
-    assert comparison.overall(verdicts[:1]) == "confirmed"
-    other = verdicts[0]._replace(expected="higher")
+    assert verdicts.overall(found) == "undecided"
+    assert verdicts.overall(found[:1]) == "confirmed"
+    other = found[0]._replace(expected="higher")
     assert other.word == "contradicted"
-    assert comparison.overall([*verdicts, other]) == "contradicted"
-    assert comparison.overall([]) == ""
+    assert verdicts.overall([*found, other]) == "contradicted"
+    assert verdicts.overall([]) == ""
 
 
 def test_higher_scores_are_better(table):

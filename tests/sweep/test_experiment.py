@@ -111,6 +111,22 @@ def test_an_arm_whose_name_is_no_folder_of_its_own_is_refused(write, name, said)
             'SEEDS = 3\nEXPECT = {"valid/x": {"b": "less"}}',
             "EXPECT of 'b' is lower or higher, not 'less'",
         ),
+        (
+            "SEEDS = 3",
+            'SEEDS = 3\nEXPECT = {"valid/nsp/mlm_loss": {"b": "lower"}}',
+            "reported and never judged",
+        ),
+        (
+            "SEEDS = 3",
+            'SEEDS = 3\nEXPECT = {"valid/single/mlm_loss": {"b": "lower"}}',
+            "EXPECT of 'b' on valid/single/mlm_loss needs the same on valid/pair/mlm_loss",
+        ),
+        (
+            "SEEDS = 3",
+            "SEEDS = 3\nEXPECT = {'valid/single/x': {'b': 'lower'}}\n"
+            + "EXPECT['valid/pair/x'] = {'b': 'higher'}",
+            "a claim on shared rows is judged on both",
+        ),
         ("SEEDS = 3", 'SEEDS = 3\nTHEN = {"valid": "x.py"}', "task 'valid' of THEN"),
         ("SEEDS = 3", "SEEDS = 3\nTHEN = {'a': 3}", "THEN holds what is no text"),
         ("SEEDS = 3", "SEEDS = 3\nALSO = [3]", "ALSO holds what is no text"),

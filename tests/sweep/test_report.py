@@ -1,6 +1,7 @@
 """The report of sweeps in which something lacks, differs or is wrong: said in words."""
 
 import json
+import re
 
 import pytest
 
@@ -131,6 +132,116 @@ def test_other_data_vocabulary_or_steps_are_refused(tmp_path, file, values, said
     assert not sweep.written()
 
 
+def test_other_rows_cost_one_table_and_no_other(undrawn, tmp_path):
+    """FAULTS 54: arms that differ in their pairs have held-out rows of their own."""
+    expect = {
+        "valid/mlm_loss": {"none": "higher"},
+        "t/test/accuracy": {"deep": "higher"},
+    }
+    then = {"ALSO": ["t/test/accuracy"], "THEN": {"t": "configs/finetune/topics.py"}}
+    sweep = Sweep(tmp_path, **then, EXPECT=expect)
+    pretending.run_all(sweep.folder, sweep.runs, with_task)
+    for seed in range(3):
+        own = {"measured": {"valid": "rows of its own"}}
+        change(sweep, f"none/seed_{seed}/pretrain", own, rundir.RESULT)
+    text = sweep.report()
+    assert (
+        "## valid/mlm_loss\n\n**Not comparable**: the rows differ: `rows of pretrain` of "
+        "nsp, deep; `rows of its own` of none.\n\n## t/test/accuracy" in text
+    )
+    row = "| valid/mlm_loss | none | higher than nsp | – | – | – | not comparable |"
+    assert row in text
+    assert "1 undecided, 1 not comparable" in text
+    assert "All were measured on the same rows, `rows of t`." in text
+
+
+def test_where_nothing_compares_nothing_is_drawn(undrawn, tmp_path):
+    sweep = Sweep(tmp_path)
+    pretending.run_all(sweep.folder, sweep.runs, learns)
+    sweep.report()
+    assert "(pairs.svg)" in sweep.text(".md")
+    change(sweep, "deep/seed_0/pretrain", {"measured": {"valid": "x"}}, rundir.RESULT)
+    assert "deep/seed_0" in sweep.report()
+    assert sweep.written() == {"pairs.html", "pairs.md", "pairs.csv"}
+    assert "svg" not in sweep.text(".md")
+
+
+def test_runs_of_before_confirm_nothing(undrawn, tmp_path):
+    sweep = Sweep(tmp_path, EXPECT={"valid/mlm_loss": {"deep": "lower"}})
+    pretending.run_all(sweep.folder, sweep.runs, learns)
+    assert "**Confirmed.**" in sweep.report()
+    change(sweep, "nsp/seed_0/pretrain", {"measured": {}}, rundir.RESULT)
+    text = sweep.report()
+    assert "**Rows unknown.** Of 1 expectation: 1 rows unknown" in text
+    assert "**Rows unknown**: some of these runs, of an older version," in text
+    assert "better" not in text.replace("is better", "")
+
+
+def test_short_runs_say_that_they_are(undrawn, tmp_path):
+    """As the runs of a million tokens: 0.26 nats below, pairs told apart by chance."""
+    sweep = Sweep(tmp_path, EXPECT={"valid/mlm_loss": {"deep": "lower"}})
+    short = {"valid/unigram_loss": 4.46, "valid/pair_accuracy": 0.5}
+    pretending.run_all(sweep.folder, sweep.runs, lambda *run: learns(*run) | short)
+    text = sweep.report()
+    assert "**Too short to say.** Of 1 expectation: 1 too short to say" in text
+    assert "- **Too short to say**: the baseline `nsp` is 0.2" in text
+    assert "- **Too short to say**: `nsp` tells 50.0 %" in text
+
+
+def test_a_task_of_other_data_costs_its_own_table(undrawn, tmp_path):
+    then = {"ALSO": ["t/test/accuracy"], "THEN": {"t": "configs/finetune/topics.py"}}
+    sweep = Sweep(tmp_path, **then)
+    pretending.run_all(sweep.folder, sweep.runs, with_task)
+    change(sweep, "none/seed_1/t", {"data": "x"})
+    text = sweep.report()
+    said = "data differ: t-1 of nsp/seed_1/t, deep/seed_1/t; x of none/seed_1/t."
+    assert f"**Not comparable**: {said}" in text
+    assert "| deep | 3 |" in text
+
+
+def with_task(arm: str, seed: int, stage: str) -> dict[str, float]:
+    task = {"test/accuracy": 0.8 + 0.01 * seed, "test/baseline": 0.2}
+    return task if stage == "t" else learns(arm, seed, stage)
+
+
+def test_goodput_stands_beside_the_cost(undrawn, tmp_path):
+    """20.5 s compile, 40 + seed step, 1 save: means 20.5, 41, 1 of 62.5."""
+    sweep = Sweep(tmp_path)
+    pretending.run_all(sweep.folder, sweep.runs, learns)
+    change(sweep, "deep/seed_0/pretrain", {"goodput": {}}, rundir.RESULT)
+    text = sweep.report()
+    assert "| arm | runs | compile | save | step |" in text
+    assert "| nsp | 3 | 20.5 (32.8 %) | 1 (1.6 %) | 41 (65.6 %) |" in text
+    assert "| deep | 2 | 20.5" in text
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<img src=x onerror=alert(1)>",
+        "a ` <b>x</b>",
+        "`` ` <b>x</b>",
+        "\\` <b>x</b> `",
+        "`a`<b>x</b>`b`",
+        "&lt;b&gt; <b>x</b>",
+        "``a ` b ``` <b>x</b>",
+    ],
+)
+def test_no_text_of_a_report_is_html(undrawn, tmp_path, told):
+    """FAULTS 52: a claim, the question and what a file says besides."""
+    sweep = Sweep(tmp_path, text=f"{told}?\n\nMore: {told}", CLAIM=told)
+    sweep.report()
+    for suffix in (".md", ".html"):
+        text = sweep.text(suffix)
+        assert not {"<b>", "</b>", "<img"} & set(re.findall(r"</?[a-z]+>?", text))
+    assert sweep.text(".md").count("&lt;") >= 3
+
+
+def test_code_stays_as_it_is_written(undrawn, tmp_path):
+    sweep = Sweep(tmp_path, CLAIM="`a < b` is a < b")
+    assert "> `a < b` is a &lt; b" in sweep.report()
+
+
 def test_notes_of_a_person_are_not_written_over(undrawn, tmp_path):
     sweep = Sweep(tmp_path)
     pretending.run_all(sweep.folder, sweep.runs, learns)
@@ -160,7 +271,7 @@ def test_what_an_experiment_says_is_shown_and_not_run(undrawn, tmp_path):
     page = sweep.text(".html")
     assert "Is &lt;b&gt;1 &amp; 2&lt;/b&gt; <strong>more</strong>" in page
     assert "<script" not in page
-    assert "\n> <script>alert(1)</script> and more\n" in sweep.text(".md")
+    assert "\n> &lt;script&gt;alert(1)&lt;/script&gt; and more\n" in sweep.text(".md")
     Checked(page)
 
 

@@ -116,7 +116,9 @@ def test_a_damaged_result_is_named(sweep, damage):
 
 def test_an_infinite_metric_is_none(sweep):
     folder, _ = sweep
-    change(folder, "nsp/seed_0/pretrain", {"metrics": {"a": math.inf, "b": 1.0}})
+    path = folder / "nsp/seed_0/pretrain" / rundir.RESULT
+    old = json.loads(path.read_text()) | {"metrics": {"a": math.inf, "b": 1.0}}
+    path.write_text(json.dumps(old))
     assert results.read(*sweep)[0].metrics == {"b": 1.0}
 
 

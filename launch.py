@@ -61,11 +61,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
         if not equals:
             whole.error(f"--config.{key} needs a value: --config.{key}=VALUE")
         overrides[key] = value
-    if overrides and args.verb not in ("prepare", "train", "inspect", "plan"):
-        whole.error(
-            f"{args.verb} takes no overrides: its config is that of the run, or of "
-            "the experiment file"
-        )
+    if problem := options.misplaced(args.verb, overrides):
+        whole.error(problem)
     return args, overrides
 
 
@@ -99,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate = verb(
         "evaluate",
-        "evaluate a run on its held-out documents",
+        "evaluate a run on its held-out documents, and on shared rows (eval.rows)",
         "evaluate --workdir=runs/demo",
     )
     predict = verb(
@@ -282,7 +279,7 @@ def _train_config(spec: str, workdir: Path, overrides):
 
 
 def _evaluate(args, overrides) -> int:
-    return _load("bert_jax.scores").main(args.workdir, args.step)
+    return _load("bert_jax.scores").main(args.workdir, args.step, overrides)
 
 
 def _predict(args, overrides) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import rules
+from bert_jax import consistency, rules
 from bert_jax.stop import UsageError
 from configs import base
 
@@ -175,7 +175,7 @@ def check(config: ConfigDict | FrozenConfigDict) -> None:
     flat = flatten(config)
     problems = [_unknown(key, known) for key in flat if key not in known]
     problems += rules.of_schema(flat, known)
-    problems = problems or [*rules.of_values(flat), *rules.of_consistency(config)]
+    problems = problems or [*rules.of_values(flat), *consistency.of_config(config)]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -237,5 +237,6 @@ def smoke(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict:
     small.train.update(steps=6, epochs=0.0, batch=8, log_every=1, save_every=3)
     small.train.accumulate = min(small.train.accumulate, 2)
     small.eval.update(every=3, batch=8, max_examples=16)
+    small.eval.length = min(small.eval.length, small.data.length)
     check(small)
     return FrozenConfigDict(small)

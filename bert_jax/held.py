@@ -3,14 +3,14 @@
 import contextlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from ml_collections import FrozenConfigDict
 
-from bert_jax import best, files, flops, rundir, start
+from bert_jax import best, evaluate, flops, rundir, start
 from bert_jax import config as configs
 from bert_jax import setup as setups
 from bert_jax.config import UsageError
@@ -52,16 +52,18 @@ def hold(
     stack: contextlib.ExitStack, config: FrozenConfigDict, workdir: Path
 ) -> str | None:
     """Keeps other processes from a run until the stack closes; the identity of what it
-    starts from, None of a run that is done. Raises UsageError."""
+    starts from, None of a run with nothing left to do. Raises UsageError."""
     parent = start.parent(config, workdir)
     if jax.process_index() == 0:
         rundir.create(workdir)
         stack.enter_context(rundir.lease(workdir, "--workdir"))
         _check_continues(workdir, config)
     if rundir.is_done(workdir, configs.fingerprint(config, parent)):
-        steps = rundir.read(workdir, rundir.RESULT)["steps"]
-        say(f"{workdir} is done: {steps} steps")
-        return None
+        result = rundir.read(workdir, rundir.RESULT)
+        left = rundir.lacking(result, config)
+        more = f"; now it is evaluated on {', '.join(left)}" if left else ""
+        say(f"{workdir} is done: {result['steps']} steps{more}")
+        return parent if left else None
     return parent
 
 
@@ -102,7 +104,8 @@ def announce(run: Run) -> None:
         f"{steps * batch * rows * length / 1e6:.3g} M tokens, "
         f"{rows * flops.training_flops(config, steps, length):.2g} FLOPs"
     )
-    for line in dataset.describe(setup.train, setup.valid, setup.test):
+    most = config.eval.max_examples
+    for line in dataset.describe(setup.train, setup.valid, setup.test, most):
         say(line)
     if isinstance(setup.data, Dataset) and setup.data.unseen:
         say(f"no example to train on: {', '.join(setup.data.unseen)}")
@@ -128,4 +131,31 @@ def write_result(run: Run, last: int) -> None:
     }
     if chosen is not None:
         result["best_step"] = chosen
-    files.write_json(run.workdir / rundir.RESULT, result)
+    prefixes = {name.rpartition("/")[0] for name in final}
+    known = [*evaluate.prefixes(setup), *(["test"] if setup.test else [])]
+    result |= _measured(run, [name for name in known if name in prefixes])
+    rundir.write_result(run.workdir, result)
+
+
+def _measured(run: Run, prefixes: Iterable[str]) -> dict[str, Any]:
+    """What the metrics of these prefixes are measured on."""
+    marks = {name: evaluate.fingerprint(run.setup, name) for name in prefixes}
+    length = run.config.eval.length
+    return {
+        "measured": marks,
+        "row_lengths": {name: length for name in marks if "/" in name},
+    }
+
+
+def add_results(
+    run: Run, step: int, metrics: Mapping[str, float], prefixes: Iterable[str]
+) -> None:
+    """Adds metrics of the last step to a finished run, and what these prefixes are
+    measured on. First to metrics.jsonl: the result tells of that file."""
+    if metrics:
+        with rundir.append_metrics(run.workdir) as file:
+            file.write(rundir.metrics_line(step, metrics))
+    result = rundir.read(run.workdir, rundir.RESULT)
+    for key, more in {"metrics": metrics, **_measured(run, prefixes)}.items():
+        result[key] = {**result.get(key, {}), **more}
+    rundir.write_result(run.workdir, result)

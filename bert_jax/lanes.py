@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from bert_jax import (
     compiled,
     evaluate,
+    finished,
     held,
     mesh,
     parallel,
@@ -59,10 +60,15 @@ def run(asked: Sequence[Asked]) -> int:
             return stop.DONE
         stack.enter_context(compiled.kept(Path(left[0][0].data.cache)))
         runs, clock = _prepared(left)
+        stopping = stack.enter_context(Stopping(parallel.any_host))
+        done = [each for each in runs if rundir.is_done(each.workdir, each.identity)]
+        ended = [finished.evaluate_rows(each, stopping) for each in done]
+        if not (runs := [each for each in runs if each not in done]):
+            return worst(ended)
+        clock.lanes = len(runs)
         stores = [stack.enter_context(train.opened(each)) for each in runs]
         held.announce(runs[0])
         held.say(f"{len(runs)} lanes: {', '.join(each.name for each in runs)}")
-        stopping = stack.enter_context(Stopping(parallel.any_host))
         begun = [
             start.restore_or_init(each.setup, store, each.say)
             for each, store in zip(runs, stores)
@@ -74,7 +80,7 @@ def run(asked: Sequence[Asked]) -> int:
             current = together.reader(lane)
             loop = train.protocol(each, store, first, current, evaluation, stopping)
             loops.append(stack.enter_context(contextlib.closing(loop)))
-        return worst(advance(loops, together.step, clock))
+        return worst([*ended, *advance(loops, together.step, clock)])
 
 
 def _prepared(

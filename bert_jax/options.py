@@ -3,12 +3,14 @@
 import argparse
 import difflib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bert_jax.config import flatten
 from configs import base
 
 OVERRIDE = "--config."
+OVERRIDING = ("prepare", "train", "inspect", "plan")  # verbs that take any key
+ROWS = {"eval.rows", "eval.length"}  # what evaluate may be asked for, of any run
 
 
 def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -24,6 +26,19 @@ def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             overrides.append(f"{argument.removeprefix(OVERRIDE)}={rest.popleft()}")
     return overrides, others
+
+
+def misplaced(verb: str, overrides: Mapping[str, str]) -> str:
+    """What to say of overrides that a verb does not take, "" of others."""
+    if not overrides or verb in OVERRIDING:
+        return ""
+    if verb == "evaluate":
+        also = f"evaluate changes {' and '.join(sorted(ROWS))} alone"
+        return also if overrides.keys() - ROWS else ""
+    return (
+        f"{verb} takes no overrides: its config is that of the run, or of the "
+        "experiment file"
+    )
 
 
 def unknown(argument: str, args: argparse.Namespace) -> str:

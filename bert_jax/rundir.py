@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from bert_jax import files
+from bert_jax import files, rules
 from bert_jax.stop import UsageError
 
 CONFIG = "config.json"
@@ -75,6 +75,14 @@ def is_done(workdir: Path, fingerprint: str) -> bool:
     return read(workdir, RESULT)["fingerprint"] == fingerprint
 
 
+def lacking(result: Mapping[str, Any], config: Any) -> list[str]:
+    """The prefixes of the shared rows of a config that a finished run was not evaluated
+    on, or on rows of another length."""
+    lengths = result.get("row_lengths", {})
+    prefixes = [f"valid/{kind}" for kind in rules.shared_rows(config)]
+    return [name for name in prefixes if lengths.get(name) != config.eval.length]
+
+
 def check_is_run(workdir: Path) -> None:
     if not is_run(workdir):
         raise UsageError(f"{workdir} is no run: it lacks {CONFIG} or {RUN}")
@@ -97,6 +105,11 @@ def read_text(workdir: Path, name: str) -> str:
         raise UsageError(f"{workdir} has no {name}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{workdir / name} is no text: {error}") from None
+
+
+def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
+    """What became of a run, whole or not at all."""
+    files.write_json(workdir / RESULT, files.checked(result))
 
 
 def append_metrics(workdir: Path) -> TextIO:

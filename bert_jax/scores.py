@@ -1,28 +1,36 @@
 """The verb evaluate: a checkpoint's held-out numbers, each beside its baseline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from bert_jax import checkpoint, curve, evaluate, rules, tasks
+from bert_jax import checkpoint, curve, evaluate, rules, rundir, tasks
+from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.data.dataset import Dataset
 from bert_jax.evaluate import Found, Sums
 from bert_jax.metrics import wilson
 from bert_jax.objectives.base import means
-from bert_jax.setup import Setup, reopen
+from bert_jax.setup import Setup, read_config, reopen_as
 
 
-def main(workdir: Path, step: int | None) -> int:
-    """Evaluate one checkpoint of a run on its held-out examples and say how it did."""
-    setup = reopen(workdir)
+def main(workdir: Path, step: int | None, overrides: Mapping[str, str]) -> int:
+    """Evaluate one checkpoint of a run on its held-out examples and say how it did.
+
+    Overrides ask for shared rows, whatever the run was evaluated on when it was trained.
+    """
+    config = read_config(workdir)
+    if overrides:
+        config = configs.load(str(workdir / rundir.CONFIG), overrides)
+    setup = reopen_as(workdir, config)
     step = checkpoint.chosen(workdir, step)
     shapes = setup.param_shapes()
     params = checkpoint.restore_params(workdir, step, shapes)
     params = setup.placement.local(params)
     function = evaluate.compiled(setup)
-    for name in ("valid", "test") if setup.test else ("valid",):
+    for name in evaluate.prefixes(setup) + (["test"] if setup.test else []):
         found = evaluate.total(
             function, params, evaluate.batches(setup, name), lambda: False
         )
@@ -37,7 +45,10 @@ def main(workdir: Path, step: int | None) -> int:
 
 def _table_of(setup: Setup, step: int, name: str, found: Found) -> str:
     if not isinstance(setup.data, Dataset):
-        return table(step, found.sums)
+        kind = name.removeprefix("valid/")
+        rows = setup.shared[kind].describe() if "/" in name else "held-out documents"
+        sums = evaluate.meant(name, found.sums)
+        return "\n".join([f"{rows}, step {step}", *_rows(sums), _measured(setup, name)])
     values = evaluate.named(setup, name, found)
     metrics = {key.removeprefix(f"{name}/"): value for key, value in values.items()}
     examples = evaluate.examples_of(setup, name)
@@ -45,6 +56,11 @@ def _table_of(setup: Setup, step: int, name: str, found: Found) -> str:
     records = [examples.records[number] for number in seen]
     count = tasks.count(setup.config.objective.kind, records)
     return task_table(setup.config, step, name, metrics, count)
+
+
+def _measured(setup: Setup, name: str) -> str:
+    mark = evaluate.fingerprint(setup, name)
+    return f"  {'measured on':<15}{mark:>12}  equal wherever rows may be compared"
 
 
 def task_table(
@@ -77,6 +93,10 @@ def _shown(metric: str, value: float) -> str:
 
 def table(step: int, sums: Sums) -> str:
     """What a person wants to see of an evaluation, each number with its baseline."""
+    return "\n".join([f"held-out documents, step {step}", *_rows(sums)])
+
+
+def _rows(sums: Sums) -> list[str]:
     mean = means(sums)
     rows = []
     for name in ("mlm", "lm"):
@@ -94,5 +114,4 @@ def table(step: int, sums: Sums) -> str:
         chance = "; still at chance, 50 %" if low <= 0.5 <= high else ""
         note = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %{chance}"
         rows.append(("pair_accuracy", f"{100 * right / count:.1f} %", note))
-    lines = [f"  {name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]
-    return "\n".join([f"held-out documents, step {step}", *lines])
+    return [f"  {name:<15}{value:>12}  {note}".rstrip() for name, value, note in rows]

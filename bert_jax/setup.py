@@ -1,6 +1,7 @@
 """What a config and its data make together: the parts of one run."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +13,11 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from bert_jax import config as configs
 from bert_jax import files, lineage, mesh, optim, parallel, rules, rundir, state, tasks
 from bert_jax.config import UsageError
-from bert_jax.data import dataset, store
+from bert_jax.data import dataset, shared_rows, store
 from bert_jax.data.dataset import Dataset
 from bert_jax.data.examples import Examples
 from bert_jax.data.pipeline import Pipeline
+from bert_jax.data.shared_rows import SharedRows
 from bert_jax.data.store import Store
 from bert_jax.objectives import finetune, pretrain
 from bert_jax.objectives.base import Objective
@@ -27,14 +29,15 @@ NO_DATA = ""  # the data's fingerprint in the run.json of an imported model
 
 class Setup(NamedTuple):
     """config: with the vocabulary's size and the numbers of steps resolved.
-    train, valid, test: host batches. objective, held_out: the same model, with training
-    masks and with the fixed ones."""
+    train, valid, test: host batches. shared: the evaluation rows of all arms, by kind.
+    objective, held_out: the same model, with training masks and with the fixed ones."""
 
     config: FrozenConfigDict
     data: Store | Dataset
     train: Pipeline | Examples
     valid: Pipeline | Examples
     test: Examples | None
+    shared: Mapping[str, SharedRows]
     objective: Objective
     held_out: Objective
     optimiser: optax.GradientTransformationExtraArgs
@@ -79,6 +82,7 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
         train=train,
         valid=valid,
         test=test,
+        shared=_shared(config, data),
         objective=objective,
         held_out=held_out,
         optimiser=optim.make(config.optim, config.train.steps),
@@ -97,6 +101,7 @@ def without_data(
         train=none,
         valid=none,
         test=None,
+        shared={},
         objective=objective,
         held_out=objective,
         optimiser=optim.make(config.optim, config.train.steps),
@@ -127,13 +132,26 @@ def _splits(config: FrozenConfigDict, data: Store | Dataset) -> tuple[Any, Any, 
     return train, valid, None
 
 
+def _shared(config: FrozenConfigDict, data: Store | Dataset) -> dict[str, SharedRows]:
+    kinds = rules.shared_rows(config)
+    if isinstance(data, Dataset) or not kinds:
+        return {}
+    paired = config.data.pairs in ("nsp", "sop") and config.model.num_types > 1
+    length = config.eval.length
+    return shared_rows.make(kinds, data.valid, data.tokenizer, length, paired)
+
+
 def reopen(workdir: Path) -> Setup:
     """The parts of a run that exists, on the devices at hand.
 
     Raises UsageError if the data are no longer those that it was trained on.
     """
+    return reopen_as(workdir, read_config(workdir))
+
+
+def reopen_as(workdir: Path, config: FrozenConfigDict) -> Setup:
+    """`reopen` with another config, which differs in how the run is evaluated."""
     check_has_data(workdir)
-    config = read_config(workdir)
     setup = build(config, workdir)
     check_data(workdir, setup.data)
     return setup

@@ -97,7 +97,7 @@ def make_evaluation(
     `seen` holds the network's `output` for each row, with example_ids and weights of
     all devices by `whole`; nothing if `output` is "".
     """
-    mask_key = named_key(0, "evaluation/masking")
+    mask_key = evaluation_key()
 
     def evaluate(params, batch):
         batch, counts = objective.prepare(batch, mask_key)
@@ -114,6 +114,11 @@ def make_evaluation(
         )
 
     return evaluate
+
+
+def evaluation_key() -> jax.Array:
+    """The key of the masks that never change."""
+    return named_key(0, "evaluation/masking")
 
 
 def _rest(said: Any, batch: Batch) -> tuple[int, ...]:

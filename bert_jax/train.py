@@ -14,6 +14,7 @@ from bert_jax import (
     checkpoint,
     compiled,
     evaluate,
+    finished,
     flops,
     held,
     optim,
@@ -49,6 +50,9 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         stack.enter_context(compiled.kept(Path(config.data.cache)))
         setup = build(config, workdir)
         mine = Run(config, workdir, parent, setup, "", time.perf_counter)
+        if rundir.is_done(workdir, mine.identity):
+            stopping = stack.enter_context(Stopping(parallel.any_host))
+            return finished.evaluate_rows(mine, stopping)
         checkpoints = stack.enter_context(opened(mine))
         held.announce(mine)
         # From here on a signal saves; before, there is nothing to save.
@@ -128,10 +132,11 @@ def _loop(
         for step in range(first, train.steps + 1):
             last, stopped = step == train.steps, stopping()
             due = last or _every(setup.config.eval.every, step)
-            if due and not stopped and not _has(history, step, "valid/"):
+            left = evaluate.left(setup, history.get(step, {}), last) if due else []
+            if left and not stopped:
                 writer.flush()
                 params = current().params
-                found = evaluate.split(setup, evaluation, params, "valid", stopping)
+                found = evaluate.of_prefixes(setup, evaluation, params, left, stopping)
                 stopped = found is None
                 _record(writer, history, step, found)
             checkpoints.best = best.step(setup.config, history, step)

@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["stop", "streams", "files", "rules", "config", "options", "mesh", "rundir"]
-HOST += ["manifest", "lineage"]
+HOST = ["stop", "streams", "files", "rules", "consistency", "config", "options"]
+HOST += ["mesh", "rundir", "manifest", "lineage"]
 HOST += [
     "best",
     "flops",
@@ -32,7 +32,7 @@ HOST += ["data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "division", "parallel", "compiled", "state", "step", "checkpoint"]
 RUN += ["metrics", "entities", "answers", "decode", "tasks", "writer", "setup"]
-RUN += ["evaluate", "scores", "start", "held", "train", "lanes", "seeds"]
+RUN += ["evaluate", "scores", "start", "held", "finished", "train", "lanes", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
 USE += ["huggingface", "directory", "exchange", "program", "topology", "plan"]
 USE += ["generate", "inspect"]

@@ -53,11 +53,13 @@ def prepare(config: Config) -> Dataset:
     return Dataset(tokenizer, mark, splits.labels, unseen, train, valid, test)
 
 
-def describe(train: Any, valid: Any, test: Any) -> Iterator[str]:
-    """A line on the batches of each split that there is."""
-    for name, batches in (("train", train), ("valid", valid), ("test", test)):
-        if batches is not None:
-            yield f"{name}: {batches.describe()}"
+def describe(train: Any, valid: Any, test: Any, most: int) -> Iterator[str]:
+    """A line on the batches of each split that there is; at most so many examples of
+    `valid` are evaluated, 0 for all."""
+    yield f"train: {train.describe()}"
+    yield f"valid: {valid.describe_evaluation(most)}"
+    if test is not None:
+        yield f"test: {test.describe()}"
 
 
 def _unseen(labels: tuple[str, ...], targets: np.ndarray) -> tuple[str, ...]:

@@ -59,6 +59,12 @@ class Examples:
             f"{self.mean_length:.1f} pieces (longest {widest}); {lost}"
         )
 
+    def describe_evaluation(self, max_examples: int) -> str:
+        """`describe`, and how many are evaluated."""
+        if max_examples and max_examples < self.num_examples:
+            return f"{self.describe()}; {max_examples:,} are evaluated"
+        return self.describe()
+
     def require(self, batch_size: int) -> None:
         """Refuses a batch of more examples than there are."""
         if self.num_examples < batch_size:
@@ -86,8 +92,8 @@ class Examples:
         With max_examples > 0 at most that many, evenly spread over the file. The last
         batch is filled up with rows of weight 0.
         """
-        count = min(max_examples or self.num_examples, self.num_examples)
-        chosen = np.arange(count) * self.num_examples // count
+        chosen = self.evaluated(max_examples)
+        count = len(chosen)
         order = chosen[np.argsort(self.features.widths[chosen], kind="stable")]
         every = np.arange(batch_size)
         for begin in range(0, count, batch_size):
@@ -95,6 +101,11 @@ class Examples:
             weights = index < count
             examples = order[np.minimum(index, count - 1)]
             yield self._assemble(examples, np.zeros_like(index), weights, every[rows])
+
+    def evaluated(self, max_examples: int) -> np.ndarray:
+        """The numbers of the examples that `evaluation` gives, ascending."""
+        count = min(max_examples or self.num_examples, self.num_examples)
+        return np.arange(count) * self.num_examples // count
 
     def _assemble(
         self,

@@ -34,13 +34,14 @@ def chunk_table(text: Text, pairs: str, length: int) -> Chunks:
     found = chunks(text, length - (3 if paired else 2))
     if pairs == "sop":
         found = _even_start(text, found)
-    if not paired:
-        return found
-    # What cannot be split, such as a single word, makes no pair.
-    last = found.starts + found.sizes - 1
-    second = text.toward_opening(np.minimum(found.starts + 1, last), last)
-    keep = (second > found.starts) & text.opens(second)
-    return found.select(keep)
+    return found.select(can_split(text, found)) if paired else found
+
+
+def can_split(text: Text, table: Chunks) -> np.ndarray:
+    """Whether a pair can be made of each chunk: not of a single word."""
+    last = table.starts + table.sizes - 1
+    second = text.toward_opening(np.minimum(table.starts + 1, last), last)
+    return (second > table.starts) & text.opens(second)
 
 
 def assemble(
@@ -56,13 +57,26 @@ def assemble(
 
     Each row is a function of (seed, its version, its example) alone.
     """
+    chunk = table.select(examples)
+    found = segments(text, chunk, pairs, examples, versions, seed)
+    return _lay_out(text, found, length)
+
+
+def segments(
+    text: Text,
+    chunk: Chunks,
+    pairs: str,
+    examples: np.ndarray,
+    versions: np.ndarray,
+    seed: int,
+) -> Segments:
+    """A and B of each of these chunks, whose numbers are `examples`."""
 
     def draw(name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         return uniform(seed, versions[rows], examples[rows], name)
 
-    chunk = table.select(examples)
-    segments = {"nsp": _nsp, "sop": _sop, "single": _one, "full": _one}[pairs]
-    return _lay_out(text, segments(text, chunk, draw), length)
+    make = {"nsp": _nsp, "sop": _sop, "single": _one, "full": _one}[pairs]
+    return make(text, chunk, draw)
 
 
 def _one(text: Text, chunk: Chunks, draw: Draw) -> Segments:

@@ -17,6 +17,7 @@ from bert_jax.data.draws import permutation
 from bert_jax.data.store import Split
 from bert_jax.tokenizer import Tokenizer
 
+AUDITED = 10_000  # examples that are looked at before training
 Batch = dict[str, np.ndarray]
 Rows = slice | np.ndarray  # of the global batch: those that this host assembles
 
@@ -115,16 +116,27 @@ class Pipeline:
     def audit(self, max_examples: int) -> dict[str, float]:
         """What a person should see before training: pair balance and padding."""
         count = min(max_examples, self.num_examples)
-        batch = self.batch(0, count, slice(None))
+        return self._audit(self.num_examples, self.batch(0, count, slice(None)))
+
+    def _audit(self, count: int, batch: Batch) -> dict[str, float]:
         return {
-            "examples": self.num_examples,
+            "examples": count,
             "random_share": float(batch["pair_label"].mean()),
             "padding_share": 1 - float(batch["lengths"].mean()) / self.config.length,
         }
 
     def describe(self) -> str:
-        """The audit of some batches, in words."""
-        found = self.audit(10_000)
+        """The audit of the first examples that are trained on, in words."""
+        return self._described(self.audit(AUDITED))
+
+    def describe_evaluation(self, max_examples: int) -> str:
+        """The audit of the examples that are evaluated, in words; of many a sample."""
+        count = min(max_examples or self.num_examples, self.num_examples)
+        sample = min(AUDITED, count)
+        batch = next(self.evaluation(sample, sample, slice(None)))
+        return self._described(self._audit(count, batch))
+
+    def _described(self, found: dict[str, float]) -> str:
         text = (
             f"{found['examples']:,} examples of {self.config.length} tokens, "
             f"{100 * found['padding_share']:.1f} % padding"

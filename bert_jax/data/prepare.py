@@ -13,7 +13,8 @@ def main(config: FrozenConfigDict) -> None:
         store.prepare(config)
         return
     data = dataset.prepare(config)
-    for line in dataset.describe(data.train, data.valid, data.test):
+    most = config.eval.max_examples
+    for line in dataset.describe(data.train, data.valid, data.test, most):
         print(line)
     if data.labels:
         print(f"{len(data.labels)} labels: {', '.join(data.labels)}")

@@ -114,7 +114,8 @@ def _objective(
     paired = "pair_head" in network.heads
 
     def prepare(batch: Batch, key: Key[Array, ""]) -> tuple[Batch, Counts]:
-        batch = choose(batch, key)
+        # Shared evaluation rows come with their targets, and keep them.
+        batch = batch if "targets" in batch else choose(batch, key)
         counts = {name: jnp.sum(batch["target_weights"])}
         if paired:
             counts["pair"] = jnp.sum(batch["weights"])

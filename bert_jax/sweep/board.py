@@ -33,7 +33,7 @@ class Board:
         self._folder, self._local = folder, local
         self._runs = {run.name: run for run in runs}
         self._work = {run.name: estimate.work(run) for run in runs}
-        self._ended = {r.name for r in runs if states.of(folder, r) in states.ENDED}
+        self._ended = {r.name for r in runs if states.left(folder, r) in states.ENDED}
         self._since, self._drawn = time.monotonic(), 0.0
         self._begun = self._done_work()
         self._height = 0

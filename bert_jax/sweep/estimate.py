@@ -107,6 +107,6 @@ def table(folder: Path, runs: Sequence[Planned], stated: float) -> str:
 
 
 def _states(folder: Path, runs: Sequence[Planned]) -> str:
-    found = [states.of(folder, run) for run in runs]
+    found = [states.left(folder, run) for run in runs]
     counts = {state: found.count(state) for state in dict.fromkeys(found)}
     return ", ".join(f"{count} {state}" for state, count in counts.items())

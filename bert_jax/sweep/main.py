@@ -33,6 +33,7 @@ LOOKS = {
     states.WAITING: WAITING,
     states.READY: READY,
     states.STOPPED: READY,
+    states.LACKING: READY,
     states.RUNNING: BUSY,
     states.DIVERGED: OVER,
     states.DONE: OVER,
@@ -78,7 +79,7 @@ def local(path: Path, root: Path, slots: int, lanes: int) -> int:
     by_name = {run.name: run for run in runs}
 
     def look(task: Task) -> str:
-        return LOOKS[states.of(folder, by_name[task.name])]
+        return LOOKS[states.left(folder, by_name[task.name])]
 
     with launched(folder, runs, lanes) as tasks:
         code = folder / snapshot.CODE
@@ -143,7 +144,7 @@ def _refuse_foreign(folder: Path, runs: Sequence[Planned]) -> None:
         f"{folder / run.name} holds another run than the plan's: move it away, or "
         "choose another --root"
         for run in runs
-        if states.of(folder, run) == states.FOREIGN
+        if states.left(folder, run) == states.FOREIGN
     ]
     if problems:
         raise UsageError("\n".join(problems))
@@ -151,7 +152,7 @@ def _refuse_foreign(folder: Path, runs: Sequence[Planned]) -> None:
 
 def _unfinished(folder: Path, runs: Sequence[Planned]) -> list[Planned]:
     """The runs of those chains in which something is left to do."""
-    left = {run.chain for run in runs if states.of(folder, run) not in states.ENDED}
+    left = {run.chain for run in runs if states.left(folder, run) not in states.ENDED}
     return [run for run in runs if run.chain in left]
 
 
@@ -160,7 +161,7 @@ def beside(folder: Path, runs: Sequence[Planned], lanes: int) -> list[Task]:
     groups: dict[str, list[Planned]] = {}
     for run in runs:
         mark = run.name
-        left = states.of(folder, run) not in states.ENDED
+        left = states.left(folder, run) not in states.ENDED
         if lanes > 1 and left and run.stage == PRETRAIN:
             mesh.check_lane(run.config.parallel.mesh)
             mark = json.dumps(configs.shape(run.config), sort_keys=True)
@@ -183,7 +184,7 @@ def _task(folder: Path, run: Planned) -> Task:
 
 
 def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> int:
-    found = {run.name: states.of(folder, run) for run in runs}
+    found = {run.name: states.left(folder, run) for run in runs}
     left = [name for name, state in found.items() if state not in states.ENDED]
     if left and stopping:
         say(f"{len(left)} of {len(runs)} runs are left; the same command continues")
@@ -200,7 +201,7 @@ def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> i
 
 def table(folder: Path, runs: Sequence[Planned], queue: dict[str, str]) -> str:
     """A line for each run; `queue` says what a cluster knows of chains."""
-    found = {run: states.of(folder, run) for run in runs}
+    found = {run: states.left(folder, run) for run in runs}
     rows = []
     for run, state in found.items():
         settled = state in (states.WAITING, *states.ENDED)
@@ -215,7 +216,7 @@ def _detail(folder: Path, run: Planned, state: str) -> str:
     """What is known of a run besides its state."""
     workdir = folder / run.name
     match state:
-        case states.DONE:
+        case states.DONE | states.LACKING:
             return f"{states.result_of(workdir)['steps']} steps"
         case states.WAITING | states.FOREIGN:
             return ""

@@ -160,7 +160,7 @@ def _metrics(config: FrozenConfigDict) -> tuple[str, ...]:
         return ("lm_loss", "lm_accuracy")
     pair = config.objective.pair
     own = ("mlm_loss", "mlm_accuracy", *(["pair_accuracy"] if pair != "none" else []))
-    rows = [row.strip() for row in config.eval.rows.split(",") if row.strip()]
+    rows = rules.shared_rows(config)
     shared = [f"{row}/{name}" for row in rows for name in ("mlm_loss", "mlm_accuracy")]
     told = ["nsp/pair_accuracy"] if "nsp" in rows and pair == "nsp" else []
     return (*own, *shared, *told)
@@ -189,7 +189,7 @@ def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
         if old.name not in now:
             problems.append(f"{old.name} is no longer asked for")
             continue
-        before, after = old.config.to_dict(), now[old.name].config.to_dict()
+        before, after = (_fixed(run.config) for run in (old, now[old.name]))
         changed = rundir.differences(before, after)
         problems += [f"{old.name}: {change}" for change in changed]
     if problems:
@@ -199,6 +199,12 @@ def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
             f"{folder / FILE} has begun otherwise:\n" + "\n".join(shown) + more + "\n"
             "Change it back (arms and seeds may be added), or choose another --root"
         )
+
+
+def _fixed(config: FrozenConfigDict) -> dict[str, object]:
+    """What a run of the plan keeps; a finished run may be evaluated on more rows."""
+    growing = ("eval.rows", "eval.length")
+    return {k: v for k, v in configs.flatten(config).items() if k not in growing}
 
 
 def read(folder: Path) -> Plan:

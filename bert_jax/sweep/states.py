@@ -15,6 +15,7 @@ RUNNING = "running"
 STOPPED = "stopped"  # begun, and to be continued
 DIVERGED = "diverged"
 FOREIGN = "foreign"  # the directory holds another run
+LACKING = "lacks rows"  # done, but not evaluated on all shared rows of the plan
 DONE = "done"
 ENDED = (DIVERGED, FOREIGN, DONE)
 
@@ -42,6 +43,15 @@ def of(folder: Path, run: Planned) -> str:
     if rundir.is_held(workdir):
         return RUNNING
     return DIVERGED if _is_diverged(workdir) else STOPPED
+
+
+def left(folder: Path, run: Planned) -> str:
+    """The state of a run as far as a sweep has work with it: `of`, but a done run that
+    lacks shared rows of the plan is not done with."""
+    state, workdir = of(folder, run), folder / run.name
+    if state != DONE or not rundir.lacking(result_of(workdir), run.config):
+        return state
+    return RUNNING if rundir.is_held(workdir) else LACKING
 
 
 def result_of(workdir: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bert_jax.data.alignment import Window, text_of_span
-from bert_jax.entities import Entity, from_tags
+from bert_jax.entities import Entity, from_tags, is_of_a_word, marks
 
 # Of a text's kinds of character, see `_kind`: a word, or another one that is no space.
 _WORD = re.compile(r"(?:@?w(?:\S*w)?|\S)m*")
@@ -156,21 +156,26 @@ def entities(
     spans: Sequence[tuple[int, int]],
     tags: Sequence[str],
     probabilities: Sequence[float],
-    chunks: bool,
+    labels: Sequence[str],
 ) -> list[Found]:
     """What the words at `spans` of a text are, given each one's tag and its probability.
 
-    `chunks`: the tags are those of entities.from_tags, and entities are found; else
-    each word is one, whose type is its tag (parts of speech). An entity is as probable
-    as the least probable of its words' tags. ValueError where the numbers of words,
-    tags and probabilities differ, and for tags of another form than from_tags reads.
+    `labels` are the set of the tags. If they mark entities (entities.marks), those are
+    found; else each word is one, whose type is its tag (parts of speech). What is tagged
+    O is none in either case. An entity is as probable as the least probable of its
+    words' tags. ValueError where the numbers of words, tags and probabilities differ,
+    and for tags that are not of the set.
     """
     if not len(spans) == len(tags) == len(probabilities):
         raise ValueError(
             f"{len(tags)} tags and {len(probabilities)} probabilities "
             f"of {len(spans)} words"
         )
-    single = (Entity(tag, at, at + 1) for at, tag in enumerate(tags))
+    if marks(labels) is not None:
+        found = from_tags(tags, labels)
+    else:
+        words = [(at, tag) for at, tag in enumerate(tags) if is_of_a_word(tag)]
+        found = [Entity(tag, at, at + 1) for at, tag in words]
     return [
         Found(
             type=entity.type,
@@ -179,5 +184,5 @@ def entities(
             end=spans[entity.end - 1][1],
             probability=float(min(probabilities[entity.start : entity.end])),
         )
-        for entity in (from_tags(tags) if chunks else single)
+        for entity in found
     ]

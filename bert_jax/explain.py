@@ -98,7 +98,8 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
         for word, place, tag, chance in lines:
             piece = model.tokenizer.vocabulary[ids[place]] if place >= 0 else "none"
             logit = f"{logits[place, tag]:.4f}" if place >= 0 else ""
-            table.append([word, piece, reader.labels[tag], logit, percent(chance)])
+            [name] = tasks.names([tag], reader.labels)
+            table.append([word, piece, name, logit, percent(chance)])
     found = [
         f"{each.type}  {each.text}  [{each.start}:{each.end}]  "
         f"{percent(each.probability)}"

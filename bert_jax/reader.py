@@ -136,9 +136,8 @@ class Reader:
         """What is in a passage, given the tags of its rows of words."""
         tags = np.concatenate([row.tags for row in rows])
         chances = np.concatenate([row.probabilities for row in rows])
-        names = [self.labels[tag] for tag in tags]
-        chunks = tasks.is_chunked(self.labels)
-        return decode.entities(*passage, names, chances.tolist(), chunks)
+        names = tasks.names(tags, self.labels)
+        return decode.entities(*passage, names, chances.tolist(), self.labels)
 
     def warn(self) -> None:
         """Say on stderr what was lost since the last warning."""

@@ -16,13 +16,14 @@ from bert_jax.decode import Answer, softmax
 
 Config = Any  # a ConfigDict: its attributes have no static types
 Outputs = Mapping[int, np.ndarray]  # by the number of the example
-OUTSIDE = "O"
+NO_TAG = -1
 
 
 class WordTags(NamedTuple):
     """Of each of W words: the number of its tag and the tag's probability.
 
-    A word that no piece stands for is outside of everything, with probability 0.
+    A word that no piece stands for is outside of everything, or NO_TAG where no label
+    says so, with probability 0.
     """
 
     tags: np.ndarray  # (W,) int
@@ -81,7 +82,7 @@ def check_metric(config: Config, labels: Sequence[str]) -> None:
     if kind == "tag" and decides == "f1" and not is_chunked(labels):
         raise UsageError(
             f"task.metric=f1 scores chunks, tagged O, B-X and I-X, but a label is "
-            f"{next(x for x in labels if not entities.is_tag(x))!r}: set "
+            f"{next((x for x in labels if not entities.marks([x])), labels[0])!r}: set "
             "task.metric=accuracy"
         )
     if kind == "classify" and decides == "f1" and len(labels) != 2:
@@ -93,7 +94,12 @@ def check_metric(config: Config, labels: Sequence[str]) -> None:
 
 def is_chunked(labels: Sequence[str]) -> bool:
     """Whether tags mark chunks, and not each word for itself."""
-    return all(entities.is_tag(label) for label in labels)
+    return entities.marks(labels) is not None
+
+
+def names(tags: Sequence[int], labels: Sequence[str]) -> list[str]:
+    """The labels of tags, "" of NO_TAG."""
+    return [labels[tag] if tag != NO_TAG else "" for tag in tags]
 
 
 # Reading: outputs of examples -> predictions of records.
@@ -111,7 +117,7 @@ def _numbers(records, features, outputs: Outputs, labels, task) -> list[Any]:
 def _word_tags(
     records, features: Features, outputs: Outputs, labels: Sequence[str], task
 ) -> list[Any]:
-    outside = labels.index(OUTSIDE) if OUTSIDE in labels else 0
+    outside = labels.index(entities.OUTSIDE) if entities.OUTSIDE in labels else NO_TAG
     return [
         _tags_of(features.places[i], softmax(outputs[i]), outside)
         if i in outputs
@@ -175,7 +181,7 @@ def _score_tags(
     scores = {"accuracy": metrics.accuracy(*flat)}
     if not is_chunked(labels):
         return scores
-    chunks, _ = entities.score(gold, said)
+    chunks, _ = entities.score(gold, said, labels)
     return scores | {
         "f1": chunks.f1,
         "precision": chunks.precision,
@@ -220,7 +226,7 @@ KINDS = {
         "tag_logits",
         _word_tags,
         lambda record, labels: list(record.tags),
-        lambda words, labels: [labels[tag] for tag in words.tags],
+        lambda words, labels: names(words.tags, labels),
         _score_tags,
         lambda gold, labels: ([[tag] * len(g) for g in gold] for tag in labels),
     ),

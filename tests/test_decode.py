@@ -287,7 +287,7 @@ CHANCES = [0.9, 0.8, 0.7, 0.9, 0.6, 0.5, 0.9, 0.4, 0.9]
 
 
 def test_entities_are_characters_of_the_text():
-    found = decode.entities(SENTENCE, decode.words(SENTENCE), TAGS, CHANCES, True)
+    found = decode.entities(SENTENCE, decode.words(SENTENCE), TAGS, CHANCES, TAGS)
     assert found == [
         Found("LOC", "New  York", 3, 12, 0.7),
         Found("ORG", "Élan", 15, 19, 0.5),
@@ -297,30 +297,29 @@ def test_entities_are_characters_of_the_text():
 def test_words_are_what_they_are_tagged():
     spans = decode.words("Dogs bark.")
     found = decode.entities(
-        "Dogs bark.", spans, ["NOUN", "B-X", "O"], [0.9, 0.8, 0.7], False
+        "Dogs bark.", spans, ["NOUN", "X", "O"], [0.9, 0.8, 0.7], ["NOUN", "X", "VERB"]
     )
     assert found == [
         Found("NOUN", "Dogs", 0, 4, 0.9),
-        Found("B-X", "bark", 5, 9, 0.8),
-        Found("O", ".", 9, 10, 0.7),
+        Found("X", "bark", 5, 9, 0.8),
     ]
 
 
-@pytest.mark.parametrize("chunks", [True, False])
-def test_no_words_are_no_entities(chunks):
-    assert decode.entities("", [], [], [], chunks) == []
+@pytest.mark.parametrize("labels", [["O", "B-X"], ["NOUN", "VERB"]])
+def test_no_words_are_no_entities(labels):
+    assert decode.entities("", [], [], [], labels) == []
 
 
 def test_tags_of_no_entities_are_refused():
     with pytest.raises(ValueError, match="tags 'NOUN'"):
-        decode.entities("Dogs", [(0, 4)], ["NOUN"], [0.9], True)
+        decode.entities("Dogs", [(0, 4)], ["NOUN"], [0.9], ["O", "B-X"])
 
 
-@pytest.mark.parametrize("chunks", [True, False])
-def test_other_numbers_than_the_words_are_refused(chunks):
+@pytest.mark.parametrize("labels", [["O", "B-X"], ["NOUN", "VERB"]])
+def test_other_numbers_than_the_words_are_refused(labels):
     for tags, chances in [(["O"], [0.5] * 2), (["O"] * 2, [0.5]), (["O"] * 3, [1] * 3)]:
         with pytest.raises(ValueError, match=r"tags and . probabilities of 2 words"):
-            decode.entities("a b", [(0, 1), (2, 3)], tags, chances, chunks)
+            decode.entities("a b", [(0, 1), (2, 3)], tags, chances, labels)
 
 
 # From pieces to words.

@@ -118,11 +118,50 @@ def test_entities_follow_each_other_and_cover_all_but_o(tags):
 
 
 def test_tags_of_another_form_are_named():
-    tags = ["O", "PER", "B-X", "o", "B-", "L-X", "-X", "B", "O-X", "PER", ""]
-    with pytest.raises(ValueError, match="^tags '', '-X', 'B', 'B-', 'L-X', 'O-X', "):
-        entities.from_tags(tags)
-    with pytest.raises(ValueError, match="'PER', 'o': want O, or B-"):
-        entities.from_tags(tags)
+    tags = ["O", "PER", "o", "B-", "-X", "O-X", "PER", "Q"]
+    with pytest.raises(ValueError, match="^tags '-X', 'B-', 'O-X', 'PER', 'Q', 'o': "):
+        entities.from_tags(tags, ["O", "B-X", "I-X"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "tags", "want"),
+    [
+        ("O B I", "I B I I B O", [("", 0, 1), ("", 1, 4), ("", 4, 5)]),
+        ("B I E S", "S B I E B", [("", 0, 1), ("", 1, 4), ("", 4, 5)]),
+        ("B M E W O", "W B M E O", [("", 0, 1), ("", 1, 4)]),
+        ("O B-X I-X L-X U-X", "U-X B-X L-X B-X I-X L-X", [("X", i, j) for i, j in ((0, 1), (1, 3), (3, 6))]),
+        ("O B_X I_X", "B_X I_X O", [("X", 0, 2)]),
+        ("O B-X I-X X [CLS] [SEP] [PAD]", "[CLS] B-X X I-X [SEP]", [("X", 1, 2), ("X", 3, 4)]),
+    ],
+)  # fmt: skip
+def test_sets_of_labels_are_known_by_their_form(labels, tags, want):
+    """FAULTS 22"""
+    assert [tuple(x) for x in entities.from_tags(tags.split(), labels.split())] == want
+
+
+@pytest.mark.parametrize(
+    "labels", ["O PER LOC", "NOUN VERB X", "O B-X PER", "O B PER", "O B B-X", "b-x i-x"]
+)
+def test_other_sets_mark_no_entities(labels):
+    assert entities.marks(labels.split()) is None
+
+
+@given(TAGS)
+def test_bilou_is_bioes(tags):
+    """FAULTS 22"""
+    other = [tag.replace("E-", "L-").replace("S-", "U-") for tag in tags]
+    assert entities.from_tags(other) == entities.from_tags(tags)
+
+
+def test_entities_without_a_type_are_scored():
+    """FAULTS 22"""
+    gold, said = (
+        [list("OBIO"), list("BO"), list("OO")],
+        [list("OBIO"), *[list("OO")] * 2],
+    )
+    total, by_type = entities.score(gold, said)
+    assert total[:3] == pytest.approx((1, 1 / 2, 2 / 3))
+    assert by_type == {"": total}
 
 
 def test_scores_by_hand():

@@ -53,9 +53,10 @@ def test_words_are_tagged_as_in_evaluation(tagger):
     found = model.entities(texts)
     assert any(found)
     for text, here, row in zip(texts, found, tags, strict=True):
-        names = [model.reader.labels[tag] for tag in row.tags]
+        labels = model.reader.labels
+        names = [labels[tag] for tag in row.tags]
         spans = decode.words(text)
-        wanted = decode.entities(text, spans, names, row.probabilities, True)
+        wanted = decode.entities(text, spans, names, row.probabilities, labels)
         assert [each[:4] for each in here] == [each[:4] for each in wanted]
         np.testing.assert_allclose(
             [each.probability for each in here],

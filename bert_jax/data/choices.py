@@ -1,11 +1,10 @@
 """Multiple choice from JSON lines, as SWAG (Zellers et al. 2018; Devlin et al. 2019)."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Choice, member
+from bert_jax.data.labelled import Choice, member, shown
 from bert_jax.data.tables import label_of, objects, text_of
 
 
@@ -44,7 +43,7 @@ def _listed(where: str, value: dict, key: str) -> dict:
     items = member(where, value, key)
     if not isinstance(items, list):
         raise UsageError(
-            f"{where}: no list in {key!r} but {json.dumps(items):.40}: "
+            f"{where}: no list in {key!r} but {shown(items)}: "
             "name a list, or the key of each choice"
         )
     if len(items) < 2:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Sentence, lines
+from bert_jax.data.labelled import Sentence, lines, tell_left_out
 from bert_jax.data.paragraphs import clean
 
 
@@ -16,7 +16,8 @@ def folders(path: Path, encoding: str) -> Iterator[Sentence]:
     sub-folders. UsageError for a folder without sub-folders, a sub-folder that holds
     no file or a folder, a file that is empty or not in this encoding.
     """
-    labels = [entry for entry in _entries(path) if entry.is_dir()]
+    entries = _entries(path)
+    labels = [entry for entry in entries if entry.is_dir()]
     if not labels:
         raise UsageError(
             f"{path} has no sub-folder, but one for each label is expected"
@@ -26,7 +27,8 @@ def folders(path: Path, encoding: str) -> Iterator[Sentence]:
         if not files:
             raise UsageError(f"{label} holds no file: add some, or remove it")
         for file in files:
-            yield Sentence(str(file), _text(file, encoding), "", label.name)
+            yield Sentence(str(file), _text(file, encoding), "", label.name.strip())
+    tell_left_out(str(path), {"files beside the folders": len(entries) - len(labels)})
 
 
 def _entries(path: Path) -> list[Path]:

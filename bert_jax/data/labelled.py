@@ -1,8 +1,11 @@
 """Labelled records, their labels, and the lines of the files that hold them."""
 
 import codecs
+import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,21 +52,26 @@ def label_set(
     """The labels in the order of their numbers: as stated, or sorted if none are.
 
     Unlabelled records count for nothing. UsageError if there is no label at all, if one
-    is stated twice, or if a record has one that is not stated.
+    is stated twice, if a record has one that is not stated, and if two that are not
+    stated differ in their spelling alone.
     """
     if repeated := [label for label in stated if stated.count(label) > 1]:
         raise UsageError(f"the label {repeated[0]!r} is stated twice: state it once")
-    found = set()
+    found: dict[str, str] = {}  # where each stands first
     for record in records:
         for place, label in _labels(record):
+            if label in found:
+                continue
             if stated and label not in stated:
                 raise UsageError(
                     f"{place}: the label {label!r} is not among the stated ones: "
                     f"{_names(stated)}"
                 )
-            found.add(label)
+            found[label] = place
     if not found:
         raise UsageError("no record has a label: name the column that holds it")
+    if not stated:
+        _check_spellings(found)
     return list(stated) or sorted(found)
 
 
@@ -117,6 +125,32 @@ def encodable(where: str, text: str) -> str:
     return text
 
 
+def parsed(where: str, content: str | bytes) -> Any:
+    """The JSON value that a person wrote there. UsageError for what is none."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if error.lineno > 1 else ""
+        reason = f"no JSON ({error.msg}, column {error.colno})"
+        raise UsageError(f"{where}{line}: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: no JSON ({error})") from error
+
+
+def shown(value: Any) -> str:
+    """The beginning of a JSON value, for an error."""
+    try:
+        return f"{json.dumps(value):.40}"
+    except RecursionError:
+        return "what is nested too deeply"
+
+
+def tell_left_out(source: str, counts: Mapping[str, int]) -> None:
+    """Say on stderr how much of a source was not read, by what it is."""
+    if named := ", ".join(f"{n:,} {what}" for what, n in counts.items() if n):
+        print(f"{source}: not read: {named}", file=sys.stderr)
+
+
 def member(where: str, value: Any, key: str) -> Any:
     """What a JSON value holds under a key. UsageError if it is no object or lacks it."""
     if not isinstance(value, dict):
@@ -135,6 +169,32 @@ def _labels(record: Sentence | Tagged) -> Iterator[tuple[str, str]]:
     else:
         for word, tag in zip(record.words, record.tags, strict=bool(record.tags)):
             yield f"{record.where}, {word!r} in this sentence", tag
+
+
+def _check_spellings(places: Mapping[str, str]) -> None:
+    """Labels are one class or two by what they say, and never by how it is written."""
+    seen: dict[str, str] = {}
+    for label, place in places.items():
+        other = seen.setdefault(_meaning(label), label)
+        if other != label:
+            raise UsageError(
+                f"{place}: the label {label!r} differs from {other!r} ({places[other]}) "
+                "in spelling alone: write one of them, or state both in task.labels"
+            )
+
+
+def _meaning(label: str) -> str:
+    """The same of 1, 1.0 and true, and of texts that differ in case, space, Unicode's
+    normal form or characters that cannot be seen."""
+    text = unicodedata.normalize("NFKC", label).casefold()
+    seen = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    plain = " ".join(seen.split())
+    plain = {"true": "1", "false": "0"}.get(plain, plain)
+    try:
+        number = float(plain)
+    except ValueError:
+        return plain
+    return plain if "_" in plain or not math.isfinite(number) else repr(number + 0.0)
 
 
 def _names(labels: Sequence[str]) -> str:

@@ -1,13 +1,12 @@
 """Questions, contexts and answers from SQuAD 1.1 and 2.0 JSON (Rajpurkar et al. 2016,
 2018)."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Question, encodable, member
+from bert_jax.data.labelled import Question, encodable, member, parsed
 
 SHOWN = 40  # characters of an answer in an error
 _KINDS = {list: "list", str: "text", int: "number", bool: "truth value"}
@@ -48,14 +47,9 @@ def _tree(path: Path) -> Any:
         content = path.read_bytes()
         if not content.strip():
             raise UsageError(f"{path} is empty")
-        return json.loads(content)
+        return parsed(str(path), content)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    except json.JSONDecodeError as error:
-        reason = f"no JSON ({error.msg}, column {error.colno})"
-        raise UsageError(f"{path}, line {error.lineno}: {reason}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: no JSON ({error})") from error
 
 
 def _entries(tree: Any, root: str) -> Iterator[tuple[str, str, Any]]:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Sentence, encodable, lines, member
+from bert_jax.data.labelled import (
+    Sentence,
+    encodable,
+    lines,
+    member,
+    parsed,
+    shown,
+    tell_left_out,
+)
 
 LONGEST_FIELD = 10_000_000  # characters between two quotes
 LINE_COST = 10  # what a line inside quotes counts beside its characters: its memory
@@ -184,22 +192,26 @@ def _place(path: Path, first: list[str], header: bool, column: str) -> int:
 
 
 def objects(path: Path, encoding: str) -> Iterator[tuple[str, dict]]:
-    """Each line's place and object. Blank lines are skipped. UsageError if none is left."""
-    empty = True
+    """Each line's place and object. Blank lines are skipped, and told. UsageError if
+    none is left."""
+    empty, blank = True, 0
     for number, line in enumerate(lines(path, encoding), 1):
         if line.strip():
             empty = False
             where = f"{path}, line {number}"
             yield where, _object(where, line)
+        else:
+            blank += 1
     if empty:
         raise UsageError(f"{path} is empty")
+    tell_left_out(str(path), {"blank lines": blank})
 
 
 def text_of(where: str, value: dict, key: str) -> str:
     """What stands under a key, "" for the key "". UsageError if it is no text."""
     text = member(where, value, key) if key else ""
     if not isinstance(text, str):
-        raise UsageError(f"{where}: no text in {key!r} but {json.dumps(text):.40}")
+        raise UsageError(f"{where}: no text in {key!r} but {shown(text)}")
     return encodable(where, text)
 
 
@@ -208,16 +220,15 @@ def label_of(where: str, value: dict, key: str) -> str:
     label = member(where, value, key) if key else ""
     if label is None or (isinstance(label, float) and math.isnan(label)):
         return ""
+    if isinstance(label, float) and math.isinf(label):
+        raise UsageError(f"{where}: the number in {key!r} is not finite")
     if isinstance(label, bool | int | float):
         return json.dumps(label)
     return text_of(where, value, key)
 
 
 def _object(where: str, line: str) -> dict:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: no JSON ({error})") from error
+    value = parsed(where, line)
     if not isinstance(value, dict):
         raise UsageError(f"{where}: no JSON object")
     return value

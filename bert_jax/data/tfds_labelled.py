@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Question, Sentence, Tagged
+from bert_jax.data.labelled import Question, Sentence, Tagged, tell_left_out
 from bert_jax.data.questions import checked, text_of
 from bert_jax.data.tables import Columns, sentence
 from bert_jax.data.tfds import decoded, require, source
@@ -57,6 +57,7 @@ def tagged(
     _require_list(name, features, word, TEXT)
     if tag:
         _require_list(name, features, tag, LABEL)
+    wordless = 0
     for where, example in _placed(name, split, examples):
         words = tuple(decoded(f"{where}.{word}", value) for value in example[word])
         if not all(value.strip() for value in words):
@@ -66,6 +67,9 @@ def tagged(
             if tags and len(tags) != len(words):
                 raise UsageError(f"{where}: words: {len(words)}, but tags: {len(tags)}")
             yield Tagged(where, words, tags)
+        else:
+            wordless += 1
+    tell_left_out(f"{name} {split}", {"sentences without words": wordless})
 
 
 def questions(

@@ -1,13 +1,12 @@
 """The files of a bias inspection: association tests, and pairs of a direction."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import encodable, lines
+from bert_jax.data.labelled import encodable, lines, parsed
 
 KEYS = ("targ1", "targ2", "attr1", "attr2")
 SUFFIXES = (".json", ".jsonl")
@@ -45,12 +44,7 @@ def tests(paths: Sequence[str]) -> list[Test]:
 
 def test(path: Path) -> Test:
     """The one of a file, by whose name it goes."""
-    try:
-        given = json.loads("\n".join(lines(path, "utf-8")))
-    except ValueError as error:
-        raise UsageError(f"{path} is no association test: {error}") from error
-    except RecursionError as error:
-        raise UsageError(f"{path} is no association test: too deep") from error
+    given = parsed(f"{path} is no association test", "\n".join(lines(path, "utf-8")))
     if not isinstance(given, dict):
         raise UsageError(f"{path} is no association test: want an object of 4 sets")
     parts = [_set(path, given, key) for key in KEYS]

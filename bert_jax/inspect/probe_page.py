@@ -130,11 +130,10 @@ def score(
 
 def _entity_f1(sets: Sets, split: Split, said: np.ndarray) -> float:
     """Of whole sentences; a word that was not read is outside of all."""
-    outside = tasks.OUTSIDE if tasks.OUTSIDE in sets.labels else sets.labels[0]
-    found = [[outside] * len(tags) for tags in split.tags]
+    found = [[""] * len(tags) for tags in split.tags]
     for (sentence, word), label in zip(split.places, said, strict=True):
         found[sentence][word] = sets.labels[label]
-    return entities.score(split.tags, found)[0].f1
+    return entities.score(split.tags, found, sets.labels)[0].f1
 
 
 def _most(sets: Sets, split: Split) -> np.ndarray:

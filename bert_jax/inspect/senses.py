@@ -3,7 +3,6 @@ and told by nearest neighbour and by linear probe, of vectors that know the sent
 of static ones, which do not.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import lines
+from bert_jax.data.labelled import lines, parsed
 from bert_jax.inspect import linear, states
 from bert_jax.inspect.cosines import unit
 from bert_jax.inspect.space import Space
@@ -188,9 +187,9 @@ def repeated(word: Word) -> int:
 
 def _map(path: Path, word: str) -> dict[int, str]:
     """The names of the senses, the number of each a key, from 0 on."""
-    text = "\n".join(lines(path, "utf-8"))
+    senses = parsed(str(path), "\n".join(lines(path, "utf-8")))
     try:
-        found = {int(key): _named(name, word) for key, name in json.loads(text).items()}
+        found = {int(key): _named(name, word) for key, name in senses.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(
             f'{path}: wanted JSON of senses by number, {{"0": "{word}_1"}}: {error}'

@@ -37,6 +37,33 @@ def test_words_and_tags_have_columns_of_choice(tmp_path):
     assert sentence[1:] == (("the", "cat"), ())
 
 
+def conll_u(ids: str) -> str:
+    rows = [[number, f"w{number}", *"_" * 8] for number in ids.split()]
+    return "# sent_id = 1\n" + "".join("\t".join(row) + "\n" for row in rows) + "\n"
+
+
+def test_words_of_conll_u_are_those_of_the_syntax(tmp_path, capsys):
+    """FAULTS 23"""
+    content = conll_u("0.1 1-2 1 2 3 3.1 4-6 4 5 6") + conll_u("1 2")
+    first, second = read(tmp_path, content, "\t", 1, 3, "#")
+    assert first.words == ("w1", "w2", "w3", "w4", "w5", "w6")
+    assert second.words == ("w1", "w2")
+    said = capsys.readouterr().err
+    assert "not read: 2 comments, 2 unwritten words, as 5.1, 2 ranges" in said
+
+
+def test_a_range_among_words_without_numbers_is_named(tmp_path):
+    """FAULTS 23"""
+    with pytest.raises(UsageError, match="line 2: 1-2 is no word of the syntax"):
+        read(tmp_path, conll_u("1-2 2 3"), "\t", 1, 3, "#")
+
+
+def test_numbers_of_other_files_are_words_and_columns_as_any(tmp_path):
+    content = "a-b 1-2 X\n5.1 c Y\n"
+    assert read(tmp_path, content, word=1)[0].words == ("1-2", "c")
+    assert read(tmp_path, content)[0].words == ("a-b", "5.1")
+
+
 def test_tabs_alone_may_separate(tmp_path):
     (sentence,) = read(tmp_path, "New York\tB\n\xa0of\u3000\tO\n", "\t")
     assert sentence[1:] == (("New York", "\xa0of\u3000"), ("B", "O"))

@@ -66,6 +66,49 @@ def test_labels_that_are_not_in_the_set_are_refused(records, stated, message):
     refused(lambda: label_set(records, stated), message)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "1.0"),
+        ("1", "true"),
+        ("True", "true"),
+        ("0", "-0.0"),
+        ("1e0", "01"),
+        ("pos", "Pos"),
+        ("very good", "very  good"),
+        ("pos", "pos\u200b"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("\uff11", "1"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_labels_never_differ_in_spelling_alone(one, other):
+    """FAULTS 25"""
+    message = "differs from .* in spelling alone"
+    refused(lambda: label_set(sentences("x", one, other), ()), message)
+    refused(lambda: label_set([Tagged("f", ("a", "b"), (one, other))], ()), message)
+    assert label_set(sentences(one, other), (other, one)) == [other, one]
+
+
+def test_other_labels_are_apart():
+    apart = [
+        "1",
+        "2",
+        "1_0",
+        "nan",
+        "inf",
+        "10",
+        "a b",
+        "ab",
+        "B-X",
+        "I-X",
+        "B-Y",
+        "",
+        "-",
+    ]
+    assert label_set(sentences(*apart), ()) == sorted(set(apart) - {""})
+
+
 def test_numbers_are_read():
     found = numbers(sentences("1", "-0.5", "2.5e1"))
     np.testing.assert_array_equal(found, [1, -0.5, 25])

@@ -250,10 +250,21 @@ def test_objects_are_read_by_key(tmp_path):
         ('{"text": "a", "label": NaN}', "line 2: nothing in the column 'label'"),
         ('{"text": "a", "label": ["x"]}', r"line 2: no text in 'label' but \[\"x\"\]$"),
         ('{"text": "\\ud83d", "label": 1}', "line 2: badly encoded"),
+        (
+            '{"text": "a", "label": 1e999}',
+            "line 2: the number in 'label' is not finite",
+        ),
+        ('{"text": ' + "[" * 400 + "]" * 400 + "}", "line 2: no text in 'text' but"),
+        ('{"text": "a", "label": 1' + "0" * 5000 + "}", "line 2: no JSON"),
     ],
 )
 def test_a_bad_object_is_named_with_its_line(tmp_path, line, message):
     refused(objects, tmp_path, '{"text": "a", "label": "x"}\n' + line, message)
+
+
+def test_lines_that_are_not_read_are_counted(tmp_path, capsys):
+    assert objects(tmp_path, '\n{"text": "a", "label": "x"}\n\n  \n')
+    assert "a.txt: not read: 3 blank lines\n" in capsys.readouterr().err
 
 
 def test_a_file_without_objects_is_empty(tmp_path):

@@ -16,6 +16,7 @@ from bert_jax.config import UsageError, stream
 from bert_jax.data.examples import rounded
 from bert_jax.model import Model, load
 from bert_jax.models.network import Network
+from bert_jax.reader import finite
 
 
 class Sampling(NamedTuple):
@@ -126,7 +127,7 @@ def next_logits(model: Model, ids: list[int], width: int) -> np.ndarray:
     batch["types"] = np.zeros_like(batch["ids"])
     batch["lengths"] = np.array([len(row)], np.int32)
     batch["positions"] = np.array([[len(row) - 1]], np.int32)
-    return np.asarray(_next(model.network, model.params, batch))
+    return finite(np.asarray(_next(model.network, model.params, batch)), model.step)
 
 
 # One width and so one compilation a text.

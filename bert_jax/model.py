@@ -13,12 +13,12 @@ from ml_collections import FrozenConfigDict
 
 from bert_jax import checkpoint, decode, rundir, setup, tokenizer
 from bert_jax.config import UsageError
-from bert_jax.data.labelled import Choice, Question, Sentence
+from bert_jax.data.labelled import Choice, NotText, Question, Sentence, texts_of
 from bert_jax.decode import Answer, Found
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Features, Network
-from bert_jax.reader import BATCH, Chosen, Labelled, Passage, Reader, power
+from bert_jax.reader import BATCH, Chosen, Labelled, Passage, Reader, finite, power
 from bert_jax.tokenizer import Tokenizer
 
 
@@ -50,7 +50,7 @@ class Model:
         self.config, self.tokenizer, self.step = config, tokenizer, step
         self.network, self.params = network, params
         self.max_length = config.model.max_length
-        self.reader = Reader(config, tokenizer, network, params, labels)
+        self.reader = Reader(config, tokenizer, network, params, step, labels)
         self._told = config.data.length  # the widest row that was warned of
 
     def classify(
@@ -71,7 +71,9 @@ class Model:
         Words are those of decode.words. A text that does not fit a row is read in
         several, so that none of it is cut.
         """
-        passages = [Passage(text, decode.words(text)) for text in _listed(texts)]
+        passages = [
+            Passage(text, decode.words(text)) for text in texts_of("texts", texts)
+        ]
         return self._read("tag", passages)
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
@@ -81,17 +83,19 @@ class Model:
         likelier than not, text is "", start and end are -1; `probability` remains that
         of the best span.
         """
-        pairs = zip(_listed(questions), _listed(contexts), strict=True)
+        asked = texts_of("questions", questions)
+        pairs = zip(asked, _beside(asked, "contexts", contexts), strict=True)
         return self._read("span", [Question("", "", *pair, ()) for pair in pairs])
 
     def choose(
         self, texts: Sequence[str], choices: Sequence[Sequence[str]]
     ) -> list[Chosen]:
         """The best of the choices of each text, as many for one as for another."""
-        both = zip(_listed(texts), choices, strict=True)
+        own = [texts_of(f"choices[{i}]", each) for i, each in enumerate(choices)]
+        both = zip(_beside(own, "texts", texts), own, strict=True)
         records = [
-            Choice(f"texts[{number}]", text, tuple(own), "")
-            for number, (text, own) in enumerate(both)
+            Choice(f"texts[{number}]", text, tuple(options), "")
+            for number, (text, options) in enumerate(both)
         ]
         return self._read("choose", records)
 
@@ -118,9 +122,12 @@ class Model:
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
     ) -> dict[str, Any]:
         """ids and types (B, T), lengths (B,), and character offsets of each token."""
-        return self.tokenizer.encode_inputs(
-            _listed(texts), pairs, self.max_length, pad=False
-        )
+        given = texts_of("texts", texts)
+        seconds = None if pairs is None else _beside(given, "pairs", pairs)
+        coded = self.tokenizer.encode_inputs(given, seconds, self.max_length, pad=False)
+        if cut := sum(coded["cut"]):
+            _warn(f"texts cut to the {self.max_length} positions of the run: {cut:,}")
+        return coded
 
     def fill_masks(self, texts: Sequence[str], top: int = 5) -> list[list[Filled]]:
         """For each text and each [MASK] in it, the `top` likeliest pieces.
@@ -132,6 +139,11 @@ class Model:
             raise UsageError("this run is a causal LM: it cannot fill masks")
         if "mlm_head" not in self.network.heads:
             raise UsageError("this run has no masked-LM head: it cannot fill masks")
+        if not isinstance(top, int) or top < 1:
+            raise UsageError(f"top={top}: ask for one piece or more")
+        texts = texts_of("texts", texts)
+        if not texts:
+            return []
         inputs = self.encode(texts)
         masked = inputs["ids"] == self.tokenizer.mask_id
         for text, row in zip(texts, masked):
@@ -188,37 +200,42 @@ class Model:
 
     def outputs(self, names: tuple[str, ...], batch: dict[str, Any]) -> dict[str, Any]:
         """What the network predicts of a batch of rows, the outputs so named."""
-        return jax.device_get(_outputs(self.network, names, self.params, batch))
+        found = jax.device_get(_outputs(self.network, names, self.params, batch))
+        return finite(found, self.step)
 
     def _run(self, inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         count, width = inputs["ids"].shape
         if width > self._told:
             self._told, seen = width, self.config.data.length
-            print(
-                f"warning: {width} tokens, but the run saw no position beyond {seen}",
-                file=sys.stderr,
-            )
+            _warn(f"{width} tokens, but the run saw no position beyond {seen}")
         arrays = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray)}
         padded = min(power(width), self.max_length)
         parts = []
-        for begin in range(0, count, BATCH):
+        for begin in range(0, max(count, 1), BATCH):  # of no texts, shapes alone
             part = {k: v[begin : begin + BATCH] for k, v in arrays.items()}
             rows = len(part["ids"])
             part = _pad(part, min(power(count), BATCH), padded, self.tokenizer.pad_id)
-            parts.append(_cut(self.outputs(names, part), rows, width))
+            found = jax.device_get(_outputs(self.network, names, self.params, part))
+            parts.append(finite(_cut(found, rows, width), self.step))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _sentences(texts: Sequence[str], pairs: Sequence[str] | None) -> list[Sentence]:
-    seconds = [""] * len(texts) if pairs is None else _listed(pairs)
-    both = zip(_listed(texts), seconds, strict=True)
-    return [Sentence("", text, pair, "") for text, pair in both]
+    firsts = texts_of("texts", texts)
+    seconds = [""] * len(firsts) if pairs is None else _beside(firsts, "pairs", pairs)
+    return [Sentence("", *both, "") for both in zip(firsts, seconds, strict=True)]
 
 
-def _listed(texts: Sequence[str]) -> Sequence[str]:
-    if isinstance(texts, str):
-        raise TypeError("give a list of texts, not one text")
-    return texts
+def _beside(others: Sequence[Any], name: str, given: Sequence[str]) -> list[str]:
+    """As many texts as there are others."""
+    found = texts_of(name, given)
+    if len(found) != len(others):
+        raise NotText(f"{name}: {len(found)}, but {len(others)} of what goes with them")
+    return found
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 # Compiled once for all the steps of a run.

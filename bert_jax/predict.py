@@ -90,7 +90,7 @@ def _print_all(model: Model, mode: Mode, records: Iterator[Any], as_json: bool) 
         least = BATCH if count else 1  # a first block may be all that there is
         for record, result in zip(block, mode.predict(model, block, least)):
             if as_json:
-                print(json.dumps(mode.as_json(record, result), ensure_ascii=False))
+                print(_line(mode.as_json(record, result)))
             else:
                 print(mode.as_text(record, result))
         count, now = count + len(block), time.perf_counter()
@@ -102,6 +102,11 @@ def _print_all(model: Model, mode: Mode, records: Iterator[Any], as_json: bool) 
             f"{count:,} lines in {since - begun:.1f} s, "
             f"{count / (since - begun):,.0f} lines/s"
         )
+
+
+def _line(result: dict[str, Any]) -> str:
+    """JSON has no nan: what is not finite was refused where it was computed."""
+    return json.dumps(result, ensure_ascii=False, allow_nan=False)
 
 
 def _say(text: str) -> None:

@@ -69,9 +69,10 @@ class Reader:
         tokenizer: Tokenizer,
         network: Network,
         params: Any,
+        step: int,
         labels: Sequence[str],
     ):
-        self.config, self.tokenizer = config, tokenizer
+        self.config, self.tokenizer, self.step = config, tokenizer, step
         self.params, self.labels = params, tuple(labels)
         self.kind = _kind(config, network)
         self._lost = Counter[str]()
@@ -136,7 +137,7 @@ class Reader:
         """What is in a passage, given the tags of its rows of words."""
         tags = np.concatenate([row.tags for row in rows])
         chances = np.concatenate([row.probabilities for row in rows])
-        names = tasks.names(tags, self.labels)
+        names = tasks.names(tags.tolist(), self.labels)
         return decode.entities(*passage, names, chances.tolist(), self.labels)
 
     def warn(self) -> None:
@@ -168,7 +169,7 @@ class Reader:
         batches = examples.evaluation(rows, 0, np.arange(rows))
         seen = partial(self._seen, output)
         found = evaluate.total(seen, self.params, batches, lambda: False)
-        return found.outputs if found else {}
+        return finite(found.outputs if found else {}, self.step)
 
     def _seen(self, output: str, params: Any, batch: dict[str, Any]) -> tuple:
         """As step.make_evaluation has it, without sums."""
@@ -188,6 +189,17 @@ class Reader:
 def power(size: int) -> int:
     """The next power of two: few shapes, few compilations."""
     return 1 << max(size - 1, 0).bit_length()
+
+
+def finite(values: Any, step: int) -> Any:
+    """The values that a run gives at a step. UsageError where one is nan or infinite."""
+    for array in map(np.asarray, jax.tree.leaves(values)):
+        if not np.isfinite(array).all():
+            raise UsageError(
+                f"at step {step} the run gives numbers that are not finite: its training "
+                "diverged, or its values overflow model.dtype; take another --step"
+            )
+    return values
 
 
 # Compiled once for all the steps of a run.

@@ -77,8 +77,9 @@ class Tokenizer:
     ) -> dict[str, Any]:
         """[CLS] text [SEP] (pair [SEP]); a literal "[MASK]" is the mask.
 
-        Pairs are cut from the longer of the two. With `pad` the width is `max_length`,
-        else that of the longest row. `offsets` point into text or pair by type.
+        Pairs are cut from the longer of the two; `cut` tells which rows were. With `pad`
+        the width is `max_length`, else that of the longest row. `offsets` point into
+        text or pair by type.
         """
         library = self._masked
         library.enable_truncation(max_length, strategy="longest_first")
@@ -92,7 +93,8 @@ class Tokenizer:
             types[i, : len(row.ids)] = row.type_ids
         lengths = np.array([len(row.ids) for row in rows], np.int32)
         offsets = [row.offsets for row in rows]
-        return {"ids": ids, "types": types, "lengths": lengths, "offsets": offsets}
+        found = {"ids": ids, "types": types, "lengths": lengths, "offsets": offsets}
+        return found | {"cut": [bool(row.overflowing) for row in rows]}
 
     def decode(self, ids: Sequence[int]) -> str:
         shown = [int(i) for i in ids if self.vocabulary[int(i)] not in self._named]

@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import bert_jax
 from bert_jax import train
 from bert_jax.config import UsageError
+from bert_jax.data.labelled import Sentence
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ["The king saw [MASK] bread.", "[MASK] took the long [MASK]."]
@@ -91,7 +93,9 @@ def test_pairs_are_two_segments(model):
 
 def test_texts_longer_than_the_positions_are_cut(model, capsys):
     assert model.vectors(["the old dog " * 100]).shape[1] == 64
-    assert "saw no position beyond 32" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "saw no position beyond 32" in said
+    assert "texts cut to the 64 positions of the run: 1" in said
 
 
 def test_a_text_without_mask_is_named(model):
@@ -104,6 +108,91 @@ def test_a_text_without_mask_is_named(model):
 def test_one_text_instead_of_a_list_is_refused(model):
     with pytest.raises(TypeError, match="give a list of texts"):
         model.encode("The old dog.")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["good", None], r"texts\[1\] is None, not text"),
+        ([b"good"], r"texts\[0\] is b'good', not text"),
+        (["a", ["b"]], r"texts\[1\] is \['b'\], not text"),
+        ([float("nan")], r"texts\[0\] is nan, not text"),
+        ([3], r"texts\[0\] is 3, not text"),
+        (["a", "\ud800"], r"texts\[1\]: badly encoded"),
+        (b"good", "texts is b'good': give a list of texts"),
+        ({"a": 1}, "give a list of texts"),
+        (None, "texts is None: give a list of texts"),
+    ],
+)
+def test_what_is_no_text_is_named(model, given, said):
+    """FAULTS 32"""
+    for method in (
+        model.encode,
+        model.fill_masks,
+        model.hidden_states,
+        model.vectors,
+        model.pooled,
+        model.attention,
+        model.sentence_vectors,
+        model.classify,
+        model.regress,
+        model.entities,
+        lambda texts: model.answer(texts, ["context"]),
+        lambda texts: model.choose(texts, [["a", "b"]]),
+    ):
+        with pytest.raises(
+            UsageError, match=said.replace("texts", "(texts|questions)")
+        ):
+            method(given)
+
+
+def test_partners_that_are_no_texts_are_named(model):
+    """FAULTS 32"""
+    with pytest.raises(UsageError, match=r"pairs\[0\] is None, not text"):
+        model.vectors(["a"], [None])
+    with pytest.raises(UsageError, match="pairs: 1, but 2 of"):
+        model.pooled(["a", "b"], ["c"])
+    with pytest.raises(UsageError, match=r"contexts\[0\] is 1, not text"):
+        model.answer(["a"], [1])
+    with pytest.raises(UsageError, match=r"choices\[0\]\[1\] is None, not text"):
+        model.choose(["a"], [["b", None]])
+    with pytest.raises(UsageError, match=r"choices\[0\] is 'bc': give a list"):
+        model.choose(["a"], ["bc"])
+    with pytest.raises(UsageError, match="top=0: ask for one"):
+        model.fill_masks(TEXTS, 0)
+
+
+def test_of_no_texts_there_are_empty_arrays(model):
+    """FAULTS 32"""
+    dim, layers, heads = 16, 2, 2
+    assert model.hidden_states([]).shape == (layers + 1, 0, 0, dim)
+    assert model.vectors([]).shape == (0, 0, dim)
+    assert model.pooled([], []).shape == (0, dim)
+    assert model.attention([]).shape == (layers, 0, heads, 0, 0)
+    assert model.sentence_vectors([]).shape == (0, dim)
+    assert model.encode([])["ids"].shape == (0, 0)
+    assert model.fill_masks([]) == []
+
+
+def test_texts_are_read_alike_through_every_door(model):
+    text = "\ufeffThe\u00a0king\t saw\x00 a\u200b stone.\r\n cafe\u0301 caf\u00e9 [SEP]\x07"
+    [alone] = model.tokenizer.ids([text])
+    coded = model.encode([text])["ids"][0, 1:-1].tolist()
+    assert model.tokenizer.encode(text).ids == alone
+    assert model.tokenizer.encode_batch([text])[0].ids == alone
+    made = model.reader.features("regress", [Sentence("", text, "", "")])
+    assert made.ids[1:-1].tolist() == alone == coded
+
+
+def test_numbers_that_are_not_finite_are_refused(workdir):
+    model = bert_jax.load(workdir)
+    model.params = jax.tree.map(lambda x: x * np.nan, model.params)
+    model.reader.params = model.params
+    for method in (model.fill_masks, model.hidden_states, model.sentence_vectors):
+        with pytest.raises(
+            UsageError, match="at step 6 the run gives numbers that are"
+        ):
+            method(TEXTS)
 
 
 def test_a_run_without_pair_loss_has_no_pooled_vectors(tiny, tmp_path):

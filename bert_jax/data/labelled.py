@@ -18,6 +18,10 @@ LONGEST_LINE = 10_000_000  # characters
 BLOCK = 1_000_000  # bytes read at once to find what does not decode
 
 
+class NotText(UsageError, TypeError):
+    """What a caller gave for a list of texts is none."""
+
+
 class Sentence(NamedTuple):
     where: str  # "FILE, line N"
     text: str
@@ -149,6 +153,24 @@ def tell_left_out(source: str, counts: Mapping[str, int]) -> None:
     """Say on stderr how much of a source was not read, by what it is."""
     if named := ", ".join(f"{n:,} {what}" for what, n in counts.items() if n):
         print(f"{source}: not read: {named}", file=sys.stderr)
+
+
+def texts_of(name: str, given: Any) -> list[str]:
+    """The list of texts that a caller gave, as `name`. NotText names what is none."""
+    if isinstance(given, str | bytes | Mapping | set) or not isinstance(
+        given, Iterable
+    ):
+        raise NotText(f"{name} is {_brief(given)}: give a list of texts")
+    found = list(given)
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            raise NotText(f"{name}[{number}] is {_brief(text)}, not text")
+        encodable(f"{name}[{number}]", text)
+    return found
+
+
+def _brief(value: Any) -> str:
+    return f"{' '.join(repr(value).split()):.60}"
 
 
 def member(where: str, value: Any, key: str) -> Any:

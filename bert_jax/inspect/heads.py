@@ -20,7 +20,7 @@ from bert_jax.inspect.states import Row
 from bert_jax.model import Model
 from bert_jax.models import network as networks
 from bert_jax.models.network import Network
-from bert_jax.reader import BATCH, power
+from bert_jax.reader import BATCH, finite, power
 
 BLOCK = 1024  # texts that are tokens at once
 CELLS = 2**20  # of a batch in one head: its maps of long texts fill the memory
@@ -71,6 +71,7 @@ def of_texts(
         for own in _batches(rows):
             batch = _batch(model, own)
             found, same = _sums(model.network, model.params, batch)
+            finite(found, model.step)
             sums += np.asarray(found, np.float64)[: len(own)].sum(0)
             uniform += np.asarray(same, np.float64)[: len(own)].sum(0)
         queries += sum(len(row.ids) for row in rows)

@@ -20,7 +20,7 @@ from bert_jax.config import UsageError
 from bert_jax.data.examples import rounded
 from bert_jax.model import Model
 from bert_jax.models.network import Network
-from bert_jax.reader import power
+from bert_jax.reader import finite, power
 
 WITHIN = ("piece", "word")
 TOKENS = 1024  # of a batch of masked rows, padding included
@@ -124,7 +124,8 @@ def of_rows(
     wanted = ~model.tokenizer.special[ids]
     jobs = _left_to_right if is_causal(model) else partial(_masked, within=within)
     for job, logs in _run(model, jobs(model, ids, lengths, wanted), int(wanted.sum())):
-        found[job.text[job.wanted], job.place[job.wanted]] = logs[job.wanted]
+        said = finite(logs[job.wanted], model.step)
+        found[job.text[job.wanted], job.place[job.wanted]] = said
     return [line[:length] for line, length in zip(found, lengths, strict=True)]
 
 

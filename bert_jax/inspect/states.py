@@ -18,7 +18,7 @@ from bert_jax.data.examples import rounded
 from bert_jax.model import Model
 from bert_jax.models import network as networks
 from bert_jax.models.network import Network
-from bert_jax.reader import BATCH, power
+from bert_jax.reader import BATCH, finite, power
 
 WORD = 4  # tokens of a word by itself: half the work of the least width of examples
 LAST_FOUR = "last_4"  # the last four layers side by side (Devlin et al. 2019, 5.3)
@@ -57,6 +57,7 @@ def averages(
         own = order[begin : begin + BATCH]
         batch, line = _batch(model, [rows[i] for i in own], [weights[i] for i in own])
         sums = np.asarray(_averages(model.network, model.params, batch, line))
+        finite(sums[: len(own)], model.step)
         for number, vectors in zip(own, sums):
             found[number] = vectors[: len(weights[number])]
     return found

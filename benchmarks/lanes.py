@@ -70,7 +70,8 @@ class Sides:
     def together(self, steps: range) -> list[list[jax.Array]]:
         """The losses by lane and step."""
         said = [self._lanes.step([self.batch(i)] * len(self._own)) for i in steps]
-        return [[each[lane]()["loss"] for each in said] for lane in range(len(said[0]))]
+        lanes = range(len(said[0]))
+        return [[each[lane].fetch()["loss"] for each in said] for lane in lanes]
 
     def apart(self, steps: range) -> list[list[jax.Array]]:
         """The same of each run by itself, one after the other."""

@@ -24,6 +24,7 @@ from ml_collections import FrozenConfigDict
 from benchmarks import cases, ours, tables
 from bert_jax import config as configs
 from bert_jax import evaluate, held, parallel, setup, start, state, train
+from bert_jax.goodput import Goodput
 from bert_jax.stop import Stopping
 
 REACH, STRETCH = 0.03, 0.01  # of the bare step's time
@@ -74,7 +75,8 @@ def sides(
     parent = held.hold(stack, config, workdir)
     assert parent is not None  # the run is not done
     parts = setup.build(config, workdir)
-    run = held.Run(config, workdir, parent, parts, "", time.perf_counter)
+    goodput = Goodput(workdir, time.perf_counter)
+    run = held.Run(config, workdir, parent, parts, "", time.perf_counter, goodput)
     checkpoints = stack.enter_context(train.opened(run))
     stopping = stack.enter_context(Stopping(parallel.any_host))
     current, first = start.restore_or_init(parts, checkpoints, held.say)
@@ -91,7 +93,8 @@ def sides(
         nonlocal current, batch
         for _ in range(steps):
             current, metrics = step(current, place.batch(batch), own)
-            batch = protocol.send(lambda metrics=metrics: metrics)
+            over = metrics["loss"].is_ready
+            batch = protocol.send(train.Said(lambda metrics=metrics: metrics, over))
         jax.block_until_ready(current)
 
     def bare(steps: int) -> None:

@@ -16,9 +16,11 @@ History = Mapping[int, Mapping[str, float]]  # as rundir.read_metrics gives it
 
 
 def step(config: Config, history: History, until: int) -> int | None:
-    """The first of the best steps evaluated up to one, None unless train.keep_best."""
+    """The first of the best steps evaluated up to one, None unless train.keep_best or
+    if none of them has a number."""
     values = _values(config, history, until)
-    return max(values, key=values.__getitem__, default=None)
+    numbers = {step: value for step, value in values.items() if value > -math.inf}
+    return max(numbers, key=numbers.__getitem__, default=None)
 
 
 def of_run(workdir: Path) -> int | None:
@@ -42,7 +44,7 @@ def _values(config: Config, history: History, until: int) -> dict[int, float]:
         return {}
     name = f"valid/{rules.metric(config)}"
     return {
-        step: -math.inf if math.isnan(row[name]) else row[name]
+        step: row[name] if math.isfinite(row[name]) else -math.inf
         for step, row in history.items()
         if step <= until and name in row
     }

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from bert_jax import best, manifest, rundir
 from bert_jax.config import UsageError
 from bert_jax.optim import path_name
-from bert_jax.state import TrainState
+from bert_jax.state import TrainState, not_finite
 
 # Orbax logs what fails in its threads with a traceback each, and then raises it too.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -100,7 +100,7 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
 
     Raises UsageError if they are other parameters than those.
     """
-    _check_same(param_shapes(run, step), shapes, f"{run} at step {step}")
+    check_same(param_shapes(run, step), shapes, f"{run} at step {step}")
     return read_params(run, step, shapes)
 
 
@@ -108,7 +108,32 @@ def read_params(run: Path, step: int, shapes: Any) -> Any:
     """`restore_params` where the shapes are known to be those that were saved."""
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        return reader.restore(_absolute(run, step), args=args)["params"]
+        params = reader.restore(_absolute(run, step), args=args)["params"]
+    _check_finite(params, _absolute(run, step))
+    return params
+
+
+def restore_state(run: Path, step: int, shapes: TrainState) -> TrainState:
+    """All of a verified checkpoint, in the tree and the shardings of `shapes`. Raises
+    UsageError if it is not finite."""
+    args = ocp.args.Composite(
+        params=ocp.args.StandardRestore(shapes.params),
+        rest=ocp.args.StandardRestore(_rest(shapes)),
+    )
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        loaded = reader.restore(_absolute(run, step), args=args)
+    rest = loaded["rest"]
+    _check_finite((loaded["params"], rest), _absolute(run, step))
+    return TrainState(params=loaded["params"], **{"skips": ()} | rest)
+
+
+def _check_finite(tree: Any, checkpoint: Path) -> None:
+    """Refuse what was saved of a run that had diverged."""
+    if name := not_finite(tree):
+        raise UsageError(
+            f"checkpoint {checkpoint}: {name} holds numbers that are not finite: the run "
+            "had diverged. Use an earlier step; to train on, remove this one"
+        )
 
 
 def restore_alone(run: Path, step: int) -> Any:
@@ -132,11 +157,12 @@ def shared(saved: Any, wanted: Any, source: str) -> list[str]:
     """
     groups = [name for name in wanted if name in saved or name == "encoder"]
     before = {name: saved[name] for name in groups if name in saved}
-    _check_same(before, {name: wanted[name] for name in groups}, source)
+    check_same(before, {name: wanted[name] for name in groups}, source)
     return groups
 
 
-def _check_same(saved: Any, wanted: Any, source: str) -> None:
+def check_same(saved: Any, wanted: Any, source: str) -> None:
+    """Refuse parameters of other names or shapes than those that are wanted."""
     if different := differing(saved, wanted):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         raise UsageError(
@@ -198,14 +224,8 @@ class Checkpoints:
         return step
 
     def restore(self, step: int, shapes: TrainState) -> TrainState:
-        """The state of a verified step, in the shardings of `shapes`."""
-        args = ocp.args.Composite(
-            params=ocp.args.StandardRestore(shapes.params),
-            rest=ocp.args.StandardRestore(_rest(shapes)),
-        )
-        loaded = self._writer.restore(_absolute(self._run, step), args=args)
-        rest = loaded["rest"]
-        return TrainState(rest["step"], loaded["params"], rest["opt_state"])
+        """The state of a verified step, as of `restore_state`."""
+        return restore_state(self._run, step, shapes)
 
     def save(self, step: int, state: TrainState) -> None:
         """Begin to save; nothing to do if this step was saved or verified before."""
@@ -262,7 +282,8 @@ def is_power(step: int) -> bool:
 
 
 def _rest(state: TrainState) -> dict:
-    return {"step": state.step, "opt_state": state.opt_state}
+    skips = {"skips": state.skips} if state.skips else {}
+    return {"step": state.step, "opt_state": state.opt_state, **skips}
 
 
 def _require_room(target: Path, state: TrainState) -> None:

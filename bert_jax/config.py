@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -214,6 +215,33 @@ def without_execution(nested: ConfigDict | Mapping) -> dict[str, object]:
         for key, value in flatten(nested).items()
         if key not in EXECUTION and not (key in LATER and value == LATER[key])
     }
+
+
+def scheduled(config: FrozenConfigDict, num_examples: int) -> FrozenConfigDict:
+    """The config with every count of steps as a number of steps.
+
+    The last step of k epochs is the first that has seen each example k times.
+    """
+    full = ConfigDict(config.to_dict())
+    train, epoch = full.train, math.ceil(num_examples / full.train.batch)
+    if train.epochs:
+        train.steps = math.ceil(train.epochs * num_examples / train.batch)
+    if full.optim.warmup_share:
+        full.optim.warmup_steps = round(full.optim.warmup_share * train.steps)
+    train.save_every = train.save_every or epoch
+    full.eval.every = full.eval.every or epoch
+    return FrozenConfigDict(full)
+
+
+def check_warmup(config: FrozenConfigDict) -> None:
+    """Refuse a scheduled config whose steps end before its warm-up does."""
+    warmup, steps = config.optim.warmup_steps, config.train.steps
+    if warmup > steps:
+        raise UsageError(
+            f"optim.warmup_steps {warmup} is above the {steps} steps that "
+            f"train.epochs={config.train.epochs:g} makes of these data: set "
+            "optim.warmup_steps=0 with optim.warmup_share=0.1, or train longer"
+        )
 
 
 def stream(seed: int, *names: str) -> int:

@@ -50,6 +50,13 @@ def _of_training(config: ConfigDict) -> Rules:
         f"optim.warmup_steps {warmup} is above train.steps {train.steps}",
     )
     yield (
+        not config.init_state or (config.init_from != "" and not config.init_leave),
+        (
+            "init_state=true goes on from all of the run that init_from names: set "
+            "init_from, and leave out init_leave"
+        ),
+    )
+    yield (
         config.optim.layer_decay <= 1,
         f"optim.layer_decay must be at most 1, not {config.optim.layer_decay}",
     )

@@ -88,8 +88,12 @@ def whole(tree: Any) -> Any:
 
 
 def manner(mesh: Mesh) -> Manner:
-    """By parameters wherever any axis but data has more than one device."""
-    if mesh.size == 1:
+    """By parameters wherever any axis but data has more than one device.
+
+    Where the tensor axis has all devices, every one sees the whole batch, and nothing
+    is left to divide by hand.
+    """
+    if mesh.size == mesh.shape["tensor"]:
         return Manner(same, same, same, same, same)
     return _by_rows(mesh) if mesh.size == mesh.shape["data"] else _by_parameters(mesh)
 

@@ -16,7 +16,13 @@ from bert_jax import setup as setups
 from bert_jax.config import UsageError
 from bert_jax.data import dataset
 from bert_jax.data.dataset import Dataset
+from bert_jax.goodput import Goodput
 from bert_jax.setup import Setup
+
+LENGTH = ("train.steps:", "train.epochs:")
+LONGER = (
+    "; to train on from what it has, add --config.init_from={} --config.init_state=true"
+)
 
 
 class Run(NamedTuple):
@@ -24,7 +30,7 @@ class Run(NamedTuple):
 
     config: as the person wrote it; that of `setup` has its counts resolved. parent: the
     identity of what it starts from. name: stands before what a person is told, "" of a
-    run by itself. now: tells the seconds that its cost is made of.
+    run by itself. now: tells the seconds that its cost is made of. goodput: parts them.
     """
 
     config: FrozenConfigDict
@@ -33,10 +39,16 @@ class Run(NamedTuple):
     setup: Setup
     name: str
     now: Callable[[], float]
+    goodput: Goodput
 
     @property
     def identity(self) -> str:
         return configs.fingerprint(self.config, self.parent)
+
+    @property
+    def began(self) -> int:
+        """The step of its parent, if it goes on from there; else 0."""
+        return int(self.parent.rpartition("/")[2]) if self.config.init_state else 0
 
     def say(self, text: str) -> None:
         say(f"{self.name}: {text}" if self.name else text)
@@ -74,9 +86,10 @@ def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
     old = configs.without_execution(setups.read_config(workdir))
     new = configs.without_execution(config.to_dict())
     if changed := rundir.differences(old, new):
+        longer = all(text.startswith(LENGTH) for text in changed)
         raise UsageError(
             f"the config changed since {workdir} began: {'; '.join(changed)}. Change "
-            "it back, or choose another --workdir"
+            f"it back, or choose another --workdir{LONGER.format(workdir) * longer}"
         )
 
 
@@ -97,7 +110,7 @@ def announce(run: Run) -> None:
     config, length = setup.config, setup.train.mean_length
     rows = setup.train.rows
     count = sum(leaf.size for leaf in jax.tree.leaves(setup.param_shapes()))
-    steps, batch = config.train.steps, config.train.batch
+    steps, batch = config.train.steps - run.began, config.train.batch
     say(
         f"{count / 1e6:.1f} M parameters, {jax.device_count()} x "
         f"{jax.devices()[0].device_kind}, {steps:,} steps of {batch}, "
@@ -113,25 +126,25 @@ def announce(run: Run) -> None:
 
 def write_result(run: Run, last: int) -> None:
     """Say what became of the run, whole or not at all."""
-    final: dict[str, float] = {}
     setup, history = run.setup, rundir.read_metrics(run.workdir)
     chosen = best.step(setup.config, history, last)
-    for values in [*history.values(), history.get(chosen, {}) if chosen else {}]:
-        final |= {name: value for name, value in values.items() if math.isfinite(value)}
     length, rows = setup.train.mean_length, setup.train.rows
+    taken = last - run.began
     result = {
         "fingerprint": run.identity,
         "steps": last,
-        "tokens": round(last * setup.config.train.batch * rows * length),
+        "tokens": round(taken * setup.config.train.batch * rows * length),
         "seconds": max(
             row["time/seconds"] for row in history.values() if "time/seconds" in row
         ),
-        "flops": rows * flops.training_flops(setup.config, last, length),
-        "metrics": final,
+        "flops": rows * flops.training_flops(setup.config, taken, length),
+        "goodput": run.goodput.seconds(),
+        "skipped": int(history[last].get("train/skipped", 0)),
+        "metrics": final(history, last if chosen is None else chosen),
     }
     if chosen is not None:
         result["best_step"] = chosen
-    prefixes = {name.rpartition("/")[0] for name in final}
+    prefixes = {name.rpartition("/")[0] for name in result["metrics"]}
     known = [*evaluate.prefixes(setup), *(["test"] if setup.test else [])]
     result |= _measured(run, [name for name in known if name in prefixes])
     rundir.write_result(run.workdir, result)
@@ -156,6 +169,24 @@ def add_results(
         with rundir.append_metrics(run.workdir) as file:
             file.write(rundir.metrics_line(step, metrics))
     result = rundir.read(run.workdir, rundir.RESULT)
-    for key, more in {"metrics": metrics, **_measured(run, prefixes)}.items():
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    for key, more in {"metrics": finite, **_measured(run, prefixes)}.items():
         result[key] = {**result.get(key, {}), **more}
     rundir.write_result(run.workdir, result)
+
+
+def final(history: Mapping[int, Mapping[str, float]], last: int) -> dict[str, float]:
+    """The metrics of a result: those of the evaluation at a step, of the last log before
+    it, and the newest times. A number that is absent there, or not finite, is absent."""
+    logs = [step for step, row in history.items() if "train/loss" in row]
+    logged = max((step for step in logs if step <= last), default=last)
+    found = {
+        name: value
+        for row in history.values()
+        for name, value in row.items()
+        if name.startswith("time/")
+    }
+    found |= {k: v for k, v in history[logged].items() if k.startswith("train/")}
+    evaluated = ("valid/", "test/")
+    found |= {k: v for k, v in history[last].items() if k.startswith(evaluated)}
+    return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -36,10 +36,12 @@ from bert_jax import (
 from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.data.pipeline import Batch
+from bert_jax.goodput import Goodput
 from bert_jax.setup import Setup, build, sibling
 from bert_jax.state import TrainState
 from bert_jax.stop import Stopping
 from bert_jax.train import Loop, Said
+from bert_jax.watchdog import Watchdog
 
 Asked = tuple[FrozenConfigDict, Path]  # the config and the directory of a run
 
@@ -75,10 +77,13 @@ def run(asked: Sequence[Asked]) -> int:
         ]
         together = Together([r.setup for r in runs], [current for current, _ in begun])
         evaluation = evaluate.compiled(runs[0].setup)
-        loops = []
+        seconds = max(each.config.train.watchdog for each in runs)
+        workdirs = [each.workdir for each in runs]
+        watchdog = stack.enter_context(Watchdog(workdirs, seconds))
+        fed, loops = watchdog.feeding(stopping), []
         for lane, (each, store, (_, first)) in enumerate(zip(runs, stores, begun)):
             current = together.reader(lane)
-            loop = train.protocol(each, store, first, current, evaluation, stopping)
+            loop = train.protocol(each, store, first, current, evaluation, fed)
             loops.append(stack.enter_context(contextlib.closing(loop)))
         return worst([*ended, *advance(loops, together.step, clock)])
 
@@ -88,11 +93,13 @@ def _prepared(
 ) -> tuple[list[held.Run], "Clock"]:
     """Runs, each given by its config, directory and parent, and what they cost."""
     clock = Clock(len(left))
+    goodputs = [Goodput(workdir, clock) for _, workdir, _ in left]
     config, workdir, _ = left[0]
     first = build(_on_one_device(config), workdir)
+    lanes = names([workdir for _, workdir, _ in left])
     runs = [
-        held.Run(*each, sibling(first, _on_one_device(each[0])), name, clock)
-        for each, name in zip(left, names([workdir for _, workdir, _ in left]))
+        held.Run(*each, sibling(first, _on_one_device(each[0])), name, clock, goodput)
+        for each, name, goodput in zip(left, lanes, goodputs)
     ]
     return runs, clock
 
@@ -182,10 +189,11 @@ class Together:
         def fetched() -> dict[str, np.ndarray]:
             return jax.device_get(metrics)
 
-        return [
-            lambda lane=lane: {name: value[lane] for name, value in fetched().items()}
-            for lane in range(len(batches))
-        ]
+        def of(lane: int) -> dict[str, np.ndarray]:
+            return {name: value[lane] for name, value in fetched().items()}
+
+        is_over = metrics["loss"].is_ready
+        return [Said(functools.partial(of, i), is_over) for i in range(len(batches))]
 
     def reader(self, lane: int) -> Callable[[], TrainState]:
         """A function that gives a lane's state as it is then, where a run by itself has

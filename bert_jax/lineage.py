@@ -31,6 +31,16 @@ INHERITED = (
     "model.activation",
 )
 
+# What the state of an optimiser is made by: who goes on from it does not change these.
+OPTIMISER = (
+    "optim.name",
+    "optim.beta1",
+    "optim.beta2",
+    "optim.bias_correction",
+    "optim.freeze",
+    "optim.layer_decay",
+)
+
 
 def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
     """`config.load`, with what the parent decides. Raises UsageError.
@@ -82,3 +92,32 @@ def inherit(
                 f"init_from names, has {theirs[key]}: leave it out"
             )
     config.update_from_flattened_dict({key: theirs[key] for key in INHERITED})
+
+
+def check_lengthens(
+    config: FrozenConfigDict, parent: FrozenConfigDict, source: Path, step: int
+) -> None:
+    """Refuse a run that cannot go on from the state of its parent at a step.
+
+    Both configs are scheduled. Raises UsageError.
+    """
+    ours, theirs = configs.flatten(config), configs.flatten(parent)
+    changed = [key for key in OPTIMISER if ours[key] != theirs[key]]
+    if changed:
+        told = "; ".join(f"{key}: {theirs[key]} -> {ours[key]}" for key in changed)
+        raise UsageError(
+            f"init_state=true takes the optimiser's state of {source}, which another "
+            f"optimiser made: {told}"
+        )
+    if config.train.steps <= step:
+        raise UsageError(
+            f"{source} is at step {step} already and train.steps is "
+            f"{config.train.steps}: init_state=true needs more steps than that"
+        )
+    before, warmup = parent.optim.warmup_steps, config.optim.warmup_steps
+    if before <= step < warmup:
+        raise UsageError(
+            f"a warm-up of {warmup} steps would begin anew at step {step} of {source}, "
+            f"which ended it at {before}: set optim.warmup_share=0 and "
+            f"optim.warmup_steps={before}"
+        )

@@ -24,7 +24,8 @@ def make(optim: Config, steps: int) -> optax.GradientTransformationExtraArgs:
     """The optimiser of config.optim, for gradients that are summed already.
 
     Its `update` takes the peak of the rate, as `learning_rate`: runs that differ in
-    that alone share one compiled step. Frozen parameters keep their values bit for bit,
+    that alone share one compiled step. It takes the `step` too, which is what the rate
+    follows: also past updates that were skipped. Frozen parameters keep their values bit for bit,
     have no moments, and do not enter the norm that clipping looks at.
     """
     chain = optax.chain(
@@ -83,7 +84,7 @@ def scale_by_rate(
     def update(
         updates: Any, state: Any, params: Any = None, **given: Any
     ) -> tuple[Any, Any]:
-        factor = -rate(state.count, given["learning_rate"])
+        factor = -rate(given["step"], given["learning_rate"])
         updates = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
         return updates, optax.ScaleByScheduleState(state.count + 1)
 

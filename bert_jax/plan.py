@@ -16,6 +16,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import FrozenConfigDict
 
+from bert_jax import config as configs
 from bert_jax import (
     flops,
     hardware,
@@ -271,7 +272,7 @@ def _resolved(config: FrozenConfigDict) -> FrozenConfigDict:
         size = tokenizer.load(
             config.tokenizer.path, config.tokenizer.lowercase
         ).vocab_size
-    return setup.scheduled(setup.resolved(config, size), config.train.batch)
+    return configs.scheduled(setup.resolved(config, size), config.train.batch)
 
 
 def described(config: FrozenConfigDict, grid: jax.sharding.Mesh) -> Setup:

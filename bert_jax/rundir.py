@@ -6,6 +6,7 @@ Never imports jax: sweeps and reports read runs too.
 import contextlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import socket
@@ -26,6 +27,8 @@ TENSORBOARD = "tensorboard"
 RESULT = "result.json"
 LEASE = "lease"
 CURVE = "curve.png"
+STACKS = "stacks.txt"  # of all threads, where the watchdog ended a process
+FINITE = "train/finite"  # a metric: 0 where a run diverged, else left out
 COMMIT = "COMMIT"  # beside the package in a snapshot of the code, which has no git
 NAMES = (
     CONFIG,
@@ -37,6 +40,7 @@ NAMES = (
     RESULT,
     LEASE,
     CURVE,
+    STACKS,
 )
 
 PACKAGES = (
@@ -123,7 +127,9 @@ def append_metrics(workdir: Path) -> TextIO:
 
 
 def metrics_line(step: int, metrics: Mapping[str, float]) -> str:
-    return json.dumps({"step": step, **metrics}) + "\n"
+    """A line of metrics.jsonl; JSON has no number that is not finite: null."""
+    values = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+    return json.dumps({"step": step, **values}, allow_nan=False) + "\n"
 
 
 def read_metrics(workdir: Path) -> dict[int, dict[str, float]]:
@@ -136,7 +142,9 @@ def read_metrics(workdir: Path) -> dict[int, dict[str, float]]:
             values = json.loads(line)
         except ValueError:  # torn by a kill in the middle of a write
             continue
-        steps.setdefault(values.pop("step"), {}).update(values)
+        step = values.pop("step")
+        numbers = {k: math.nan if v is None else v for k, v in values.items()}
+        steps.setdefault(step, {}).update(numbers)
     return dict(sorted(steps.items()))
 
 

@@ -1,6 +1,5 @@
 """What a config and its data make together: the parts of one run."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,7 +44,18 @@ class Setup(NamedTuple):
 
     def shapes(self) -> state.TrainState:
         """The state as shapes, types and shardings."""
-        return self.sharded(state.shapes(self.objective.init, self.optimiser))
+        made = state.shapes(self.objective.init, self.optimiser)
+        return self.sharded(made._replace(skips=self._no_skips()))
+
+    def begun(self, made: state.TrainState) -> state.TrainState:
+        """A new state as the step of this run takes it."""
+        none = self._no_skips()
+        skips = jax.device_put(none, self.placement.shardings(none))
+        return self.placement.local(made._replace(skips=skips))
+
+    def _no_skips(self) -> Any:
+        skips = self.config.train.on_nonfinite == "skip"
+        return state.no_skips() if skips else ()
 
     def param_shapes(self) -> Any:
         """Those of the parameters alone."""
@@ -68,7 +78,7 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     data = _prepared(lineage.with_vocabulary(config, workdir))
     train, valid, test = _splits(config, data)
     config = resolved(config, data.tokenizer.vocab_size)
-    config = scheduled(config, train.num_examples)
+    config = configs.scheduled(config, train.num_examples)
     placement = parallel.place(
         config.parallel.placement,
         config.parallel.mesh,
@@ -116,7 +126,7 @@ def sibling(setup: Setup, config: FrozenConfigDict) -> Setup:
     full = resolved(config, setup.config.model.vocab_size)
     seed = configs.stream(config.seed, "data")
     return setup._replace(
-        config=scheduled(full, setup.train.num_examples),
+        config=configs.scheduled(full, setup.train.num_examples),
         train=setup.train.with_seed(seed),
     )
 
@@ -219,22 +229,6 @@ def resolved(config: FrozenConfigDict, vocab_size: int) -> FrozenConfigDict:
         )
     full = ConfigDict(config.to_dict())
     full.model.vocab_size = vocab_size
-    return FrozenConfigDict(full)
-
-
-def scheduled(config: FrozenConfigDict, num_examples: int) -> FrozenConfigDict:
-    """The config with every count of steps as a number of steps.
-
-    The last step of k epochs is the first that has seen each example k times.
-    """
-    full = ConfigDict(config.to_dict())
-    train, epoch = full.train, math.ceil(num_examples / full.train.batch)
-    if train.epochs:
-        train.steps = math.ceil(train.epochs * num_examples / train.batch)
-    if full.optim.warmup_share:
-        full.optim.warmup_steps = round(full.optim.warmup_share * train.steps)
-    train.save_every = train.save_every or epoch
-    full.eval.every = full.eval.every or epoch
     return FrozenConfigDict(full)
 
 

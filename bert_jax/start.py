@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bert_jax import checkpoint, lineage, rundir, state
+from bert_jax import checkpoint, lineage, optim, rundir, state
+from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.data.dataset import Dataset
@@ -24,10 +25,12 @@ def restore_or_init(
     if step is not None:
         say(f"continuing from step {step}")
         return place.local(checkpoints.restore(step, shapes)), step
+    if setup.config.init_state:
+        return _continued(setup, say)
     if not setup.config.init_from:
-        return place.local(_initialised(setup)), 0
+        return setup.begun(_initialised(setup)), 0
     params = _inherited(setup, shapes.params, say)
-    return place.local(state.adopt(params, setup.optimiser, place.shardings)), 0
+    return setup.begun(state.adopt(params, setup.optimiser, place.shardings)), 0
 
 
 def _initialised(setup: Setup) -> state.TrainState:
@@ -35,10 +38,52 @@ def _initialised(setup: Setup) -> state.TrainState:
     return state.initialise(*create, setup.placement.shardings)
 
 
+def _continued(setup: Setup, say: Say) -> tuple[state.TrainState, int]:
+    """The state that the parent had, to be trained for more steps."""
+    config, source, at = setup.config, *_located(setup.config)
+    _check_same_vocabulary(source, setup.data.tokenizer.fingerprint)
+    theirs = configs.scheduled(read_config(source), setup.train.num_examples)
+    lineage.check_lengthens(config, theirs, source, at)
+    shapes, where = setup.shapes(), f"{source} at step {at}"
+    saved = checkpoint.param_shapes(source, at)
+    checkpoint.check_same(saved, shapes.params, where)
+    _check_same_labels(source, set(saved), setup.data)
+    skips = setup.sharded(state.no_skips()) if _skips(theirs) else ()
+    found = checkpoint.restore_state(source, at, shapes._replace(skips=skips))
+    say(
+        f"going on from {where}, optimiser and all: the learning rate is "
+        f"{_rate(config, at):.3g} there; the parent's last was {_rate(theirs, at - 1):.3g}"
+    )
+    counted = _skips(theirs) and _skips(config)
+    return (setup.placement.local(found) if counted else setup.begun(found)), at
+
+
+def _skips(config: Any) -> bool:
+    return config.train.on_nonfinite == "skip"
+
+
+def _rate(config: Any, step: int) -> float:
+    """The learning rate of the update at a step."""
+    rate = optim.schedule(config.optim, config.train.steps)
+    return float(rate(max(step, 0), config.optim.learning_rate))
+
+
+def _located(config: Any) -> tuple[Path, int]:
+    """The run and the step that init_from names. A run alone is the best step of its
+    parameters, or to train on from its state the newest."""
+    run, step = lineage.source(config.init_from)
+    if config.init_state and step is None:
+        newest = checkpoint.newest(run / rundir.CHECKPOINTS, print)
+        if newest is None:
+            raise UsageError(f"{run} has no checkpoint to go on from")
+        return checkpoint.locate(f"{run / rundir.CHECKPOINTS / str(newest)}")
+    return checkpoint.locate(config.init_from)
+
+
 def _inherited(setup: Setup, wanted: Any, say: Say) -> Any:
     """The parameters that `init_from` names, those of `init_leave` and heads that it
     lacks initialised."""
-    source, at = checkpoint.locate(setup.config.init_from)
+    source, at = _located(setup.config)
     _check_same_vocabulary(source, setup.data.tokenizer.fingerprint)
     saved = checkpoint.param_shapes(source, at)
     asked = _asked(wanted, setup.config.init_leave)
@@ -114,7 +159,7 @@ def parent(config: Any, workdir: Path) -> str:
     began = rundir.is_run(workdir) and rundir.read(workdir, rundir.RUN)["parent"]
     if began and not lineage.source(config.init_from)[0].exists():
         return began
-    run, step = checkpoint.locate(config.init_from)
+    run, step = _located(config)
     now = f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"
     if began and began != now:
         raise UsageError(

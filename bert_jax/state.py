@@ -10,17 +10,25 @@ import numpy as np
 import optax
 
 from bert_jax.config import stream
+from bert_jax.optim import path_name
 
 Config = Any  # a ConfigDict: its attributes have no static types
 
 
 class TrainState(NamedTuple):
-    """step: updates done so far, an int32 scalar. No data position and no random
-    state: both follow from the seed and the step."""
+    """step: steps done so far, an int32 scalar. skips: `no_skips` and on from there
+    where updates may be skipped, else empty. No data position and no random state:
+    both follow from the seed and the step."""
 
     step: jax.Array
     params: Any
     opt_state: Any
+    skips: Any = ()
+
+
+def no_skips() -> dict[str, np.number]:
+    """The updates skipped so far, of all and of the last ones in a row: none."""
+    return {"all": np.int32(0), "in_a_row": np.int32(0)}
 
 
 def named_key(seed: int, name: str) -> jax.Array:
@@ -75,6 +83,24 @@ def adopt(
 
 def _given(params: Any) -> Any:
     return params
+
+
+@jax.jit
+def _is_finite(tree: Any) -> jax.Array:
+    """Whether every number of a tree is finite, as one boolean."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]))
+
+
+def not_finite(tree: Any) -> str:
+    """The path of the first array that holds a number which is not finite, "" for none.
+
+    One look on the devices at all of them; where it fails, one at each.
+    """
+    if _is_finite(tree):
+        return ""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return next(path_name(path) for path, leaf in leaves if not _is_finite([leaf]))
 
 
 # The same function for the same run: JAX then traces it once, whatever asks for the

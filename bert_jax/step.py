@@ -10,6 +10,8 @@ import optax
 from bert_jax.objectives.base import Batch, Objective
 from bert_jax.state import TrainState, named_key
 
+MOST_SKIPPED = 10  # updates in a row: what follows on that many is no accident
+
 
 def make_step(
     objective: Objective,
@@ -26,6 +28,12 @@ def make_step(
     optimiser, once they are whole. `total` sums a tree over devices, `frozen` says of
     parameters which are not to be trained: their gradients are 0 and cost nothing.
     `own` is that of `state.own`.
+
+    The metric `finite` says whether training may go on from the new state. A loss or a
+    gradient that is not finite makes it so of all parameters, for good: whoever looks,
+    sees it then or later. A state that counts skips keeps its parameters and moments
+    instead, until MOST_SKIPPED in a row. The metric `targets` is the number of targets
+    of the loss that had the fewest.
     """
 
     def step(state, batch, own):
@@ -42,20 +50,64 @@ def make_step(
             return jax.value_and_grad(loss, has_aux=True)(state.params, batch)
 
         (mean, sums), grads = total(_accumulated(gradients, batch, accumulate))
+        norm = optax.tree.norm(grads)
+        sound = jnp.isfinite(mean) & jnp.isfinite(norm)
         updates, opt_state = optimiser.update(
-            grads, state.opt_state, state.params, learning_rate=peak
+            grads,
+            state.opt_state,
+            state.params,
+            learning_rate=jnp.where(sound, peak, jnp.nan),
+            step=state.step,
         )
         params = optax.apply_updates(state.params, updates)
+        new = TrainState(state.step + 1, params, opt_state, state.skips)
+        finite = sound & _are_finite(params)
         metrics = {
             name: value / jnp.maximum(count, 1)  # a batch may predict nothing
             for name, (value, count) in sums.items()
         }
         metrics["loss"] = mean
-        metrics["grad_norm"] = optax.tree.norm(grads)
+        metrics["grad_norm"] = norm
         metrics["lr"] = jnp.asarray(schedule(state.step, peak), jnp.float32)
-        return TrainState(state.step + 1, params, opt_state), metrics
+        metrics["targets"] = jnp.min(jnp.stack(list(counts.values())))
+        if state.skips:
+            new, finite = _skipped(state, new, finite)
+            metrics["skipped"] = new.skips["all"]
+        return new, metrics | {"finite": finite}
 
     return step
+
+
+def _are_finite(params: Any) -> jax.Array:
+    """Whether updated parameters and their moments are, of an update that is sound.
+
+    Moments are means of gradients and of their squares, which are finite where the norm
+    is. Sums are read at the speed of memory, where a look at each number is not; some
+    that pass 1e38 before their entries do are called not finite.
+    """
+    return jnp.isfinite(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(params)))
+
+
+def _skipped(
+    old: TrainState, new: TrainState, finite: jax.Array
+) -> tuple[TrainState, jax.Array]:
+    """The state after an update that may not be finite, and whether to go on from it.
+
+    Once there were too many in a row nothing is updated any more: the state is the
+    same whenever somebody looks.
+    """
+    ended = old.skips["in_a_row"] >= MOST_SKIPPED
+    skip = ~finite | ended
+
+    def kept(before, after):
+        return jnp.where(skip, before, after)
+
+    in_a_row = jnp.where(skip, old.skips["in_a_row"] + ~ended, 0)
+    skips = {"all": old.skips["all"] + (skip & ~ended), "in_a_row": in_a_row}
+    params = jax.tree.map(kept, old.params, new.params)
+    opt_state = jax.tree.map(kept, old.opt_state, new.opt_state)
+    state = TrainState(new.step, params, opt_state, skips)
+    return state, in_a_row < MOST_SKIPPED
 
 
 def _held(leaf: jax.Array, frozen: bool) -> jax.Array:

@@ -10,7 +10,7 @@ DONE = 0
 USAGE = 2  # a mistake in the command or the config
 PREEMPTED = 75  # saved; the same command continues
 STALLED = 76  # the watchdog saw no step; the same command continues
-DIVERGED = 77  # the loss is not finite
+DIVERGED = 77  # it would end with numbers that are not finite
 
 FINAL = (DONE, USAGE, DIVERGED)  # the same command again would only repeat it
 

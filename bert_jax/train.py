@@ -1,10 +1,11 @@
 """The loop. A run is a config and a directory; the same command continues it."""
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import FrozenConfigDict
@@ -19,20 +20,38 @@ from bert_jax import (
     held,
     optim,
     parallel,
+    rules,
     rundir,
     start,
     state,
     stop,
 )
+from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.data.pipeline import Batch, prefetch
+from bert_jax.goodput import Goodput, describe
 from bert_jax.held import Run, hold
 from bert_jax.setup import Setup, build, check_data
 from bert_jax.step import make_step
 from bert_jax.stop import Stopping
+from bert_jax.watchdog import Watchdog
 from bert_jax.writer import Diverged, Writer
 
-Said = Callable[[], dict[str, jax.Array]]  # the metrics of a step, fetched when called
+ENOUGH = 64  # rows of text: masks of so many miss all words by no accident
+UNTAUGHT = {
+    True: "nothing of this text can be predicted. Are its words all [UNK], which "
+    "launch.py prepare tells, or longer than data.length?",
+    False: "no example has a label that could be learned",
+}
+
+
+class Said(NamedTuple):
+    """What a step said: its metrics, fetched when called, and whether it is over."""
+
+    fetch: Callable[[], Mapping[str, Any]]
+    is_over: Callable[[], bool]
+
+
 Loop = Generator[Batch, Said, int]  # its host batches out, and in what each step said
 
 
@@ -43,13 +62,14 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
     finished one is left alone. Raises UsageError.
     """
     parallel.join_hosts()
+    goodput = Goodput(workdir, time.perf_counter)
     with contextlib.ExitStack() as stack:
         parent = hold(stack, config, workdir)
         if parent is None:
             return stop.DONE
         stack.enter_context(compiled.kept(Path(config.data.cache)))
         setup = build(config, workdir)
-        mine = Run(config, workdir, parent, setup, "", time.perf_counter)
+        mine = Run(config, workdir, parent, setup, "", time.perf_counter, goodput)
         if rundir.is_done(workdir, mine.identity):
             stopping = stack.enter_context(Stopping(parallel.any_host))
             return finished.evaluate_rows(mine, stopping)
@@ -63,10 +83,12 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         def update(batch: Batch) -> Said:
             nonlocal current
             current, metrics = step(current, setup.placement.batch(batch), own)
-            return lambda: metrics
+            return Said(lambda: metrics, metrics["loss"].is_ready)
 
         evaluation = evaluate.compiled(setup)
-        loop = protocol(mine, checkpoints, first, lambda: current, evaluation, stopping)
+        watchdog = stack.enter_context(Watchdog([workdir], config.train.watchdog))
+        asked = watchdog.feeding(stopping)
+        loop = protocol(mine, checkpoints, first, lambda: current, evaluation, asked)
         return _alone(loop, update)
 
 
@@ -81,9 +103,12 @@ def _alone(loop: Loop, update: Callable[[Batch], Said]) -> int:
 
 
 def opened(run: Run) -> contextlib.closing[Checkpoints]:
-    """The checkpoints of a run. Raises UsageError if its data changed since it began."""
+    """The checkpoints of a run. Raises UsageError if its data changed since it began,
+    or, of a run that has not begun, if its warm-up would not end."""
     if rundir.is_run(run.workdir):
         check_data(run.workdir, run.setup.data)
+    else:
+        configs.check_warmup(run.setup.config)
     train = run.setup.config.train
     keep = train.keep_last, train.keep_every, train.keep_powers
     return contextlib.closing(Checkpoints(run.workdir, *keep))
@@ -95,7 +120,7 @@ def protocol(
     first: int,
     current: Callable[[], state.TrainState],
     evaluation: Callable,
-    stopping: Stopping,
+    stopping: Callable[[], bool],
 ) -> Loop:
     """What a run does, from step `first` on: yields the batch of each step, is sent what
     the step said, and returns an exit code. `current` gives the state as it is then."""
@@ -118,7 +143,7 @@ def _loop(
     first: int,
     current: Callable[[], state.TrainState],
     evaluation: Callable,
-    stopping: Stopping,
+    stopping: Callable[[], bool],
 ) -> Generator[Batch, Said, int | None]:
     """The last step, None if stopped before."""
     setup, workdir = run.setup, run.workdir
@@ -128,6 +153,9 @@ def _loop(
         history = rundir.read_metrics(workdir)
         writer = stack.enter_context(_writer(run, first))
         clock = _clock(history, first, run.now)
+        goodput = run.goodput
+        goodput.resume(history.get(first, {}))
+        said = None
 
         for step in range(first, train.steps + 1):
             last, stopped = step == train.steps, stopping()
@@ -135,29 +163,50 @@ def _loop(
             left = evaluate.left(setup, history.get(step, {}), last) if due else []
             if left and not stopped:
                 writer.flush()
+                goodput.enter("evaluation")
                 params = current().params
                 found = evaluate.of_prefixes(setup, evaluation, params, left, stopping)
                 stopped = found is None
                 _record(writer, history, step, found)
+                goodput.enter("step")
             checkpoints.best = best.step(setup.config, history, step)
             last = last or best.is_long_ago(setup.config, history, step)
+            if last and not stopped:
+                _check_finite(writer, step, history.get(step, {}))
             if last or stopped or _saves(train, step):
                 writer.flush()
-                writer.write(step, {"time/seconds": clock()})
-                checkpoints.save(step, place.stored(current()))
+                goodput.enter("save")
+                now = current()
+                skipped = {"train/skipped": int(now.skips["all"])} if now.skips else {}
+                spent = {"time/seconds": clock(), **goodput.metrics()}
+                writer.write(step, spent | skipped)
+                checkpoints.save(step, place.stored(now))
+                goodput.enter("step")
             if last or stopped:
                 break
-            metrics = yield next(batches)
-            writer.later(step, metrics)
+            goodput.enter("data_wait")
+            batch = next(batches)
+            goodput.enter_step(idle=said is None or said.is_over())
+            if said is None:
+                goodput.enter("compile")
+            said = yield batch
+            writer.later(step, said)
+            if step == first:
+                goodput.enter("step")
 
+        goodput.enter("save")
         checkpoints.wait()
         chosen = step if checkpoints.best is None else checkpoints.best
         if not stopped and setup.test and not _has(history, chosen, "test/"):
+            goodput.enter("evaluation")
             at_end = chosen == step
             params = current().params if at_end else _params(setup, workdir, chosen)
             found = evaluate.split(setup, evaluation, params, "test", stopping)
             stopped = found is None
             _record(writer, history, chosen, found)
+        if not stopped:
+            _check_finite(writer, step, history.get(chosen, {}))
+            run.say(describe(goodput.seconds()))
         if stopped:
             run.say(f"stopped and saved at step {step}; the same command continues")
         return None if stopped else step
@@ -178,6 +227,14 @@ def _record(
     if found is not None:
         writer.write(step, found)
         history.setdefault(step, {}).update(found)
+
+
+def _check_finite(writer: Writer, last: int, found: Mapping[str, float]) -> None:
+    """Raises Diverged if the run would end with an evaluation that is not finite."""
+    for name, value in found.items():
+        if name.startswith(("valid/", "test/")) and not math.isfinite(value):
+            writer.write(last, {rundir.FINITE: 0.0})
+            raise Diverged(f"{name} is {value} where the run would end, at step {last}")
 
 
 def _every(period: int, step: int) -> bool:
@@ -225,8 +282,9 @@ def _writer(run: Run, first: int) -> Writer:
         primary=jax.process_index() == 0,
         fetch=lambda said: {
             f"train/{name}": float(value)
-            for name, value in jax.device_get(said()).items()
+            for name, value in jax.device_get(said.fetch()).items()
         },
+        elapsed=run.goodput.elapsed,
         name=run.name,
         now=run.now,
         start=first,
@@ -235,6 +293,9 @@ def _writer(run: Run, first: int) -> Writer:
         warmup=config.optim.warmup_steps,
         tokens_per_step=tokens,
         ideal_seconds=seconds / peak if peak else 0,
+        batch=config.train.batch,
+        examples=setup.train.num_examples if rules.is_task(config) else ENOUGH,
+        untaught=UNTAUGHT[config.objective.kind in rules.PRETRAINING],
     )
 
 

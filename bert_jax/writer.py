@@ -11,6 +11,7 @@ import tensorboardX
 import tqdm
 
 from bert_jax import rundir
+from bert_jax.config import UsageError
 
 Fetch = Callable[[Any], Mapping[str, float]]  # values on a device -> floats
 UNIGRAM = "train/unigram_loss"
@@ -28,8 +29,11 @@ has seen enough, check optim.learning_rate (too high as often as too low), and
 optim.warmup_steps and model.norm ("post" needs a lower rate or longer warm-up)."""
 
 
+TARGETS = "train/targets"  # of every step, and not written down: how many it had
+
+
 class Diverged(Exception):
-    """The training loss is not finite; launch.py exits with stop.DIVERGED."""
+    """The run ends with numbers that are not finite; the exit code is stop.DIVERGED."""
 
 
 class Writer:
@@ -38,7 +42,8 @@ class Writer:
     `later` is called after every step, `flush` before anything slow (evaluating,
     saving), `write` with what evaluation found. `ideal_seconds` is what one step
     would take at the hardware's peak, 0 where the peak is not known; `now` tells the
-    seconds. `name` stands before what a person is told.
+    seconds, `elapsed` a metric of all there were. `name` stands before what a person is told. `untaught` is what to tell of a
+    run whose first `examples` had no target.
     """
 
     def __init__(
@@ -49,14 +54,20 @@ class Writer:
         fetch: Fetch,
         name: str,
         now: Callable[[], float],
+        elapsed: Callable[[], Mapping[str, float]],
         start: int,
         steps: int,
         every: int,
         warmup: int,
         tokens_per_step: int,
         ideal_seconds: float,
+        batch: int,
+        examples: int,
+        untaught: str,
     ):
-        self._fetch, self._every = fetch, every
+        self._fetch, self._every, self._elapsed = fetch, every, elapsed
+        enough = min(math.ceil(examples / batch), steps - start)
+        self._lesson = Lesson(fetch, start + enough - 1, untaught)
         self._clock = Clock(now, tokens_per_step, ideal_seconds)
         self._pending: tuple[int, Any] | None = None  # logged, not yet fetched
         self._latest: tuple[int, Any] | None = None  # of the last step of all
@@ -79,6 +90,7 @@ class Writer:
     def later(self, step: int, metrics: Any) -> None:
         """Takes a step's metrics; every `every` steps, writes those of the log before."""
         previous, self._latest = self._latest, (step, metrics)
+        self._lesson.take(step, metrics)
         for sink in self._sinks:
             sink.advance(step)
         if not self._clock.running:
@@ -102,23 +114,69 @@ class Writer:
             sink.write(step, metrics)
 
     def _wait(self, latest: tuple[int, Any]) -> int:
-        """Returns the step when the device has done it; stops the run on nan."""
+        """Returns the step when the device has done it. Raises Diverged if the state
+        after it is not finite, and UsageError if there was nothing to learn so far."""
         step, metrics = latest[0], self._fetch(latest[1])
-        if not math.isfinite(metrics["train/loss"]):
+        if not metrics[rundir.FINITE]:
             self._clock.stop()
             self._write_pending({})
-            self.write(step, metrics)
-            raise Diverged(
-                f"train/loss is {metrics['train/loss']} at step {step}: lower "
-                "optim.learning_rate or lengthen optim.warmup_steps"
-            )
+            self.write(step, recorded(metrics))
+            raise Diverged(divergence(step, metrics))
+        self._lesson.check(step)
         return step
 
     def _write_pending(self, times: Mapping[str, float]) -> None:
         if self._pending:
             step, metrics = self._pending
             self._pending = None
-            self.write(step, {**self._fetch(metrics), **times})
+            values = recorded(self._fetch(metrics))
+            self.write(step, {**values, **times, **self._elapsed()})
+
+
+def recorded(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What is written down of the metrics of a step: that it is finite goes unsaid."""
+    left_out = (TARGETS, rundir.FINITE) if metrics[rundir.FINITE] else (TARGETS,)
+    return {name: value for name, value in metrics.items() if name not in left_out}
+
+
+def divergence(step: int, metrics: Mapping[str, float]) -> str:
+    """What a person is told of a step after which no state is finite."""
+    loss = metrics["train/loss"]
+    what = f"train/loss is {loss}"
+    if math.isfinite(loss):
+        what = f"the update is not finite (train/loss {loss:.4g})"
+    skipped = ""
+    if "train/skipped" in metrics:
+        skipped = f", the last of too many skipped in a row ({metrics['train/skipped']:.0f} in all)"
+    return (
+        f"{what} at step {step}{skipped}: lower optim.learning_rate or lengthen "
+        "optim.warmup_steps. The checkpoints are from before; the same command would "
+        "go on from the newest and end here again"
+    )
+
+
+class Lesson:
+    """Whether the steps so far had any target to learn from."""
+
+    def __init__(self, fetch: Fetch, last: int, untaught: str):
+        self._fetch, self._last, self._untaught = fetch, last, untaught
+        self._steps: dict[int, Any] | None = {}  # until one had a target
+
+    def take(self, step: int, metrics: Any) -> None:
+        if self._steps is not None:
+            self._steps[step] = metrics
+
+    def check(self, step: int) -> None:
+        """Looks at the steps up to this one. Raises UsageError at the last without any
+        target."""
+        if self._steps is None:
+            return
+        done = [number for number in self._steps if number <= step]
+        metrics = [self._fetch(self._steps.pop(number)) for number in done]
+        if any(each[TARGETS] > 0 for each in metrics):
+            self._steps = None
+        elif step >= self._last:
+            raise UsageError(f"no target in any step up to {step}: {self._untaught}")
 
 
 class Clock:
@@ -182,7 +240,8 @@ class TensorBoard(Sink):
 
     def write(self, step, metrics):
         for name, value in metrics.items():
-            self._events.add_scalar(name, value, step)
+            if math.isfinite(value):
+                self._events.add_scalar(name, value, step)
 
     def close(self):
         self._events.close()

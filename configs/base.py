@@ -72,7 +72,7 @@ def get_config():
     config.model.num_heads = 12  # N; the head dimension is D / N
     config.model.mlp_dim = 3072  # F
     config.model.max_length = 512  # rows of the position table
-    config.model.num_types = 2  # rows of the segment table
+    config.model.num_types = 2  # rows of the segment table; 1: A and B are alike
     config.model.norm = "post"  # post | pre
     config.model.norm_epsilon = 1e-12
     config.model.positions = "learned"  # learned | sinusoidal

@@ -39,7 +39,7 @@ def test_without_keep_best_there_is_none():
 
 def test_a_score_that_is_no_number_is_the_worst():
     assert best.step(config(), history(math.nan, -0.3, math.nan), 30) == 20
-    assert best.step(config(), history(math.nan, math.nan), 20) == 10
+    assert best.step(config(), history(math.nan, math.inf), 20) is None
 
 
 def test_the_metric_is_the_one_that_decides():

@@ -57,8 +57,8 @@ def run(settings, gradients=GRADIENTS, steps=100):
     params = jax.tree.map(jnp.asarray, arrays(PARAMS))
     state = optimiser.init(params)
     update = jax.jit(partial(optimiser.update, learning_rate=settings.learning_rate))
-    for gradient in gradients:
-        updates, state = update(arrays(gradient), state, params)
+    for step, gradient in enumerate(gradients):
+        updates, state = update(arrays(gradient), state, params, step=step)
         params = optax.apply_updates(params, updates)
     return jax.tree.map(np.asarray, params)
 
@@ -66,7 +66,7 @@ def run(settings, gradients=GRADIENTS, steps=100):
 def once(optimiser, gradients, params):
     """The updates and the state after one update."""
     state = optimiser.init(params)
-    return optimiser.update(gradients, state, params, learning_rate=0.1)
+    return optimiser.update(gradients, state, params, learning_rate=0.1, step=0)
 
 
 def by_hand(path, direction, rates=(0.1, 0.1, 0.1)):

@@ -18,20 +18,25 @@ PLACEMENTS = [
     ("jit", "2x2x2"),
     ("pmap", "8x1x1"),
 ]
+MESHES = ["1x1x2", "1x1x4", "1x1x8", "1x8x1", "1x2x4", "2x1x4"]
+HEADS = {"steps": 4, "num_layers": 1, "num_heads": 8}
 
 
 @pytest.fixture(scope="module")
 def losses(tiny):
-    """Losses and gradient norms of twenty steps with dropout, for a placement."""
-    known: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    """Losses and gradient norms of some steps with dropout, for a placement."""
 
-    def run(placement: str, mesh: str) -> dict[str, np.ndarray]:
+    @functools.cache
+    def run(
+        placement: str, mesh: str, steps=STEPS, **model: int
+    ) -> dict[str, np.ndarray]:
         changes = {
+            **{f"model.{key}": value for key, value in model.items()},
             "parallel.placement": placement,
             "parallel.mesh": mesh,
             "model.dropout": 0.1,
             "model.attention_dropout": 0.1,
-            "train.steps": STEPS,
+            "train.steps": steps,
             "train.batch": 16,
         }
         parts = setup.build(tiny(changes), None)
@@ -40,18 +45,13 @@ def losses(tiny):
         current = place.local(state.initialise(*create))
         step, own = place.step(train.step_of(parts)), state.own(parts.config)
         logs = []
-        for number in range(STEPS):
+        for number in range(steps):
             batch = parts.train.batch(number, 16, place.rows(16))
             current, metrics = step(current, place.batch(batch), own)
             logs.append(jax.device_get(metrics))
         return {name: np.array([log[name] for log in logs]) for name in logs[0]}
 
-    def cached(placement: str, mesh: str) -> dict[str, np.ndarray]:
-        if (placement, mesh) not in known:
-            known[placement, mesh] = run(placement, mesh)
-        return known[placement, mesh]
-
-    return cached
+    return run
 
 
 @pytest.mark.parametrize(("placement", "mesh"), PLACEMENTS)
@@ -61,7 +61,15 @@ def test_eight_devices_give_the_losses_of_one(losses, placement, mesh):
         np.testing.assert_allclose(together[name], alone[name], rtol=1e-5)
 
 
-@pytest.mark.parametrize("mesh", ["8x1x1", "2x2x2"])
+@pytest.mark.parametrize("mesh", MESHES)
+def test_every_shape_of_mesh_gives_the_losses(losses, mesh):
+    """FAULTS 6: also where an axis of the batch has one device."""
+    alone = losses("jit", "1x1x1", **HEADS)["loss"]
+    together = losses("jit", mesh, **HEADS)["loss"]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mesh", ["8x1x1", "1x1x2", "2x2x2"])
 def test_eight_devices_evaluate_as_one(tiny, mesh):
     """The sums, and what the network says of each row."""
 

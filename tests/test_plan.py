@@ -67,6 +67,12 @@ def test_so_it_does_with_micro_batches_in_bfloat16(planned):
     check_sends_the_gradient_once(planned("8x1x1", changes))
 
 
+def test_a_mesh_of_tensors_alone_is_planned(tiny):
+    """FAULTS 6."""
+    config = tiny(SMALL | {"parallel.mesh": "1x1x2"})
+    assert plan.make(config, "cpu:2").mesh == (1, 1, 2)
+
+
 def test_pmap_sends_the_same(tiny):
     changes = {"parallel.placement": "pmap", "parallel.mesh": "8x1x1"}
     parts = setup.build(tiny(SMALL | changes), None)

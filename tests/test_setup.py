@@ -3,14 +3,14 @@
 import pytest
 
 from bert_jax import config as configs
-from bert_jax import setup
+from bert_jax.config import UsageError
 
 RECIPE = "configs/finetune/recipe.py"  # three epochs, 32 a batch, a tenth to warm up
 
 
 def scheduled(number: int, **changes: str):
     wishes = {key.replace("__", "."): value for key, value in changes.items()}
-    return setup.scheduled(configs.load(RECIPE, wishes), number)
+    return configs.scheduled(configs.load(RECIPE, wishes), number)
 
 
 def test_epochs_are_steps_that_see_every_example_as_often():
@@ -40,3 +40,12 @@ def test_steps_and_periods_that_are_stated_stay():
     assert config.train.steps == 50
     assert (config.train.save_every, config.eval.every) == (20, 30)
     assert config.optim.warmup_steps == 7
+
+
+def test_steps_that_end_before_the_warmup_are_refused():
+    """FAULTS 5: of 39 steps that an epoch makes, base.py's warm-up leaves none."""
+    wishes = {"train__epochs": "1", "optim__warmup_share": "0"}
+    config = scheduled(1248, **wishes, optim__warmup_steps="10000")
+    with pytest.raises(UsageError, match="warmup_steps 10000 is above the 39 steps"):
+        configs.check_warmup(config)
+    configs.check_warmup(scheduled(1248, **wishes, optim__warmup_steps="39"))

@@ -17,6 +17,8 @@ def alone(requested):
 
 def test_exit_codes_are_those_that_scripts_rely_on():
     assert (stop.DONE, stop.USAGE, stop.PREEMPTED, stop.DIVERGED) == (0, 2, 75, 77)
+    assert stop.STALLED == 76
+    assert stop.STALLED not in stop.FINAL
 
 
 @pytest.mark.parametrize("number", stop.SIGNALS)

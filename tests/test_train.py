@@ -148,3 +148,11 @@ def test_fewer_examples_than_a_batch_are_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match="fewer than a batch of 100000"):
         train.run(tiny({"train.batch": 100_000}), tmp_path / "run")
     assert not rundir.is_run(tmp_path / "run")
+
+
+def test_steps_of_epochs_below_the_warmup_are_refused(tiny, tmp_path):
+    """FAULTS 5."""
+    changes = {"train.epochs": 1.0, "optim.warmup_steps": 10_000}
+    with pytest.raises(UsageError, match=r"10000 is above the \d+ steps"):
+        train.run(tiny(changes), tmp_path / "run")
+    assert not rundir.is_run(tmp_path / "run")

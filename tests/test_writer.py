@@ -1,5 +1,6 @@
 import io
 import itertools
+import json
 import math
 import sys
 import time
@@ -9,13 +10,16 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from bert_jax import rundir, writer
+from bert_jax.config import UsageError
 
 
 class Device:
     """Metrics of a step, still on a device."""
 
     def __init__(self, step, **values):
-        self.step, self.values = step, {"loss": 7.0 - step / 10, **values}
+        loss = values.get("loss", 7.0 - step / 10)
+        ends = {"finite": math.isfinite(loss), "targets": 1}
+        self.step, self.values = step, {"loss": loss, **ends, **values}
 
 
 def fetch(metrics):
@@ -28,12 +32,16 @@ def make(workdir, **changes):
         "fetch": fetch,
         "name": "",
         "now": time.perf_counter,
+        "elapsed": dict,
         "start": 0,
         "steps": 100,
         "every": 10,
         "warmup": 0,
         "tokens_per_step": 1000,
         "ideal_seconds": 0.0,
+        "batch": 8,
+        "examples": 24,
+        "untaught": "no word can be masked",
     }
     return writer.Writer(workdir, **(settings | changes))
 
@@ -64,8 +72,9 @@ def test_the_device_is_waited_for_only_at_logs_and_never_for_the_newest_step(tmp
     with make(tmp_path, fetch=recorded) as out:
         for step in range(31):
             out.later(step, Device(step))
-    # The first step, for the clock; then the one before each log, and the log before.
-    assert fetched == [0, 9, 0, 19, 10, 29, 20]
+    # The first step, for the clock and its targets; then the one before each log, and
+    # the log before.
+    assert fetched == [0, 0, 9, 0, 19, 10, 29, 20]
 
 
 def test_written_values_stand_there_at_once(tmp_path):
@@ -107,6 +116,42 @@ def test_a_loss_that_is_not_finite_is_written_and_then_raised(tmp_path, bad):
     written = losses(tmp_path)
     assert list(written) == [0, 10, 19]
     assert not math.isfinite(written[19])
+
+
+def test_a_state_that_is_not_finite_ends_whatever_the_loss(tmp_path):
+    """FAULTS 4, 37: the loss is that of the state before."""
+    with make(tmp_path) as out:
+        out.later(0, Device(0))
+        out.later(1, Device(1, finite=False))
+        with pytest.raises(
+            writer.Diverged, match=r"update is not finite \(train/loss 6"
+        ):
+            out.flush()
+
+
+def test_a_number_that_is_not_finite_is_null_in_metrics(tmp_path):
+    line = rundir.metrics_line(3, {"train/loss": math.nan, "train/lr": 1.0})
+    assert json.loads(line) == {"step": 3, "train/loss": None, "train/lr": 1.0}
+    (tmp_path / rundir.METRICS).write_text(line)
+    assert math.isnan(rundir.read_metrics(tmp_path)[3]["train/loss"])
+
+
+def test_steps_without_any_target_end_the_run(tmp_path):
+    """FAULTS 2: as soon as enough examples were seen; one target is enough."""
+    with make(tmp_path, every=1) as out:
+        for step in range(3):
+            out.later(step, Device(step, targets=0))
+        with pytest.raises(UsageError, match="no target in any step up to 2: no word"):
+            out.flush()
+    with make(tmp_path, every=1) as out:
+        for step in range(6):
+            out.later(step, Device(step, targets=int(step == 1)))
+        out.flush()
+    with make(tmp_path, steps=2) as out:
+        out.later(0, Device(0, targets=0))
+        out.later(1, Device(1, targets=0))
+        with pytest.raises(UsageError, match="up to 1"):
+            out.flush()
 
 
 def test_nothing_is_saved_of_a_state_that_has_diverged(tmp_path):

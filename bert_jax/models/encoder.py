@@ -158,6 +158,8 @@ class Embeddings(nn.Module):
             x = ops.add(x, positions[:length])
         else:
             x = x * config.model_dim**0.5 + sinusoids(length, config.model_dim)[None]
+        if config.num_types == 1:  # both texts of a pair have it, as in RoBERTa
+            types = jnp.zeros_like(types)
         # Among so few rows a product does: no scatter in its gradient.
         x += jnp.einsum(
             "BTK,KD->BTD",

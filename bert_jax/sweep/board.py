@@ -23,6 +23,7 @@ ENDS = {
     stop.USAGE: "refused",
     stop.PREEMPTED: "stopped and saved",
     stop.DIVERGED: "diverged",
+    stop.STALLED: "stalled",
 }
 
 

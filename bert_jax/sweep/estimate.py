@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
+from bert_jax import config as configs
 from bert_jax import flops, rules, rundir
 from bert_jax.config import UsageError
-from bert_jax.data import tasks
+from bert_jax.data import store, tasks
+from bert_jax.data.pipeline import Pipeline
 from bert_jax.sweep import states
 from bert_jax.sweep.plan import Planned
 
@@ -36,14 +38,44 @@ def cost(run: Planned) -> Cost:
     return Cost(steps, steps * config.train.batch * length, operations)
 
 
-def _steps(config: ConfigDict) -> float:
+def _steps(config: ConfigDict | FrozenConfigDict) -> float:
+    found = _scheduled(config)
+    return found.train.steps if found else math.nan
+
+
+def _scheduled(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict | None:
+    """The config with its steps counted, None where its data cannot tell them yet."""
+    fixed = FrozenConfigDict(config)
     if not config.train.epochs:
-        return config.train.steps
+        return fixed
     try:
-        count = len(tasks.read(config).train)
+        count = _examples(fixed)
     except UsageError:
-        return math.nan
-    return math.ceil(config.train.epochs * count / config.train.batch)
+        return None
+    return configs.scheduled(fixed, count) if count else None
+
+
+def _examples(config: FrozenConfigDict) -> int:
+    """Of an epoch; 0 for a corpus that was not prepared yet."""
+    if rules.is_task(config):
+        return len(tasks.read(config).train)
+    directory = Path(config.data.cache) / store.key(config)
+    if not (directory / store.MANIFEST).exists():
+        return 0
+    found = store.open(directory)
+    return Pipeline(found.train, found.tokenizer, config.data, seed=0).num_examples
+
+
+def check(runs: Sequence[Planned]) -> None:
+    """Refuse runs whose steps, where they are known, end before their warm-up."""
+    for run in runs:
+        scheduled = _scheduled(run.config)
+        # A question may make several examples: its steps are known at the launch.
+        if scheduled and run.config.objective.kind != "span":
+            try:
+                configs.check_warmup(scheduled)
+            except UsageError as error:
+                raise UsageError(f"{run.name}: {error}") from None
 
 
 def work(run: Planned) -> float:

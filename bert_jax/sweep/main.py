@@ -93,8 +93,9 @@ def local(path: Path, root: Path, slots: int, lanes: int) -> int:
 
 def dry_run(path: Path, root: Path, devices: int, rate: float) -> int:
     """Prints what a sweep would run and cost; `rate` is a device's FLOP/s, 0 if nobody
-    stated it. Writes nothing."""
+    stated it. Writes nothing. Raises UsageError."""
     folder, runs = drawn(path, root, devices)
+    estimate.check(runs)
     print(estimate.table(folder, runs, rate))
     return stop.DONE
 

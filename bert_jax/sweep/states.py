@@ -76,6 +76,12 @@ def _parent(folder: Path, run: Planned, began: dict[str, Any]) -> str | None:
 
 
 def _is_diverged(workdir: Path) -> bool:
+    """Whether its last line says so, or of an older version its last loss."""
     log = rundir.read_metrics(workdir)
+    if not log:
+        return False
+    if rundir.FINITE in log[max(log)]:
+        return True
     losses = [row["train/loss"] for row in log.values() if "train/loss" in row]
-    return bool(losses) and not math.isfinite(losses[-1])
+    skips = any("train/skipped" in row for row in log.values())
+    return bool(losses) and not skips and not math.isfinite(losses[-1])

@@ -86,6 +86,7 @@ def test_tasks_run_in_order_and_speak_to_their_log_and_onwards(code, tmp_path, c
         ([3, 3, 0], 2, stop.DONE, 3),
         ([3, 3, 0], 1, chain.CRASHED, 2),
         ([-9, 0], 1, stop.DONE, 2),
+        ([stop.STALLED, 0], 1, stop.DONE, 2),
         ([-11], 0, chain.CRASHED, 1),
         ([stop.USAGE, 0], 3, stop.USAGE, 1),
         ([stop.DIVERGED, 0], 3, stop.DIVERGED, 1),

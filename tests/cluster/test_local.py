@@ -71,12 +71,13 @@ def test_a_task_waits_for_the_one_that_it_starts_from(tmp_path):
         (["exit 2"], 1, stop.USAGE),
         (["exit 77"], 1, stop.DIVERGED),
         (["exit 1", "kill"], 3, stop.DONE),
+        (["exit 76", "exit 76"], 3, stop.DONE),
         (["exit 1", "exit 1", "exit 1"], 3, 1),
         (["kill", "exit 75", "kill", "kill"], 4, -signal.SIGKILL),
     ],
 )
 def test_a_task_is_started_again_by_its_exit_code(tmp_path, plan, starts, last):
-    """75 always; 2 and 77 never; a crash twice."""
+    """75 always; 2 and 77 never; a crash or a stall twice."""
     task, other = fake.task(tmp_path, "a", *plan), fake.task(tmp_path, "b")
     local = launcher(tmp_path, [task, other])
     events(local)

@@ -286,6 +286,7 @@ def test_a_profile_without_slurm_is_refused(here):
         (1, 1, 0, "RUNNING", False),  # the chain has retried it
         (1, 2, 0, "RUNNING", True),
         (1, 2, 2, "RUNNING", False),
+        (76, 2, 1, "RUNNING", True),
         (137, 1, 1, "RUNNING", True),
         (137, 1, 2, "RUNNING", False),
     ],

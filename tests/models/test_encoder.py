@@ -221,6 +221,15 @@ def test_sinusoids_alternate_sine_and_cosine():
     np.testing.assert_allclose(encoder.sinusoids(2, 4), expected, rtol=1e-6)
 
 
+def test_one_token_type_is_that_of_every_token():
+    """FAULTS 35: type 1 has no row of its own then."""
+    embeddings = encoder.Embeddings(dataclasses.replace(SMALL, num_types=1))
+    variables = embeddings.init(KEY, IDS, TYPES, None)
+    paired = embeddings.apply(variables, IDS, TYPES, None)
+    alone = embeddings.apply(variables, IDS, jnp.zeros_like(TYPES), None)
+    np.testing.assert_array_equal(paired, alone)
+
+
 def test_more_tokens_than_positions_are_refused():
     ids = jnp.ones((1, 13), jnp.int32)
     with pytest.raises(ValueError, match="13 tokens do not fit model.max_length, 12"):

@@ -58,6 +58,7 @@ def test_a_run_begins_and_ends(shown):
     ("code", "again", "said"),
     [
         (75, True, "stopped and saved after 0:02; again"),
+        (76, True, "stalled after 0:02; again: lower it"),
         (77, False, "diverged after 0:02: lower it"),
         (2, False, "refused after 0:02: lower it"),
         (-9, True, "killed by signal 9 after 0:02; again: lower it"),

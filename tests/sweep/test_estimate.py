@@ -6,6 +6,8 @@ import pytest
 
 from bert_jax import config as configs
 from bert_jax import flops
+from bert_jax.config import UsageError
+from bert_jax.data import store
 from bert_jax.sweep import estimate
 from bert_jax.sweep.plan import Planned
 from tests.sweep import pretending
@@ -38,6 +40,17 @@ def test_epochs_are_counted_in_the_data(tmp_path):
     assert estimate.cost(run).steps == math.ceil(2 * 100 / 32)
     path.unlink()
     assert math.isnan(estimate.cost(run).steps)
+
+
+def test_steps_below_the_warmup_are_refused_before_launch(tiny):
+    """FAULTS 5: as far as the store is there."""
+    changes = {"train.epochs": 1.0, "optim.warmup_steps": 10_000}
+    run = Planned("a", 0, "pretrain", tiny({**changes, "data.copies": 1}))
+    fresh = run._replace(config=tiny({**changes, "tokenizer.vocab_size": 111}))
+    store.prepare(run.config)
+    estimate.check([fresh])
+    with pytest.raises(UsageError, match=r"a/seed_0/pretrain: .*10000 is above the \d"):
+        estimate.check([fresh, run])
 
 
 @pytest.fixture

@@ -234,8 +234,8 @@ def test_no_run_is_lost_or_repeated_whenever_the_launcher_is_killed(
     assert set(work(counting).values()) == {STEPS}
 
 
-def test_a_run_of_a_sweep_is_trained_by_the_copied_code(experiment, tmp_path):
-    """One arm, one seed."""
+def test_a_sweep_trains_once_and_later_only_evaluates(experiment, tiny, tmp_path):
+    """One arm, one seed, by the copied code; then rows are asked for that it lacks."""
     root = tmp_path / "runs"
     text = experiment.read_text().replace("THEN", "NO_THEN")
     experiment.write_text(text.replace(", 'b': {'optim.learning_rate': 0.0001}", ""))
@@ -246,6 +246,17 @@ def test_a_run_of_a_sweep_is_trained_by_the_copied_code(experiment, tmp_path):
     assert 3 < losses["valid/mlm_loss"] < 8
     began = rundir.read(workdir, rundir.RUN)
     assert began["versions"]["commit"] == plan.read(root / "try").code["commit"]
+
+    saved = (workdir / rundir.CHECKPOINTS).stat().st_mtime_ns
+    rows = {"eval.rows": "single,pair", "eval.length": 32}
+    base = tiny({"train.steps": STEPS, "train.log_every": 10, **rows})
+    (tmp_path / "base.json").write_text(configs.canonical(base))
+    assert launch.main(["sweep", str(experiment), f"--root={root}"]) == stop.DONE
+    result = rundir.read(workdir, rundir.RESULT)
+    assert set(result["measured"]) == {"valid", "valid/single", "valid/pair"}
+    unigram = [result["metrics"][f"valid/{r}/unigram_loss"] for r in ("single", "pair")]
+    assert unigram[0] == unigram[1]
+    assert (workdir / rundir.CHECKPOINTS).stat().st_mtime_ns == saved
 
 
 def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys):

@@ -182,6 +182,16 @@ def test_what_has_begun_is_not_changed(draw, code, tmp_path, arms, seeds, said):
     assert plan.read(folder) == before
 
 
+def test_rows_may_be_added_to_what_has_begun(draw, code, tmp_path):
+    folder = tmp_path / "runs/try"
+    plan.freeze(folder, draw())
+    rows = {"eval.rows": "single", "eval.length": 64}
+    more = {name: {**changes, **rows} for name, changes in ARMS.items()}
+    grown = plan.freeze(folder, draw(more, METRIC="valid/single/mlm_loss"))
+    assert {run.config.eval.rows for run in plan.read(folder).runs} == {"single"}
+    assert plan.read(folder) == grown
+
+
 def test_an_edited_plan_is_refused(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     plan.freeze(folder, draw())

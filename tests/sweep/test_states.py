@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import files, rundir
 from bert_jax.sweep import states
@@ -73,6 +74,26 @@ def test_a_torn_last_line_loses_nothing(sweep):
     with (workdir / rundir.METRICS).open("a") as file:
         file.write('{"step": 60, "train/lo')
     assert of(sweep, PARENT) == states.DIVERGED
+
+
+def test_a_done_run_that_lacks_rows_is_not_done_with(sweep):
+    folder, runs = sweep
+    workdir = pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
+    wanted = ConfigDict(runs[PARENT].config.to_dict())
+    wanted.eval.update(rows="single,pair", length=64)
+    run = runs[PARENT]._replace(config=FrozenConfigDict(wanted))
+    assert states.of(folder, run) == states.DONE
+    assert states.left(folder, run) == states.LACKING
+    with rundir.lease(workdir, "--root"):
+        assert states.left(folder, run) == states.RUNNING
+    lengths = {"valid/single": 64, "valid/pair": 32}
+    for length, state in ((32, states.LACKING), (64, states.DONE)):
+        result = rundir.read(workdir, rundir.RESULT)
+        lengths["valid/pair"] = length
+        result.pop(files.CHECK, None)
+        files.write_json(workdir / rundir.RESULT, result | {"row_lengths": lengths})
+        assert states.left(folder, run) == state
+    assert of(sweep, CHILD) == states.READY
 
 
 def test_a_copied_directory_is_foreign(sweep):

@@ -96,7 +96,7 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
         logits, ids = outputs[number], rows.batch["ids"][number]
         lines = zip(record.words, made.places[number], *tags[number], strict=True)
         for word, place, tag, chance in lines:
-            piece = model.tokenizer.vocabulary[ids[place]] if place >= 0 else "none"
+            piece = model.tokenizer.display_tokens[ids[place]] if place >= 0 else "none"
             logit = f"{logits[place, tag]:.4f}" if place >= 0 else ""
             [name] = tasks.names([tag], reader.labels)
             table.append([word, piece, name, logit, percent(chance)])
@@ -172,7 +172,7 @@ def _ends(model: Model, rows: Rows, window: Window, logits: np.ndarray) -> list[
     """The best starts and the best ends, and [CLS] where it means no answer."""
     context = logits[window.begin : window.end]
     best = window.begin + np.argsort(-context, axis=0, kind="stable")[:BEST]
-    ids, words = rows.batch["ids"][0], model.tokenizer.vocabulary
+    ids, words = rows.batch["ids"][0], model.tokenizer.display_tokens
     table = [["start", "place", "logit", "end", "place", "logit"]]
     for places in [*best, *[[0, 0]] * model.config.task.no_answer]:
         cells = [
@@ -206,7 +206,7 @@ def _masks(model: Model, record: Sentence) -> list[Step]:
     batch["positions"] = places[None].astype(np.int32)
     rows = Rows(batch, [offsets], [(record.text,)])
     said = model.outputs(("states", "hidden", "logits"), batch)
-    logits, words = said["logits"][0], model.tokenizer.vocabulary
+    logits, words = said["logits"][0], model.tokenizer.display_tokens
     best = np.argsort(-logits, axis=-1, kind="stable")[:, :BEST]
     scored = [
         "   ".join([f"at {place}:", *(f"{words[i]} {row[i]:.4f}" for i in top)])
@@ -236,7 +236,7 @@ def _encoder(
     model: Model, rows: Rows, said: dict[str, Any], notes: list[str]
 ) -> list[Step]:
     """The steps up to the last layer; notes are of the rows that are shown."""
-    ids, words = rows.batch["ids"], model.tokenizer.vocabulary
+    ids, words = rows.batch["ids"], model.tokenizer.display_tokens
     lengths = rows.batch["lengths"]
     texts = list(dict.fromkeys(text for own in rows.texts for text in own))
     row_lines = [" ".join(words[i] for i in row) for row in ids]
@@ -265,7 +265,7 @@ def _pieces(model: Model, rows: Rows, row: int) -> list[str]:
     table = [["place", "piece", "id", "type", "characters", "text"]]
     ids, types = rows.batch["ids"][row], rows.batch["types"][row]
     for place, span in enumerate(rows.offsets[row]):
-        piece, kind = model.tokenizer.vocabulary[ids[place]], int(types[place])
+        piece, kind = model.tokenizer.display_tokens[ids[place]], int(types[place])
         cells = [str(place), piece, str(ids[place]), str(kind)]
         if span is not None:
             start, end = span

@@ -110,13 +110,18 @@ def _pieces(
 ) -> Iterator[str]:
     random = np.random.default_rng(stream(draw.seed, "generate"))
     ids = list(known)
-    said = model.tokenizer.decode(ids)
+    text = model.tokenizer.decode(ids)
+    shown = len(text)
     for _ in range(count):
         shares = chances(next_logits(model, ids, width), model.tokenizer.special, draw)
         ids.append(drawn(shares, random))
         text = model.tokenizer.decode(ids)
-        yield text[len(said) :]
-        said = text
+        # What follows may still become one character with the last.
+        end = max(len(text) - (not text[-1:].isascii()), shown)
+        yield text[shown:end]
+        shown = end
+    if text[shown:]:
+        yield text[shown:]
 
 
 def next_logits(model: Model, ids: list[int], width: int) -> np.ndarray:

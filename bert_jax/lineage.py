@@ -17,6 +17,7 @@ from configs import base
 # What decides the shape and the meaning of an encoder's parameters.
 INHERITED = (
     "tokenizer.lowercase",
+    "tokenizer.strip_accents",
     "model.vocab_size",
     "model.num_layers",
     "model.model_dim",

@@ -162,7 +162,7 @@ class Model:
 
     def _filled(self, mask: int, chances: np.ndarray, top: int) -> Filled:
         best = np.argsort(-chances, kind="stable")[:top]
-        words = self.tokenizer.vocabulary
+        words = self.tokenizer.display_tokens
         return Filled(mask, [(words[i], float(chances[i])) for i in best])
 
     def hidden_states(

@@ -268,9 +268,10 @@ def _resolved(config: FrozenConfigDict) -> FrozenConfigDict:
             "a plan is of pretraining: what a task needs follows from its data"
         )
     size = config.model.vocab_size or config.tokenizer.vocab_size
-    if config.tokenizer.path:
+    settings = config.tokenizer
+    if settings.path:
         size = tokenizer.load(
-            config.tokenizer.path, config.tokenizer.lowercase
+            settings.path, settings.lowercase, settings.strip_accents
         ).vocab_size
     return configs.scheduled(setup.resolved(config, size), config.train.batch)
 

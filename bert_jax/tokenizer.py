@@ -4,8 +4,10 @@ Representations"): train, load, save, encode with character offsets."""
 import hashlib
 import json
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from tokenizers import (
     trainers,
 )
 
-from bert_jax import vocabulary
+from bert_jax import files, vocabulary
 from bert_jax.config import UsageError
 from bert_jax.vocabulary import PREFIX, SPECIALS
 
@@ -53,7 +55,9 @@ class Tokenizer:
         self.special = np.array(
             [w in self._named or w.startswith("[unused") for w in self.vocabulary]
         )
-        self.lowercase = library.normalizer.normalize_str("A") == "a"
+        self.normalize = library.normalizer.normalize_str
+        self.lowercase = self.normalize("A") == "a"
+        self.strips_accents = self.normalize("\u00e9") == "e"
         self.fingerprint = _fingerprint(self._json)
 
     def encode(self, text: str) -> tokenizers.Encoding:
@@ -97,8 +101,27 @@ class Tokenizer:
         return found | {"cut": [bool(row.overflowing) for row in rows]}
 
     def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, in the composed form (NFC) that people write."""
         shown = [int(i) for i in ids if self.vocabulary[int(i)] not in self._named]
-        return self._plain.decode(shown)
+        return unicodedata.normalize("NFC", self._plain.decode(shown))
+
+    @cached_property
+    def display_tokens(self) -> list[str]:
+        """The vocabulary as people read it, composed (NFC): stripping accents leaves
+        the syllables of Korean as loose letters."""
+        return [unicodedata.normalize("NFC", token) for token in self.vocabulary]
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that are [UNK], in order."""
+        encoding = self.encode(text)
+        found = zip(encoding.ids, encoding.offsets, strict=True)
+        return [text[start:end] for id_, (start, end) in found if id_ == self.unk_id]
+
+    def dropped_share(self, text: str) -> float:
+        """The share of a text's characters that stripping accents removes."""
+        composed = unicodedata.normalize("NFC", text)
+        kept = _count_marks(self.normalize(composed))
+        return max(_count_marks(composed) - kept, 0) / max(len(composed), 1)
 
     def to_str(self) -> str:
         """The content of tokenizer.json; `parse` reads it back."""
@@ -108,14 +131,22 @@ class Tokenizer:
         Path(path).write_text(self._json, encoding="utf-8")
 
 
-def train(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
+def _count_marks(text: str) -> int:
+    return sum(unicodedata.category(character) == "Mn" for character in text)
+
+
+def train(
+    texts: Iterable[str], vocab_size: int, lowercase: bool, strip_accents: str = "auto"
+) -> Tokenizer:
     """A vocabulary of at most `vocab_size`; reads `texts` twice.
+
+    `strip_accents` is auto (as `lowercase`), always or never.
 
     The library numbers the alphabet in the order of a hash table, and ties between
     merges follow those numbers. Giving the whole alphabet as special tokens fixes the
     order; the vocabulary is then rebuilt with only the five.
     """
-    library = _library({}, lowercase)
+    library = _library({}, lowercase, strip_accents)
     pieces = _alphabet(texts, library, vocab_size)
     if not pieces or len(SPECIALS) + len(pieces) > vocab_size:
         raise UsageError(
@@ -131,7 +162,7 @@ def train(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
         limit_alphabet=len(alphabet),
     )
     library.train_from_iterator(_lines(texts), trainer)
-    return Tokenizer(_library(library.get_vocab(), lowercase))
+    return Tokenizer(_library(library.get_vocab(), lowercase, strip_accents))
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
@@ -142,23 +173,32 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
                 yield line[start : start + LONGEST_LINE]
 
 
-def load(path: str | Path, lowercase: bool) -> Tokenizer:
-    """A vocab.txt or tokenizer.json, or the directory of one."""
+def load(path: str | Path, lowercase: bool, strip_accents: str = "auto") -> Tokenizer:
+    """A vocab.txt or tokenizer.json, or the directory of one.
+
+    Of a tokenizer.json, which says itself whether it strips accents, auto is that.
+    """
     path = _find(Path(path))
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.read_text(path, vocabulary.LARGEST)
+    except UsageError as error:
         raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
     if path.suffix != ".json":
         ids, said = vocabulary.read_lines(text, str(path))
         for line in said:
             print(f"warning: {line}", file=sys.stderr)
-        return Tokenizer(_library(ids, lowercase))
+        return Tokenizer(_library(ids, lowercase, strip_accents))
     tokenizer = parse(text, str(path))
     if tokenizer.lowercase != lowercase:
         raise UsageError(
             f"{path} was made with lowercase={tokenizer.lowercase}: "
             f"set --config.tokenizer.lowercase={tokenizer.lowercase}"
+        )
+    made = "always" if tokenizer.strips_accents else "never"
+    if strip_accents not in ("auto", made):
+        raise UsageError(
+            f"{path} was made with strip_accents={made}: "
+            f"set --config.tokenizer.strip_accents={made}"
         )
     return tokenizer
 
@@ -176,12 +216,15 @@ def _find(path: Path) -> Path:
     return found[0]
 
 
-def _library(ids: dict[str, int], lowercase: bool) -> tokenizers.Tokenizer:
+def _library(
+    ids: dict[str, int], lowercase: bool, strip_accents: str
+) -> tokenizers.Tokenizer:
+    strips = lowercase if strip_accents == "auto" else strip_accents == "always"
     library = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     library.normalizer = normalizers.BertNormalizer(
         clean_text=True,
         handle_chinese_chars=True,
-        strip_accents=lowercase,
+        strip_accents=strips,
         lowercase=lowercase,
     )
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

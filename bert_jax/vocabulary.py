@@ -16,6 +16,8 @@ from bert_jax.stop import UsageError
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
 NAMED = 5  # tokens that a message names
+LARGEST = 16_000_000  # bytes of a file, which takes some 27 times as many in memory
+LONGEST = 1000  # characters of a line; words of more than 100 are [UNK]
 
 # The parts of a tokenizer.json by place, each with its settings. None of them takes more
 # than linear time.
@@ -84,6 +86,12 @@ def read_lines(text: str, name: str) -> tuple[dict[str, int], list[str]]:
     """
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     tokens = lines.rstrip("\n").split("\n")
+    for number, token in enumerate(tokens, 1):
+        if len(token) > LONGEST:
+            raise UsageError(
+                f"{name}, line {number}: {len(token):,} characters are no token: is it a "
+                "vocab.txt?"
+            )
     last = {token: number for number, token in enumerate(tokens)}
     repeated = [t for number, t in enumerate(tokens) if t and last[t] != number]
     ids = {

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -87,6 +88,52 @@ def test_facts_by_id(small):
     assert ids == (0, 1, 2, 3, 4)
     assert np.flatnonzero(small.special).tolist() == [0, 1, 2, 3, 4, 5]
     assert np.flatnonzero(small.continuation).tolist() == [7, 8]
+
+
+@pytest.mark.parametrize("strip_accents", ["auto", "always", "never"])
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_accents_are_stripped_as_asked(tmp_path, lowercase, strip_accents):
+    """FAULTS 10: lowercasing stripped accents, and nothing could keep them."""
+    strips = {"auto": lowercase, "always": True, "never": False}[strip_accents]
+    path = write(tmp_path / "vocab.txt", [*SPECIALS, "cafe", "caf\u00e9"])
+    loaded = tokenizer.load(path, lowercase, strip_accents)
+    trained = tokenizer.train(["caf\u00e9 \u0e35"] * 9, 99, lowercase, strip_accents)
+    assert loaded.encode("caf\u00e9").tokens == ["cafe" if strips else "caf\u00e9"]
+    assert loaded.strips_accents == trained.strips_accents == strips
+    assert ("\u00e9" in "".join(trained.vocabulary)) != strips
+
+
+def test_a_file_decides_on_accents_unless_asked(tmp_path):
+    """FAULTS 10: a run goes on with the rules of its tokenizer.json."""
+    tokenizer.train(TEXT, 60, True, "never").save(tmp_path / "tokenizer.json")
+    for asked in ("auto", "never"):
+        assert not tokenizer.load(tmp_path, True, asked).strips_accents
+    with pytest.raises(UsageError, match="set --config.tokenizer.strip_accents=never"):
+        tokenizer.load(tmp_path, True, "always")
+
+
+def test_words_are_shown_composed():
+    """FAULTS 9: stripping accents leaves Korean as loose letters."""
+    text = "\ub300\ud55c\ubbfc\uad6d \uc0ac\ub78c"
+    trained = tokenizer.train([text] * 9, 200, True)
+    assert trained.decode(trained.encode(text).ids) == text
+    assert text.split()[0] in trained.display_tokens
+    assert text.split()[0] not in trained.vocabulary
+    for token in trained.display_tokens:
+        assert token == unicodedata.normalize("NFC", token)
+
+
+def test_a_huge_vocabulary_is_refused_unread(tmp_path):
+    """FAULTS 42: 100 MB took 2.7 GB before any check."""
+    with (tmp_path / "vocab.txt").open("wb") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(
+        UsageError, match="cannot read .*vocab.txt has 100,000,000 bytes"
+    ):
+        tokenizer.load(tmp_path, True)
+    write(tmp_path / "vocab.txt", [*SPECIALS, "a" * 2000])
+    with pytest.raises(UsageError, match="vocab.txt, line 6: 2,000 characters are no"):
+        tokenizer.load(tmp_path, True)
 
 
 def test_saved_and_loaded_it_is_the_same(small, tmp_path):

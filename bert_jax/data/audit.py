@@ -4,17 +4,34 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from bert_jax.config import UsageError
 from bert_jax.data.output import Output
+from bert_jax.tokenizer import Tokenizer
+
+# Shares of the training text: with more that is [UNK] there is little to learn.
+MOST_UNKNOWN = 0.1  # of the tokens
+MOST_UNREAD = 0.25  # of the characters
+SAID_DROPPED = 0.01  # of the characters
+LONGEST_WORD = 100  # characters; to WordPiece a longer word is [UNK]
+NAMED = 3  # unknown words
+SHOWN = 30  # characters of each
 
 
-def audit(train: Output, valid: Output, unk_id: int, empty: int) -> dict:
+def audit(train: Output, valid: Output, tokenizer: Tokenizer, empty: int) -> dict:
     """`empty` documents are in neither split."""
     held_out = np.array(valid.hashes, np.uint64)
+    unknown = tokenizer.unknown_words(train.sample)
+    words = sorted(dict.fromkeys(unknown), key=len, reverse=True)
+    characters = len("".join(train.sample.split()))
     return {
         "empty": empty + train.empty + valid.empty,
         "overlap": len(np.intersect1d(np.array(train.hashes, np.uint64), held_out)),
-        "train": _split(train, unk_id),
-        "valid": _split(valid, unk_id),
+        "train": _split(train, tokenizer.unk_id),
+        "valid": _split(valid, tokenizer.unk_id),
+        "unread": sum(map(len, unknown)) / max(characters, 1),
+        "unknown_words": [word[:LONGEST_WORD] for word in words[:NAMED]],
+        "longest_unknown": max((len(tokenizer.normalize(w)) for w in words), default=0),
+        "dropped": tokenizer.dropped_share(train.sample),
     }
 
 
@@ -25,6 +42,31 @@ def _split(output: Output, unk_id: int) -> dict:
         "tokens": output.tokens,
         "unknown": float(output.counts[unk_id] / output.tokens),
     }
+
+
+def check_known(found: Mapping) -> None:
+    """Refuse a corpus most of which the vocabulary cannot write."""
+    share, unread = found["train"]["unknown"], found["unread"]
+    if share <= MOST_UNKNOWN and unread <= MOST_UNREAD:
+        return
+    mend = (
+        f"a word of more than {LONGEST_WORD} characters is [UNK]: put spaces between the "
+        "words, or every few characters"
+        if found["longest_unknown"] > LONGEST_WORD
+        else "the vocabulary lacks their characters: train one on this text with "
+        "--config.tokenizer.path= or a larger --config.tokenizer.vocab_size"
+    )
+    raise UsageError(
+        f"{share:.1%} of the training tokens are [UNK], {unread:.1%} of the characters: "
+        f"nothing is learnt from them. The longest unknown words are {_named(found)}; "
+        f"{mend}"
+    )
+
+
+def _named(found: Mapping) -> str:
+    longest = f" (the longest of {found['longest_unknown']:,} characters)"
+    words = [repr(w[:SHOWN] + "..." * (len(w) > SHOWN)) for w in found["unknown_words"]]
+    return ", ".join(words) + longest if words else "in no sample"
 
 
 def table(found: Mapping) -> Iterator[str]:
@@ -38,3 +80,13 @@ def table(found: Mapping) -> Iterator[str]:
     yield f"documents without a token     {found['empty']:>8,}"
     yield f"documents in both splits      {found['overlap']:>8,}"
     yield f"vocabulary                    {found['vocabulary']:>8,}"
+    if found["unknown_words"]:
+        yield (
+            f"words that are [UNK] are {found['unread']:.2%} of the characters, such as "
+            f"{_named(found)}"
+        )
+    if found["dropped"] > SAID_DROPPED:
+        yield (
+            f"stripping accents drops {found['dropped']:.1%} of the characters: "
+            "--config.tokenizer.strip_accents=never keeps them"
+        )

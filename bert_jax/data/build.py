@@ -16,7 +16,7 @@ import numpy as np
 from bert_jax import tokenizer as tokenizers
 from bert_jax.config import UsageError
 from bert_jax.data import corpus, workers
-from bert_jax.data.audit import audit, table
+from bert_jax.data.audit import audit, check_known, table
 from bert_jax.data.output import Output, describe
 
 DROPPED, TRAIN, VALID = range(3)
@@ -61,7 +61,8 @@ def build(config, directory: Path, say: Say) -> dict:
         "corpus": corpus.describe(data),
         "vocabulary": tokenizer.vocab_size,
         "duplicates": int((splits == DROPPED).sum()) - empty,
-    } | audit(outputs[TRAIN], outputs[VALID], tokenizer.unk_id, empty)
+    } | audit(outputs[TRAIN], outputs[VALID], tokenizer, empty)
+    check_known(found)
     audit_text = json.dumps(found, indent=1) + "\n"
     (directory / "audit.json").write_text(audit_text)
     files["audit.json"] = describe(audit_text.encode())
@@ -182,10 +183,14 @@ def _tokenizer(
 ) -> tokenizers.Tokenizer:
     settings = config.tokenizer
     if settings.path:
-        return tokenizers.load(settings.path, settings.lowercase)
+        return tokenizers.load(
+            settings.path, settings.lowercase, settings.strip_accents
+        )
     say(f"training a vocabulary of at most {settings.vocab_size:,}")
     texts = _TrainingTexts(data, survey, splits, say)
-    return tokenizers.train(texts, settings.vocab_size, settings.lowercase)
+    return tokenizers.train(
+        texts, settings.vocab_size, settings.lowercase, settings.strip_accents
+    )
 
 
 class _Batch:
@@ -229,7 +234,7 @@ def _write(data, survey, splits, tokenizer, outputs: dict[int, Output], say: Say
 
     def documents() -> Iterator[tuple[int, str]]:
         for split, text in _chosen(data, splits):
-            outputs[split].hashes.append(_hash(text))
+            outputs[split].begin(_hash(text), text)
             yield split, text
 
     def texts() -> Iterator[list[str]]:

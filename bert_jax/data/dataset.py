@@ -31,7 +31,10 @@ def prepare(config: Config) -> Dataset:
         raise UsageError(
             "a task needs a vocabulary: set init_from to a run, or tokenizer.path"
         )
-    tokenizer = tokenizers.load(config.tokenizer.path, config.tokenizer.lowercase)
+    settings = config.tokenizer
+    tokenizer = tokenizers.load(
+        settings.path, settings.lowercase, settings.strip_accents
+    )
     splits = tasks.read(config)
     seed = stream(config.seed, "data")
 

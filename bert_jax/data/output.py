@@ -12,6 +12,8 @@ from bert_jax.data.workers import Tokens
 from bert_jax.tokenizer import Tokenizer
 
 KINDS = ("tokens", "sentences", "documents", "counts")
+# What the audit looks at: characters of each document, and of all.
+SAMPLE_EACH, SAMPLE = 2000, 200_000
 
 
 class Output:
@@ -22,6 +24,13 @@ class Output:
         self.counts = np.zeros(tokenizer.vocab_size, np.int64)
         self.tokens = self.sentences = self.documents = self.empty = 0
         self.starts, self.hashes = array("q"), array("Q")  # of documents
+        self.sample = ""
+
+    def begin(self, hash_of_text: int, text: str) -> None:
+        """Notes a document that is to come."""
+        self.hashes.append(hash_of_text)
+        if len(self.sample) < SAMPLE:
+            self.sample += text[:SAMPLE_EACH] + "\n"
 
     def add(self, tokens: Tokens, begins: list[bool]) -> None:
         """`begins` says which of the texts begin a document."""

@@ -111,9 +111,15 @@ def key(config) -> str:
         "corpus": corpus.identity(config.data),
         "valid_share": config.data.valid_share,
         "vocabulary": (
-            tokenizers.load(settings.path, settings.lowercase).fingerprint
+            tokenizers.load(
+                settings.path, settings.lowercase, settings.strip_accents
+            ).fingerprint
             if settings.path
-            else [settings.vocab_size, settings.lowercase]
+            else [
+                settings.vocab_size,
+                settings.lowercase,
+                *([settings.strip_accents] if settings.strip_accents != "auto" else []),
+            ]
         ),
     }
     text = json.dumps(content, sort_keys=True)

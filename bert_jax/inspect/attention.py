@@ -118,7 +118,7 @@ def of_text(model: Model, text: str, pair: str = "") -> Attention:
     texts, pairs = [text], [pair] if pair else None
     [row] = states.rows(model, texts, pairs)
     weights = model.attention(texts, pairs)[:, 0]
-    tokens = [model.tokenizer.vocabulary[i] for i in row.ids]
+    tokens = [model.tokenizer.display_tokens[i] for i in row.ids]
     cut = heads.is_cut(model, row, text, pair or None)
     return Attention(tokens, row, weights, cut)
 

@@ -58,7 +58,7 @@ def of_model(model: Model, pool: str) -> Space:
     words = model.tokenizer
     vocabulary = [
         word
-        for word, special in zip(words.vocabulary, words.special, strict=True)
+        for word, special in zip(words.display_tokens, words.special, strict=True)
         if len(word) > 1 and word.isalpha() and not special
     ]
     return Space("the run", states.names(model), vocabulary, look_up)

@@ -10,6 +10,7 @@ from bert_jax.data import build, corpus, store
 from configs import base
 from tests.storing import VOCABULARY, config_of, generated, silent
 
+TRAINED = {"tokenizer.path": "", "tokenizer.vocab_size": 200}
 THE, CAT, DOG, SAT, RAN, STOP, BANG, MAT, S = range(5, 14)
 
 
@@ -187,3 +188,79 @@ def test_empty_records_are_counted(folder):
     after = store.prepare(config_of(folder), silent).manifest["audit"]
     assert after["empty"] == before["empty"] + 3
     assert after["duplicates"] == before["duplicates"]
+
+
+# What the vocabulary cannot write, and what it drops.
+
+THAI = "\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48\u0e21\u0e35\u0e1a\u0e49\u0e32\u0e19"
+
+
+def letters(rng, count):
+    return "".join(rng.choice(list("acgt"), count))
+
+
+def written(folder, texts, **keys):
+    lines = [json.dumps({"text": text}) for text in texts]
+    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    return config_of(folder, **keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        (lambda rng: letters(rng, 400), "'[acgt]{30}...'.* of 400 .*; .* put spaces"),
+        (lambda rng: THAI * 20 + str(rng.random()), "put spaces between the words"),
+        (lambda rng: "the " + " ".join(letters(rng, 101) for _ in "12"), "of 101 char"),
+    ],
+    ids=["DNA", "Thai", "among words"],
+)
+def test_a_corpus_of_unknown_words_is_refused(folder, text, mend):
+    """FAULTS 2: words of over 100 characters gave a loss of 0 for all steps."""
+    rng = np.random.default_rng(0)
+    config = written(folder, [text(rng) for _ in range(40)], **TRAINED)
+    with pytest.raises(
+        UsageError, match=rf"% of the training tokens are \[UNK\].*{mend}"
+    ):
+        store.prepare(config, silent)
+    assert not list((folder / "cache").glob("*/manifest.json"))
+
+
+def test_a_vocabulary_of_another_script_is_refused(folder):
+    """FAULTS 2: also where the words are short and their characters are missing."""
+    config = written(folder, [f"\u0434\u043e\u043c {i}" for i in range(40)])
+    with pytest.raises(
+        UsageError, match="vocabulary lacks their characters: train one"
+    ):
+        store.prepare(config, silent)
+
+
+def test_a_few_unknown_words_are_told(folder):
+    """FAULTS 2: below the share that is refused."""
+    said = []
+    rng = np.random.default_rng(0)
+    texts = [f"the cat sat {i} {letters(rng, 120) if i < 2 else ''}" for i in range(99)]
+    store.prepare(written(folder, texts, **TRAINED), said.append)
+    assert any("words that are [UNK] are" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [({}, True), ({"tokenizer.strip_accents": "never"}, False)],
+)
+def test_dropped_characters_are_told(folder, keys, told):
+    """FAULTS 10: of Thai 42 of 55 characters were left, unsaid."""
+    said = []
+    texts = [f"{THAI} {i}" for i in range(40)]
+    prepared = store.prepare(written(folder, texts, **TRAINED, **keys), said.append)
+    assert any("strip_accents=never keeps them" in line for line in said) == told
+    marks = [w for w in prepared.tokenizer.vocabulary if w.endswith("\u0e35")]
+    assert bool(marks) != told
+
+
+def test_plain_text_drops_nothing(folder):
+    said = []
+    store.prepare(
+        written(folder, [f"Un caf\u00e9 {i}" for i in range(40)], **TRAINED),
+        said.append,
+    )
+    assert not any("strip_accents" in line for line in said)

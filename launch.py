@@ -290,7 +290,7 @@ def _predict(args, overrides) -> int:
 
 
 def _import(args, overrides) -> int:
-    return _load("bert_jax.exchange").import_model(args.source, args.workdir)
+    return _load("bert_jax.exchange").import_model(args.source, args.workdir, overrides)
 
 
 def _export(args, overrides) -> int:

@@ -63,11 +63,16 @@ def read(spec: str, overrides: Mapping[str, str]) -> ConfigDict:
         config = from_json(Path(path).read_text())
     else:
         config = _call(path, argument)
-    config = ConfigDict(config.to_dict()).lock()
-    config.update_from_flattened_dict(
-        {key: _parse(config, key, text) for key, text in overrides.items()}
+    return overridden(config, overrides)
+
+
+def overridden(config: ConfigDict, overrides: Mapping[str, str]) -> ConfigDict:
+    """A locked copy with these dotted keys read from text."""
+    copy = ConfigDict(config.to_dict()).lock()
+    copy.update_from_flattened_dict(
+        {key: _parse(copy, key, text) for key, text in overrides.items()}
     )
-    return config
+    return copy
 
 
 def changed(config: ConfigDict, changes: Mapping[str, object]) -> ConfigDict:

@@ -1,10 +1,9 @@
 """Runs from Hugging Face directories, and directories from runs."""
 
+import contextlib
 import hashlib
-import json
-import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +14,90 @@ import safetensors
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from bert_jax import checkpoint, directory, files, huggingface, rundir, setup, tokenizer
+from bert_jax import (
+    bert_config,
+    bert_tokenizer,
+    checkpoint,
+    directory,
+    files,
+    huggingface,
+    rundir,
+    setup,
+    tokenizer,
+)
 from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.huggingface import Tensors
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.state import TrainState
-from bert_jax.tokenizer import Tokenizer
 from configs import base
+
+CARD, RULES = bert_config.NAME, bert_tokenizer.RULES
+# Keys of how the run is used, which a person may choose.
+USE = ("data.length", "task.stride", "task.max_question", "task.max_answer")
+USE += ("task.no_answer",)
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def import_model(source: Path, workdir: Path) -> int:
+def import_model(
+    source: Path, workdir: Path, overrides: Mapping[str, str] | None = None
+) -> int:
     """Make a run of one checkpoint, step 0, of a Hugging Face directory.
 
-    Raises UsageError, before anything is written, for what cannot be read safely or
-    has no place in our BERT.
+    `overrides` are dotted keys of the config that say how the run is used. Raises
+    UsageError, before anything is written, for what cannot be read safely or has no
+    place in our BERT.
     """
-    theirs = directory.read_json(source, "config.json")
-    fields = huggingface.model_fields(theirs)
-    words = _read_tokenizer(source)
+    card = directory.read_json(source, bert_config.NAME)
+    fields = bert_config.model_fields(card, say)
+    read = bert_tokenizer.read(source, say)
+    directory.check_others(source, say)
     tensors = directory.read_tensors(source)
     digest = _digest(tensors)
-    params = huggingface.to_ours(tensors, theirs, say)
-    config = _config(fields, params, words)
+    params = huggingface.to_ours(tensors, card, say)
+    config = _config(fields, params, read, overrides or {})
     classes = _check_shapes(config, params)
-    _fit_vocabulary(params, config.model, words.vocab_size)
-    labels = huggingface.labels_of(theirs, classes)
+    _fit_vocabulary(params, config.model, read.tokenizer.vocab_size)
+    bert_config.check_problem(card, classes)
+    labels = bert_config.labels_of(card, classes, say)
+    facts = {"source": str(source), "labels": labels, "data": setup.NO_DATA}
+    facts["kept"] = {CARD: bert_config.kept(card), RULES: read.kept}
 
-    rundir.create(workdir)
-    with rundir.lease(workdir, "--workdir"):
-        if rundir.is_run(workdir):
-            raise UsageError(f"{workdir} is a run already: choose another --workdir")
-        _save(params, workdir)
-        facts = {"source": str(source), "labels": labels, "data": setup.NO_DATA}
-        setup.begin(workdir, config, words, digest, facts)
+    workdir = workdir.resolve()
+    with _named(workdir):
+        rundir.create(workdir)
+        with rundir.lease(workdir, "--workdir"):
+            _check_is_empty(workdir)
+            with files.whole_directory(workdir) as beside:
+                _save(params, beside)
+                setup.begin(beside, config, read.tokenizer, digest, facts)
+                # Still held; the rename needs an empty place.
+                (workdir / rundir.LEASE).unlink()
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     say(f"{workdir}: {count:,} parameters in {', '.join(sorted(params))}")
     return 0
+
+
+def _check_is_empty(workdir: Path) -> None:
+    if rundir.is_run(workdir):
+        raise UsageError(f"{workdir} is a run already: choose another --workdir")
+    if strangers := sorted({path.name for path in workdir.iterdir()} - {rundir.LEASE}):
+        raise UsageError(
+            f"{workdir} is no run, and holds {strangers[0]}; choose another --workdir"
+        )
+
+
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Says of what cannot be written where that was to be."""
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UsageError(f"cannot write {target}: {error}") from error
 
 
 def export_run(workdir: Path, step: int | None, target: Path) -> int:
@@ -66,7 +107,7 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     that holds anything.
     """
     config = setup.read_config(workdir)
-    huggingface.check_expressible(config.model)
+    bert_config.check_expressible(config.model)
     if config.objective.layers != "last":
         raise UsageError(
             f"the heads of their BERT read its last layer, and this run's those of "
@@ -80,29 +121,32 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     config = setup.resolved(config, words.vocab_size)
     params = jax.device_get(checkpoint.restore_alone(workdir, step))
     name, tensors = huggingface.to_theirs(params)
+    _check_finite(tensors, f"{workdir}, step {step}")
+    facts = rundir.read(workdir, rundir.RUN)
+    kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
     sized = networks.SIZED & params.keys()
-    labels = rundir.read(workdir, rundir.RUN)["labels"] if sized else []
     regression = config.objective.kind == "regress"
+    labels = facts["labels"] if sized else []
     labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
+    theirs = bert_config.their_config(
+        config.model, name, labels, words.pad_id, kept[CARD]
+    )
+    theirs |= {"problem_type": "regression"} if regression else {}
 
     _say_what_is_lost(name, params, config.objective.pair)
 
-    beside = target.with_name(f".{target.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir(parents=True)
+    with _named(target), files.whole_directory(target) as beside:
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
-        theirs = huggingface.their_config(config.model, name, labels, words.pad_id)
-        theirs |= {"problem_type": "regression"} if regression else {}
-        files.write_json(beside / "config.json", theirs)
-        _write_tokenizer(beside, words, config.model.max_length)
-        beside.replace(target)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UsageError(f"cannot write {target}: {error}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        files.write_json(beside / bert_config.NAME, theirs)
+        bert_tokenizer.write(beside, words, config.model.max_length, kept[RULES])
     say(f"{target}: {name}, step {step} of {workdir}")
     return 0
+
+
+def _check_finite(tensors: Tensors, source: str) -> None:
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UsageError(f"{source}: {name} holds numbers that are not finite")
 
 
 def _say_what_is_lost(name: str, params: Mapping[str, Any], pair: str) -> None:
@@ -125,47 +169,6 @@ def _digest(tensors: Tensors) -> str:
     return digest.hexdigest()[:12]
 
 
-def _read_tokenizer(source: Path) -> Tokenizer:
-    """tokenizer.json, or vocab.txt with the rules of tokenizer_config.json."""
-    if (source / "tokenizer.json").exists():
-        path = directory.inside(source, "tokenizer.json")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {error}") from error
-        return tokenizer.parse(text, str(path))
-    path, lowercase = directory.inside(source, "vocab.txt"), True
-    if (source / "tokenizer_config.json").exists():
-        rules = directory.read_json(source, "tokenizer_config.json")
-        lowercase = bool(rules.get("do_lower_case", True))
-        for key, usual in (
-            ("strip_accents", lowercase),
-            ("tokenize_chinese_chars", True),
-        ):
-            if rules.get(key) not in (None, usual):
-                raise UsageError(
-                    f"tokenizer_config.json: {key} is {rules[key]} with do_lower_case "
-                    f"{lowercase}: give a tokenizer.json, which can say so"
-                )
-    return tokenizer.load(path, lowercase)
-
-
-def _write_tokenizer(target: Path, words: Tokenizer, max_length: int) -> None:
-    rules = json.loads(words.to_str())["normalizer"]
-    config = {
-        "tokenizer_class": "BertTokenizer",
-        "model_max_length": max_length,
-        "do_lower_case": words.lowercase,
-        "strip_accents": rules.get("strip_accents"),
-        "tokenize_chinese_chars": rules.get("handle_chinese_chars", True),
-        **{f"{piece.strip('[]').lower()}_token": piece for piece in tokenizer.SPECIALS},
-    }
-    words.save(target / "tokenizer.json")
-    files.write_json(target / "tokenizer_config.json", config)
-    vocabulary = "".join(f"{piece}\n" for piece in words.vocabulary)
-    files.write_text(target / "vocab.txt", vocabulary)
-
-
 def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
     """Cut the rows of the token table that no piece has: some are padded to 64."""
     table = params["encoder"]["embeddings"]["token"]["embedding"]
@@ -183,18 +186,45 @@ def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
 
 
 def _config(
-    fields: dict[str, Any], params: Mapping[str, Any], words: Tokenizer
+    fields: dict[str, Any],
+    params: Mapping[str, Any],
+    read: bert_tokenizer.Read,
+    overrides: Mapping[str, str],
 ) -> ConfigDict:
     """A config of this model; its data and schedule were never ours to know."""
     config = base.get_config()
     config.model.update(fields)
+    words = read.tokenizer
     config.tokenizer.lowercase = words.lowercase
+    config.tokenizer.strip_accents = read.strip_accents
     paired = "pair_head" in params
     config.objective.pair = "nsp" if paired else "none"
     config.data.pairs = "nsp" if paired else "single"
-    config.data.length = config.model.max_length
+    positions = config.model.max_length
+    config.data.length = min(read.length or positions, positions)
+    if others := sorted(overrides.keys() - USE):
+        raise UsageError(f"--config.{others[0]}: an import takes {', '.join(USE)}")
+    config = configs.overridden(config, overrides)
+    if "span_head" in params:
+        _fit_windows(config, overrides)
     configs.check(config)
     return config
+
+
+def _fit_windows(config: ConfigDict, overrides: Mapping[str, str]) -> None:
+    """Short rows: half of one for a question, half of the rest shared by windows."""
+    task, room = config.task, config.data.length - 3
+    before = task.max_question, task.stride
+    if "task.max_question" not in overrides:
+        task.max_question = min(task.max_question, room // 2)
+    if "task.stride" not in overrides:
+        task.stride = min(task.stride, (room - task.max_question) // 2)
+    if (task.max_question, task.stride) != before:
+        say(
+            f"rows of {config.data.length} tokens: task.max_question is "
+            f"{task.max_question} and task.stride {task.stride} "
+            "(import --config.task.stride=N sets another)"
+        )
 
 
 def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:

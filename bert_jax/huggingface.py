@@ -1,10 +1,10 @@
-"""Names, arrays and configs of Hugging Face's BERT and ours, each way by one table.
+"""Names and arrays of Hugging Face's BERT and ours, each way by one table.
 
 Arrays only: `exchange` reads and writes the files. A tensor that the table does not
 know, and a group of them that is incomplete, are errors: nothing is dropped unsaid.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,6 +82,7 @@ ARCHITECTURES = {
     "BertModel": {"pooler"},
 }
 CLASSIFIERS = {"classify_head", "tag_head", "choice_head"}
+TOKENS = "embeddings.word_embeddings.weight"
 TIED = "cls.predictions.decoder."  # again the token table and cls.predictions.bias
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 OLD = {"gamma": "weight", "beta": "bias"}  # of LayerNorms converted from TensorFlow
@@ -95,8 +96,8 @@ def to_ours(tensors: Tensors, card: Mapping[str, Any], say: Say) -> dict[str, An
     `card` is their config.json; what had to be mended is told to `say`, a line
     each. Raises UsageError for tensors that are missing, unknown or misshapen.
     """
-    tensors = _modern(tensors, say)
-    _untie(tensors, say)
+    tensors = _modern(_bare(tensors, say), say)
+    _untie(tensors, card, say)
     rows, heads = [], _heads(tensors, card)
     for row in _rows(int(card["num_hidden_layers"]), heads | {"encoder"}):
         if row.theirs not in tensors:
@@ -184,7 +185,21 @@ def _heads(tensors: Tensors, card: Mapping[str, Any]) -> set[str]:
 
 def is_buffer(name: str) -> bool:
     """Whether it is no parameter: old versions saved the numbers 0, 1, 2, ... too."""
-    return name.removeprefix("bert.") in BUFFERS
+    return any(f".{name}".endswith(f".{buffer}") for buffer in BUFFERS)
+
+
+def _bare(tensors: Tensors, say: Say) -> Tensors:
+    """The same without what a wrapper, such as torch.compile, put before each name."""
+    found = [name for name in tensors if name.endswith(TOKENS)]
+    prefix = found[0].removesuffix(TOKENS).removesuffix("bert.") if found else ""
+    if not prefix or len(found) > 1:
+        return tensors
+    inside = {name for name in tensors if name.startswith(prefix)}
+    say(f'{len(inside)} names begin with "{prefix}": read without it')
+    renamed = {name.removeprefix(prefix): array for name, array in tensors.items()}
+    if len(renamed) < len(tensors):
+        raise UsageError(f'some tensors are there with and without "{prefix}"')
+    return renamed
 
 
 def _modern(tensors: Tensors, say: Say) -> Tensors:
@@ -208,7 +223,7 @@ def _modern(tensors: Tensors, say: Say) -> Tensors:
     return renamed
 
 
-def _untie(tensors: Tensors, say: Say) -> None:
+def _untie(tensors: Tensors, card: Mapping[str, Any], say: Say) -> None:
     """Remove the copies of what is tied; they must be equal to their originals."""
     originals = {
         f"{TIED}weight": "bert.embeddings.word_embeddings.weight",
@@ -225,101 +240,9 @@ def _untie(tensors: Tensors, say: Say) -> None:
     if found:
         say(f"{' and '.join(found)}: tied, read once")
     elif originals[f"{TIED}bias"] in tensors:
+        if card.get("tie_word_embeddings") is False:
+            raise UsageError(
+                f"config.json: tie_word_embeddings is False, and the tensor {TIED}weight "
+                "is missing"
+            )
         say("no decoder of its own: it is tied to the token table")
-
-
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-# Ours, theirs, and what they take when config.json is silent (None: it must speak).
-FIELDS = (
-    ("vocab_size", "vocab_size", None),
-    ("num_layers", "num_hidden_layers", None),
-    ("model_dim", "hidden_size", None),
-    ("num_heads", "num_attention_heads", None),
-    ("mlp_dim", "intermediate_size", None),
-    ("max_length", "max_position_embeddings", None),
-    ("num_types", "type_vocab_size", 2),
-    ("norm_epsilon", "layer_norm_eps", 1e-12),
-    ("dropout", "hidden_dropout_prob", 0.1),
-    ("attention_dropout", "attention_probs_dropout_prob", 0.1),
-    ("init_stddev", "initializer_range", 0.02),
-)
-# What of theirs is not ours, by the only value that is no loss.
-ONLY = {
-    "model_type": "bert",
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "tie_word_embeddings": True,
-}
-# What of ours is not theirs.
-OURS_ONLY = {
-    "norm": ("post", "pre-LayerNorm"),
-    "positions": ("learned", "sinusoidal positions"),
-    "attention": ("bidirectional", "causal attention"),
-}
-
-
-def model_fields(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Their config.json -> the fields of config.model. Raises UsageError."""
-    if "model_type" not in card:
-        raise UsageError("config.json: model_type is missing; it must be 'bert'")
-    for key, wanted in ONLY.items():
-        if (value := card.get(key, wanted)) != wanted:
-            raise UsageError(
-                f"config.json: {key} is {value!r}; only {wanted!r} is known here"
-            )
-    fields = {}
-    for ours, theirs, silent in FIELDS:
-        value = card.get(theirs, silent)
-        number = float if isinstance(silent, float) else int
-        if isinstance(value, bool) or not isinstance(value, int | number):
-            raise UsageError(f"config.json: {theirs} must be a number, not {value!r}")
-        fields[ours] = number(value)
-    chosen = card.get("hidden_act", "gelu")
-    if not isinstance(chosen, str) or chosen not in ACTIVATIONS:
-        known = " | ".join(ACTIVATIONS)
-        raise UsageError(f"config.json: hidden_act is {chosen!r}; it must be {known}")
-    return {
-        **fields,
-        "activation": ACTIVATIONS[chosen],
-        **{key: value for key, (value, _) in OURS_ONLY.items()},
-    }
-
-
-def check_expressible(model: Mapping[str, Any]) -> None:
-    """Raise UsageError for what of config.model their BERT does not have."""
-    for key, (wanted, said) in OURS_ONLY.items():
-        if model[key] != wanted:
-            raise UsageError(
-                f"their BERT has no {said} (model.{key}={model[key]}): it cannot be "
-                "exported"
-            )
-
-
-def their_config(
-    model: Mapping[str, Any], name: str, labels: Sequence[str], pad_id: int
-) -> dict[str, Any]:
-    """config.model, an architecture and its classes' labels -> their config.json."""
-    activations = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
-    return {
-        **ONLY,
-        "architectures": [name],
-        **{theirs: model[ours] for ours, theirs, _ in FIELDS},
-        "hidden_act": activations[model["activation"]],
-        **({"id2label": dict(enumerate(labels))} if labels else {}),
-        **({"label2id": {name: i for i, name in enumerate(labels)}} if labels else {}),
-        "pad_token_id": pad_id,
-        "dtype": "float32",
-    }
-
-
-def labels_of(card: Mapping[str, Any], count: int) -> list[str]:
-    """The names of a head's classes in their config.json, or theirs for unnamed ones."""
-    named = card.get("id2label") or {}
-    if not isinstance(named, Mapping):
-        raise UsageError("config.json: id2label must be an object: {number: name}")
-    return [str(named.get(str(i), f"LABEL_{i}")) for i in range(count)]

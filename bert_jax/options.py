@@ -9,7 +9,13 @@ from bert_jax.config import flatten
 from configs import base
 
 OVERRIDE = "--config."
-OVERRIDING = ("prepare", "train", "inspect", "plan")  # verbs that take any key
+OVERRIDING = (
+    "prepare",
+    "train",
+    "import",
+    "inspect",
+    "plan",
+)  # verbs that take any key
 ROWS = {"eval.rows", "eval.length"}  # what evaluate may be asked for, of any run
 
 

@@ -13,14 +13,7 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-from tokenizers import (
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from tokenizers import decoders, processors, trainers
 
 from bert_jax import files, vocabulary
 from bert_jax.config import UsageError
@@ -220,15 +213,7 @@ def _library(
     ids: dict[str, int], lowercase: bool, strip_accents: str
 ) -> tokenizers.Tokenizer:
     strips = lowercase if strip_accents == "auto" else strip_accents == "always"
-    library = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    library.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=True,
-        strip_accents=strips,
-        lowercase=lowercase,
-    )
-    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return library
+    return vocabulary.word_piece(ids, lowercase, strips, chinese=True)
 
 
 def _complete(library: tokenizers.Tokenizer) -> None:

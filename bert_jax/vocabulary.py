@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers
 
 from bert_jax import files
 from bert_jax.stop import UsageError
@@ -76,6 +77,21 @@ class Content(TypedDict, total=False):
     post_processor: dict | None
     decoder: dict | None
     model: WordPiece
+
+
+def word_piece(
+    ids: dict[str, int], lowercase: bool, strip_accents: bool, chinese: bool
+) -> tokenizers.Tokenizer:
+    """The library's tokenizer of BERT (Devlin et al. 2019), with these tokens."""
+    library = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    library.normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=chinese,
+        strip_accents=strip_accents,
+        lowercase=lowercase,
+    )
+    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return library
 
 
 def read_lines(text: str, name: str) -> tuple[dict[str, int], list[str]]:

@@ -35,7 +35,8 @@ RUN += ["metrics", "entities", "answers", "decode", "tasks", "writer", "setup"]
 RUN += ["goodput", "watchdog"]
 RUN += ["evaluate", "scores", "start", "held", "finished", "train", "lanes", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
-USE += ["huggingface", "directory", "exchange", "program", "topology", "plan"]
+USE += ["keys", "huggingface", "directory", "bert_config", "added_tokens"]
+USE += ["bert_tokenizer", "exchange", "program", "topology", "plan"]
 USE += ["generate", "inspect"]
 ALLOWED = {
     **{unit: HOST[:i] for i, unit in enumerate(HOST)},

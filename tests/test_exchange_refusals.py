@@ -1,7 +1,5 @@
 """What is not imported and not exported: directories, vocabularies, other models."""
 
-import json
-
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -52,7 +50,7 @@ def test_a_missing_file_is_named(source, name):
 )
 def test_a_config_that_is_no_json_object_is_named(source, text):
     (source / "config.json").write_bytes(text)
-    refuses(source, "config.json is not")
+    refuses(source, "config.json is (not|nested)")
 
 
 @pytest.mark.parametrize("text", [b"{", b"{}", b"\xff"])
@@ -75,22 +73,6 @@ def test_a_vocabulary_longer_than_the_table_is_refused(source):
 def test_a_vocabulary_without_mask_is_refused(source):
     (source / "vocab.txt").write_text("\n".join(VOCABULARY).replace("[MASK]", "mask"))
     refuses(source, r"vocab.txt lacks the special tokens \[MASK\]")
-
-
-@pytest.mark.parametrize(
-    ("rules", "said"),
-    [
-        (
-            {"do_lower_case": True, "strip_accents": False},
-            "strip_accents is False with",
-        ),
-        ({"do_lower_case": False, "strip_accents": True}, "strip_accents is True with"),
-        ({"tokenize_chinese_chars": False}, "tokenize_chinese_chars is False"),
-    ],
-)
-def test_rules_that_vocab_txt_cannot_say_are_refused(source, rules, said):
-    (source / "tokenizer_config.json").write_text(json.dumps(rules))
-    refuses(source, said)
 
 
 def test_labels_that_are_no_table_are_refused(source):
@@ -142,7 +124,7 @@ def test_an_export_that_fails_leaves_nothing(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rundir, "write_json", full)
+    monkeypatch.setattr(files, "write_json", full)
     with pytest.raises(UsageError, match="cannot write .*out: .*No space left"):
         exchange.export_run(run, None, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,5 @@
-"""The table between Hugging Face's BERT and ours, and their config.json."""
+"""The table between the tensors of Hugging Face's BERT and our parameters."""
 
-import json
 import re
 from functools import partial
 
@@ -9,21 +8,18 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from bert_jax import huggingface
 from bert_jax.config import UsageError
 from bert_jax.huggingface import ARCHITECTURES, TABLE, to_ours, to_theirs
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import WHOLE, Network
 from configs import base
-from tests.exchanging import CONFIG, bits, random_arrays
+from tests.exchanging import bits, random_arrays
 
 MODEL = base.get_config().model
 MODEL.update(vocab_size=11, num_layers=2, model_dim=4, num_heads=2, mlp_dim=6)
 MODEL.update(max_length=5, num_types=3, attention_dropout=0.2)
 ENCODER = EncoderConfig(**MODEL)
-FIELDS = MODEL.to_dict()
-del FIELDS["dtype"], FIELDS["remat"]
 DECODER, TOKENS = "cls.predictions.decoder", "bert.embeddings.word_embeddings.weight"
 
 
@@ -41,19 +37,19 @@ def theirs(name: str) -> dict[str, np.ndarray]:
     return to_theirs(params(*ARCHITECTURES[name]))[1]
 
 
-def read(tensors, name: str):
+def read(tensors, name: str, **changes):
     """Our parameters, and what was said of them."""
     said: list[str] = []
-    config = {"num_hidden_layers": 2, "architectures": [name]}
+    config = {"num_hidden_layers": 2, "architectures": [name]} | changes
     return to_ours(tensors, config, said.append), said
 
 
 UNTOLD = "no decoder of its own: it is tied to the token table"
 
 
-def refuses(tensors, name: str, said: str):
+def refuses(tensors, name: str, said: str, **changes):
     with pytest.raises(UsageError, match=re.escape(said)):
-        read(tensors, name)
+        read(tensors, name, **changes)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -121,6 +117,45 @@ def test_names_with_and_without_the_prefix_are_the_same_model():
     assert bits(ours) == bits(again)
     assert said == []
     assert noted == ['39 names without the prefix "bert.": read as if they had it']
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "model.net."])
+@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM"])
+def test_names_after_a_wrapper_are_read_without_it(name, prefix):
+    """FAULTS 30."""
+    tensors = theirs(name)
+    wrapped = {f"{prefix}{each}": array for each, array in tensors.items()}
+    wrapped[f"{prefix}bert.embeddings.position_ids"] = np.arange(5)[None]
+    ours, said = read(wrapped, name)
+    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert said[0] == f'{len(wrapped)} names begin with "{prefix}": read without it'
+
+
+def test_a_tensor_with_and_without_a_wrapper_is_refused():
+    tensors = theirs("BertForMaskedLM")
+    both = {f"module.{name}": array for name, array in tensors.items()}
+    both["cls.predictions.bias"] = tensors["cls.predictions.bias"]
+    refuses(
+        both, "BertForMaskedLM", 'some tensors are there with and without "module."'
+    )
+
+
+@pytest.mark.parametrize("name", ["BertModel", "BertForTokenClassification"])
+def test_untied_embeddings_matter_only_to_a_decoder(name):
+    """FAULTS 31."""
+    tensors = theirs(name)
+    ours, _ = read(tensors, name, tie_word_embeddings=False)
+    assert bits(to_theirs(ours)[1]) == bits(tensors)
+
+
+def test_an_untied_decoder_must_be_there():
+    """FAULTS 31: transformers would draw it at random."""
+    tensors = theirs("BertForMaskedLM")
+    said = f"tie_word_embeddings is False, and the tensor {DECODER}.weight is missing"
+    refuses(tensors, "BertForMaskedLM", said, tie_word_embeddings=False)
+    tied = tensors | {f"{DECODER}.weight": tensors[TOKENS]}
+    ours, _ = read(tied, "BertForMaskedLM", tie_word_embeddings=False)
+    assert bits(to_theirs(ours)[1]) == bits(tensors)
 
 
 def test_one_tensor_under_two_names_is_refused():
@@ -270,91 +305,3 @@ def test_a_pooler_is_left_out_where_their_class_has_none():
 def to_theirs_keys(*heads: str):
     name, tensors = to_theirs(params(*heads))
     return name, tensors.keys()
-
-
-@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
-def test_a_config_comes_back(activation):
-    fields = FIELDS | {"activation": activation}
-    made = huggingface.their_config(fields, "BertModel", [], 0)
-    assert huggingface.model_fields(json.loads(json.dumps(made))) == fields
-    assert made["architectures"] == ["BertModel"]
-    assert made["num_hidden_layers"] == 2
-    assert made["pad_token_id"] == 0
-    assert "id2label" not in made
-
-
-def test_what_a_config_leaves_out_is_what_bert_has():
-    left = {
-        "model_type": "bert",
-        "vocab_size": 11,
-        "hidden_size": 4,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 6,
-        "max_position_embeddings": 5,
-    }
-    changed = {"num_types": 2, "attention_dropout": 0.1}
-    assert huggingface.model_fields(left) == FIELDS | changed
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [("gelu_new", "gelu_tanh"), ("gelu_pytorch_tanh", "gelu_tanh"), ("gelu", "gelu")],
-)
-def test_their_names_of_activations(theirs, ours):
-    fields = huggingface.model_fields(CONFIG | {"hidden_act": theirs})
-    assert fields["activation"] == ours
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("model_type", "roberta"),
-        ("position_embedding_type", "relative_key"),
-        ("is_decoder", True),
-        ("add_cross_attention", True),
-        ("tie_word_embeddings", False),
-        ("hidden_act", "relu"),
-        ("hidden_act", ["gelu"]),
-        ("hidden_size", None),
-        ("hidden_size", "16"),
-        ("hidden_size", 16.5),
-        ("num_attention_heads", True),
-        ("layer_norm_eps", "1e-12"),
-    ],
-)
-def test_what_is_no_bert_of_ours_is_refused_by_its_key(key, value):
-    with pytest.raises(UsageError, match=f"config.json: {key} ") as refused:
-        huggingface.model_fields(CONFIG | {key: value})
-    assert repr(value) in str(refused.value)
-
-
-@pytest.mark.parametrize("key", ["hidden_size", "model_type", "vocab_size"])
-def test_a_config_must_say_the_sizes(key):
-    config = {name: value for name, value in CONFIG.items() if name != key}
-    with pytest.raises(UsageError, match=f"config.json: {key} "):
-        huggingface.model_fields(config)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"norm": "pre"}, r"no pre-LayerNorm \(model.norm=pre\)"),
-        ({"positions": "sinusoidal"}, "no sinusoidal positions"),
-        ({"attention": "causal"}, "no causal attention"),
-    ],
-)
-def test_what_their_bert_does_not_have_is_refused_by_name(change, said):
-    huggingface.check_expressible(FIELDS)
-    with pytest.raises(UsageError, match=said):
-        huggingface.check_expressible(FIELDS | change)
-
-
-def test_labels_come_back_and_unnamed_classes_are_numbered():
-    made = huggingface.their_config(FIELDS, "BertModel", ["bad", "good"], 0)
-    stored = json.loads(json.dumps(made))
-    assert stored["label2id"] == {"bad": 0, "good": 1}
-    assert huggingface.labels_of(stored, 2) == ["bad", "good"]
-    assert huggingface.labels_of({}, 2) == ["LABEL_0", "LABEL_1"]
-    with pytest.raises(UsageError, match="config.json: id2label must be an object"):
-        huggingface.labels_of({"id2label": ["bad"]}, 1)

@@ -39,9 +39,12 @@ EXECUTION = (
 # Keys that came later, each with the value that does what was done before it: with that
 # value a key stays out of a run's identity, and an older config takes it.
 LATER = {
+    "eval.length": 0,
+    "eval.rows": "",
     "init_state": False,
     "tokenizer.strip_accents": "auto",
     "train.on_nonfinite": "stop",
+    "train.watchdog": 0.0,
 }
 
 
@@ -103,21 +106,28 @@ def frozen(config: ConfigDict) -> FrozenConfigDict:
 
 
 def from_json(text: str) -> ConfigDict:
-    """The config that `canonical` wrote, perhaps before a key of today existed.
-
-    Such a key takes its value of configs/base.py, which is what was done before it.
-    """
+    """The config that `canonical` wrote, perhaps before a key of today existed."""
     try:
-        written = json.loads(text)
-        return ConfigDict(_completed(base.get_config().to_dict(), written))
+        return completed(json.loads(text))
     except (json.JSONDecodeError, TypeError, AttributeError) as error:
         raise UsageError(f"this config.json cannot be read: {error}") from error
 
 
-def _completed(defaults: dict, written: dict) -> dict:
-    return defaults | {
-        key: _completed(defaults[key], value)
-        if isinstance(value, dict) and isinstance(defaults.get(key), dict)
+def completed(written: Mapping) -> ConfigDict:
+    """A config that was written, perhaps before a key of today existed.
+
+    Such a key takes its value of `LATER`, which does what was done before it, whatever
+    configs/base.py has.
+    """
+    defaults = base.get_config()
+    defaults.update_from_flattened_dict(LATER)
+    return ConfigDict(_merged(defaults.to_dict(), written))
+
+
+def _merged(defaults: Mapping, written: Mapping) -> dict:
+    return {**defaults} | {
+        key: _merged(defaults[key], value)
+        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
         else value
         for key, value in written.items()
     }

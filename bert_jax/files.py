@@ -7,6 +7,7 @@ and one digest, for every module.
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from bert_jax.stop import UsageError
 
 CHECK = "check"  # the key of a JSON object that digests all its other keys
 LARGEST_JSON = 200_000_000  # bytes; a larger file is none of ours
+SETTLED = 2.0  # seconds after which a change of a file shows in its times for sure
 TRIES, PAUSE = 5, 0.05  # to take a lock: others hold it for an instant to look
 
 # What a disk refuses, and the mend. Libraries say it in a text of their own.
@@ -121,6 +123,20 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+def content_digest(path: Path) -> str:
+    """`file_digest`, remembered by this process until something is done to the file."""
+    stat = path.stat()
+    if time.time() - stat.st_ctime < SETTLED:
+        return file_digest(path)
+    state = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+    return _digest_in(path.resolve(), state)
+
+
+@functools.cache
+def _digest_in(path: Path, state: tuple[int, ...]) -> str:
+    return file_digest(path)
 
 
 def read_bytes(path: Path, largest: int) -> bytes:

@@ -206,17 +206,12 @@ def check_has_data(workdir: Path) -> None:
 def check_data(workdir: Path, data: Store | Dataset) -> None:
     """Refuse data or a vocabulary other than the run began with."""
     began = rundir.read(workdir, rundir.RUN)
-    for name, now in fingerprints(data).items():
-        if began[name] != now:
+    for name, now in {"data": data, "tokenizer": data.tokenizer}.items():
+        if not now.has_fingerprint(began[name]):
             raise UsageError(
-                f"the {name} changed since {workdir} began ({began[name]} -> {now}): "
-                "restore it, or choose another --workdir"
+                f"the {name} changed since {workdir} began ({began[name]} -> "
+                f"{now.fingerprint}): restore it, or choose another --workdir"
             )
-
-
-def fingerprints(data: Store | Dataset) -> dict[str, str]:
-    """Of the data and of the tokenizer, as run.json keeps them."""
-    return {"data": data.fingerprint, "tokenizer": data.tokenizer.fingerprint}
 
 
 def resolved(config: FrozenConfigDict, vocab_size: int) -> FrozenConfigDict:

@@ -12,6 +12,7 @@ from bert_jax.config import UsageError
 from bert_jax.data.dataset import Dataset
 from bert_jax.models.network import SIZED
 from bert_jax.setup import Setup, read_config
+from bert_jax.tokenizer import Tokenizer
 
 Say = Callable[[str], None]
 
@@ -41,7 +42,7 @@ def _initialised(setup: Setup) -> state.TrainState:
 def _continued(setup: Setup, say: Say) -> tuple[state.TrainState, int]:
     """The state that the parent had, to be trained for more steps."""
     config, source, at = setup.config, *_located(setup.config)
-    _check_same_vocabulary(source, setup.data.tokenizer.fingerprint)
+    _check_same_vocabulary(source, setup.data.tokenizer)
     theirs = configs.scheduled(read_config(source), setup.train.num_examples)
     lineage.check_lengthens(config, theirs, source, at)
     shapes, where = setup.shapes(), f"{source} at step {at}"
@@ -84,7 +85,7 @@ def _inherited(setup: Setup, wanted: Any, say: Say) -> Any:
     """The parameters that `init_from` names, those of `init_leave` and heads that it
     lacks initialised."""
     source, at = _located(setup.config)
-    _check_same_vocabulary(source, setup.data.tokenizer.fingerprint)
+    _check_same_vocabulary(source, setup.data.tokenizer)
     saved = checkpoint.param_shapes(source, at)
     asked = _asked(wanted, setup.config.init_leave)
     _check_same_labels(source, saved.keys() & asked.keys(), setup.data)
@@ -116,8 +117,8 @@ def _asked(wanted: Any, leave: str) -> dict[str, Any]:
     return asked
 
 
-def _check_same_vocabulary(source: Path, fingerprint: str) -> None:
-    if rundir.read(source, rundir.RUN)["tokenizer"] != fingerprint:
+def _check_same_vocabulary(source: Path, tokenizer: Tokenizer) -> None:
+    if not tokenizer.has_fingerprint(rundir.read(source, rundir.RUN)["tokenizer"]):
         raise UsageError(
             f"{source} has another vocabulary than this run, so its token table means "
             f"other pieces: set --config.tokenizer.path={source / rundir.TOKENIZER}"

@@ -53,6 +53,10 @@ class Tokenizer:
         self.strips_accents = self.normalize("\u00e9") == "e"
         self.fingerprint = _fingerprint(self._json)
 
+    def has_fingerprint(self, known: str) -> bool:
+        """Whether that is a fingerprint of this tokenizer, by the law of its version."""
+        return known in (self.fingerprint, _fingerprint_1(self._json))
+
     def encode(self, text: str) -> tokenizers.Encoding:
         """Corpus text, with no special token: `.ids` and character `.offsets`."""
         return self._plain.encode(text, add_special_tokens=False)
@@ -243,6 +247,16 @@ def _by_id(ids: dict[str, int]) -> list[str]:
 
 
 def _fingerprint(text: str) -> str:
+    """Of every part of a tokenizer.json, but for how rows are cut and padded, which is
+    asked for anew at each use."""
+    parts = json.loads(text)
+    left_out = ("version", "truncation", "padding")
+    content = {name: part for name, part in parts.items() if name not in left_out}
+    return "2:" + files.digest(json.dumps(content, sort_keys=True), length=12)
+
+
+def _fingerprint_1(text: str) -> str:
+    """What runs and stores of version 1 wrote down."""
     rules = json.loads(text)
     content = [rules["normalizer"], rules["pre_tokenizer"], rules["model"]]
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=6).hexdigest()

@@ -29,7 +29,8 @@ def finer(data) -> ConfigDict | None:
 
 
 def identity(data) -> dict:
-    """What the documents depend on: a store made from them is found again by it."""
+    """What the documents depend on, their contents before all: a store that is made
+    from them is found again by it."""
     return {"corpus": data.corpus} | import_module(KINDS[data.corpus]).identity(data)
 
 

@@ -1,11 +1,13 @@
 """A task's labelled data as batches: what `store` is for pretraining."""
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bert_jax import files
 from bert_jax import tokenizer as tokenizers
 from bert_jax.config import UsageError, stream
 from bert_jax.data import features, tasks
@@ -17,12 +19,22 @@ Config = Any  # a ConfigDict: its attributes have no static types
 
 class Dataset(NamedTuple):
     tokenizer: Tokenizer
-    fingerprint: str  # of the content: pieces and targets of all splits
+    fingerprint: str  # of the content: texts, labels, pieces and targets of all splits
     labels: tuple[str, ...]
     unseen: tuple[str, ...]  # labels of which there is no example to train on
     train: Examples
     valid: Examples
     test: Examples | None
+
+    @property
+    def splits(self) -> dict[str, Examples]:
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: examples for name, examples in named.items() if examples}
+
+    def has_fingerprint(self, known: str) -> bool:
+        """Whether that is a fingerprint of these data, by the law of its version."""
+        first = _fingerprint_1(self.labels, list(self.splits.values()))
+        return known in (self.fingerprint, first)
 
 
 def prepare(config: Config) -> Dataset:
@@ -51,9 +63,9 @@ def prepare(config: Config) -> Dataset:
 
     train, valid = examples(splits.train), examples(splits.valid)
     test = examples(splits.test) if splits.test else None
-    mark = _fingerprint(splits.labels, [s for s in (train, valid, test) if s])
     unseen = _unseen(splits.labels, train.features.targets)
-    return Dataset(tokenizer, mark, splits.labels, unseen, train, valid, test)
+    data = Dataset(tokenizer, "", splits.labels, unseen, train, valid, test)
+    return data._replace(fingerprint=_fingerprint(data))
 
 
 def describe(train: Any, valid: Any, test: Any, most: int) -> Iterator[str]:
@@ -93,7 +105,29 @@ def class_weights(
     return weights
 
 
-def _fingerprint(labels: tuple[str, ...], splits: list[Examples]) -> str:
+def _fingerprint(data: Dataset) -> str:
+    parts = [data.tokenizer.fingerprint, json.dumps(data.labels)]
+    for name, examples in data.splits.items():
+        made = examples.features
+        parts += [name, _digest_of_records(examples.records), str(made.choices)]
+        arrays = made.ids, made.types, made.starts, made.targets, made.owners
+        parts += map(_digest_of_array, arrays)
+    return "2:" + files.digest(*parts, length=12)
+
+
+def _digest_of_records(records: Sequence[Any]) -> str:
+    """Of their texts and labels, wherever they were read."""
+    texts = (json.dumps(record._replace(where="")) for record in records)
+    return files.digest(*(files.digest(text, length=64) for text in texts), length=64)
+
+
+def _digest_of_array(array: np.ndarray) -> str:
+    kind = f"{array.dtype.str} {array.shape}"
+    return files.digest(kind, np.ascontiguousarray(array).tobytes(), length=64)
+
+
+def _fingerprint_1(labels: tuple[str, ...], splits: list[Examples]) -> str:
+    """What runs of version 1 wrote down."""
     digest = hashlib.blake2b(repr(labels).encode(), digest_size=6)
     for examples in splits:
         made = examples.features

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from bert_jax import files
 from bert_jax.config import UsageError
 from bert_jax.data import textfiles
 from bert_jax.data.paragraphs import Document, clean, paragraphs
@@ -35,9 +36,9 @@ def documents(data) -> Iterator[Document]:
 
 
 def identity(data) -> dict:
-    stats = [(path.name, path.stat()) for path in textfiles.find(data.files).paths]
+    paths = textfiles.find(data.files).paths
     return {
-        "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+        "files": [[path.suffix.lower(), files.content_digest(path)] for path in paths],
         "documents": data.documents,
         "encoding": data.encoding,
         "field": data.text_field,

@@ -60,6 +60,10 @@ class Store(NamedTuple):
     train: Split
     valid: Split
 
+    def has_fingerprint(self, known: str) -> bool:
+        """Whether that is a fingerprint of this store, by the law of its version."""
+        return known in (self.fingerprint, _fingerprint_1(self.manifest))
+
 
 def prepare(config, progress: Callable[[str], None] = print) -> Store:
     """The store of a config: found in the cache, or else built and put there."""
@@ -94,19 +98,21 @@ def open(directory: str | Path) -> Store:
     _verify(directory, manifest)
     text = files.read_text(directory / TOKENIZER)
     tokenizer = tokenizers.parse(text, str(directory / TOKENIZER))
-    if tokenizer.fingerprint != manifest["tokenizer"]:
+    if not tokenizer.has_fingerprint(manifest["tokenizer"]):
         raise UsageError(
             f"{directory}/tokenizer.json is not the one that the tokens were made with: "
             f"{_mend(directory)}"
         )
     train, valid = (_split(directory, n, tokenizer) for n in ("train", "valid"))
-    return Store(directory, manifest, tokenizer, _fingerprint(manifest), train, valid)
+    mark = _fingerprint(manifest, tokenizer)
+    return Store(directory, manifest, tokenizer, mark, train, valid)
 
 
 def key(config) -> str:
-    """The name of the directory: a hash of what decides the content."""
+    """The name of the directory: a hash of what decides the content, which is read."""
     settings = config.tokenizer
     content = {
+        "law": 2,  # the first one knew files by their names, sizes and times
         "format": FORMAT,
         "corpus": corpus.identity(config.data),
         "valid_share": config.data.valid_share,
@@ -122,8 +128,7 @@ def key(config) -> str:
             ]
         ),
     }
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return files.digest(json.dumps(content, sort_keys=True), length=16)
 
 
 def _build(config, directory: Path, progress: Callable[[str], None]) -> None:
@@ -159,9 +164,6 @@ def _manifest(directory: Path) -> Manifest:
     return manifest
 
 
-_verified: set[tuple] = set()  # what this process has read once: files and their states
-
-
 def _verify(directory: Path, manifest: Manifest) -> None:
     """Refuse a store of which a file is missing, not listed, or other than listed."""
     for name in (*PARTS, TOKENIZER):
@@ -181,17 +183,14 @@ def _verify(directory: Path, manifest: Manifest) -> None:
 def _problem(path: Path, listed: Listed) -> str:
     """What is wrong with a file, "" if nothing is."""
     try:
-        stat = path.stat()
-        state = path.resolve(), stat.st_size, stat.st_mtime_ns, listed["sha256"]
-        if stat.st_size != listed["bytes"]:
-            return f"{path} has {stat.st_size} bytes, not {listed['bytes']}"
-        if state not in _verified and files.file_digest(path) != listed["sha256"]:
+        if (size := path.stat().st_size) != listed["bytes"]:
+            return f"{path} has {size} bytes, not {listed['bytes']}"
+        if files.content_digest(path) != listed["sha256"]:
             return f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}"
     except FileNotFoundError:
         return f"{path} is missing"
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
-    _verified.add(state)
     return ""
 
 
@@ -232,7 +231,14 @@ def _inconsistency(split: Split, vocab_size: int) -> str:
     return ""
 
 
-def _fingerprint(manifest: Manifest) -> str:
+def _fingerprint(manifest: Manifest, tokenizer: tokenizers.Tokenizer) -> str:
+    listed = manifest["files"]
+    parts = [f"{name} {listed[name]['sha256']}" for name in PARTS]
+    return "2:" + files.digest(*parts, tokenizer.fingerprint, length=12)
+
+
+def _fingerprint_1(manifest: Manifest) -> str:
+    """What runs of version 1 wrote down."""
     listed = manifest["files"]
     sums = [listed[name]["sha256"] for name in sorted((*PARTS, TOKENIZER))]
     return hashlib.blake2b("".join(sums).encode(), digest_size=6).hexdigest()

@@ -1,13 +1,16 @@
 """A TFDS dataset, through `as_data_source`, which needs no TensorFlow."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
 
+from bert_jax import files
 from bert_jax.config import UsageError
 from bert_jax.data.paragraphs import Document, clean
 
@@ -32,8 +35,15 @@ def documents(data) -> Iterator[Document]:
 
 
 def identity(data) -> dict:
+    found = prepared(data.tfds_name, data.tfds_dir)
+    folder = Path(found.data_dir)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor() as threads:
+        contents = threads.map(files.content_digest, paths)
+        listed = {str(p.relative_to(folder)): c for p, c in zip(paths, contents)}
     return {
-        "name": builder(data.tfds_name, data.tfds_dir).info.full_name,
+        "name": found.info.full_name,
+        "files": listed,
         "split": data.tfds_split,
         "field": data.text_field,
     }
@@ -55,14 +65,8 @@ def builder(name: str, directory: str) -> Any:
         raise UsageError(f"no TFDS dataset {name!r}: {_reason(error)}") from error
 
 
-def source(
-    name: str, split: str, directory: str, mend: str
-) -> tuple[Any, Sequence[dict]]:
-    """The features of a dataset and the examples of a split, downloaded if need be.
-
-    UsageError if the dataset cannot be had, or for an unknown or empty split: `mend`
-    says where to name another one.
-    """
+def prepared(name: str, directory: str) -> Any:
+    """`builder` of a dataset that is there, downloaded if need be. Raises UsageError."""
     found = builder(name, directory)
     try:
         found.download_and_prepare()
@@ -71,6 +75,18 @@ def source(
             f"cannot prepare {name} in {found.data_dir}: {_reason(error)}: "
             "copy this folder from a machine with a network that has prepared it"
         ) from error
+    return found
+
+
+def source(
+    name: str, split: str, directory: str, mend: str
+) -> tuple[Any, Sequence[dict]]:
+    """The features of a dataset and the examples of a split, downloaded if need be.
+
+    UsageError if the dataset cannot be had, or for an unknown or empty split: `mend`
+    says where to name another one.
+    """
+    found = prepared(name, directory)
     try:
         examples = found.as_data_source(split=split)
     except ValueError as error:

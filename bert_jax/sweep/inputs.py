@@ -41,10 +41,10 @@ def _changed(workdir: Path, data: Store) -> Iterator[str]:
     if not rundir.is_run(workdir):
         return
     began = rundir.read(workdir, rundir.RUN)
-    now = {"data": data.fingerprint, "tokenizer": data.tokenizer.fingerprint}
-    for name, mark in now.items():
-        if began[name] != mark:
-            yield f"the {name} changed since {workdir} began ({began[name]} -> {mark})"
+    for name, now in {"data": data, "tokenizer": data.tokenizer}.items():
+        if not now.has_fingerprint(began[name]):
+            changed = f"{began[name]} -> {now.fingerprint}"
+            yield f"the {name} changed since {workdir} began ({changed})"
 
 
 def _with_tokenizer(config: FrozenConfigDict, data: Store) -> ConfigDict:

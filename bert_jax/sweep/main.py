@@ -177,7 +177,7 @@ def beside(folder: Path, runs: Sequence[Planned], lanes: int) -> list[Task]:
 
 def _task(folder: Path, run: Planned) -> Task:
     task = Task(run.name, folder / run.name, run.needs)
-    text = configs.canonical(run.config)
+    text = snapshot.readable(folder, run.config)
     if not task.config.is_file() or task.config.read_text(encoding="utf-8") != text:
         task.config.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(task.config, text)

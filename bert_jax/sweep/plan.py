@@ -182,14 +182,16 @@ def freeze(folder: Path, runs: tuple[Planned, ...]) -> Plan:
 
 
 def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
-    """Refuse runs that are others than they were, or no more there."""
+    """Refuse runs that compute something else than they did, or are no more there."""
     now = {run.name: run for run in runs}
     problems = []
     for old in plan.runs:
         if old.name not in now:
             problems.append(f"{old.name} is no longer asked for")
             continue
-        before, after = (_fixed(run.config) for run in (old, now[old.name]))
+        before, after = map(
+            configs.without_execution, (old.config, now[old.name].config)
+        )
         changed = rundir.differences(before, after)
         problems += [f"{old.name}: {change}" for change in changed]
     if problems:
@@ -199,12 +201,6 @@ def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
             f"{folder / FILE} has begun otherwise:\n" + "\n".join(shown) + more + "\n"
             "Change it back (arms and seeds may be added), or choose another --root"
         )
-
-
-def _fixed(config: FrozenConfigDict) -> dict[str, object]:
-    """What a run of the plan keeps; a finished run may be evaluated on more rows."""
-    growing = ("eval.rows", "eval.length")
-    return {k: v for k, v in configs.flatten(config).items() if k not in growing}
 
 
 def read(folder: Path) -> Plan:
@@ -225,13 +221,13 @@ def read(folder: Path) -> Plan:
             f"{path} was edited since it was launched: change the experiment file "
             "instead, and this file back, or choose another --root"
         )
-    if snapshot.digest(folder) != content["code"]["digest"]:
+    if not snapshot.has_digest(folder, content["code"]["digest"]):
         raise UsageError(
             f"{folder / snapshot.CODE} was edited since it was copied: every run of "
             "this sweep uses that code. Change it back, or choose another --root"
         )
     runs = [
-        Planned(**run | {"config": FrozenConfigDict(run["config"])})
+        Planned(**run | {"config": FrozenConfigDict(configs.completed(run["config"]))})
         for run in content["runs"]
     ]
     return Plan(tuple(runs), content["code"])

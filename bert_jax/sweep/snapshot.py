@@ -2,15 +2,22 @@
 checkout reach none of them."""
 
 import hashlib
+import itertools
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from ml_collections import FrozenConfigDict
+
+from bert_jax import config as configs
 from bert_jax import files, rundir
+from bert_jax.config import UsageError
 
 ROOT = Path(__file__).parents[2]
 CODE = "code"
 PARTS = ("launch.py", "bert_jax", "configs")
+BASE = "configs/base.py"
 
 
 def take(folder: Path) -> dict[str, str]:
@@ -28,8 +35,42 @@ def take(folder: Path) -> dict[str, str]:
     return {"commit": commit, "digest": digest(folder)}
 
 
+def readable(folder: Path, config: FrozenConfigDict) -> str:
+    """The config as a file for the copied code, which refuses keys that came after it.
+
+    Raises UsageError if one of them asks for something.
+    """
+    known = configs.flatten(configs.read(str(folder / CODE / BASE), {}))
+    kept = config.to_dict()
+    for key, value in configs.flatten(config).items():
+        if key in known:
+            continue
+        if value != configs.LATER.get(key):
+            raise UsageError(
+                f"{folder / CODE}, which every run of this sweep uses, is older than "
+                f"{key}: leave that key out, or choose another --root"
+            )
+        section, _, name = key.rpartition(".")
+        del (kept[section] if section else kept)[name]
+    return json.dumps(kept, sort_keys=True, indent=1) + "\n"
+
+
 def digest(folder: Path) -> str:
-    """Of every file of the copy, names included."""
+    """Of every file of the copy, names included, also of those that came later."""
+    code = folder / CODE
+    paths = sorted(path for path in code.rglob("*") if path.is_file())
+    found = [path for path in paths if "__pycache__" not in path.parts]
+    parts = [(str(path.relative_to(code)), path.read_bytes()) for path in found]
+    return "2:" + files.digest(*itertools.chain(*parts), length=16)
+
+
+def has_digest(folder: Path, known: str) -> bool:
+    """Whether that is a digest of the copy, by the law of its version."""
+    return known == (digest(folder) if known.startswith("2:") else _digest_1(folder))
+
+
+def _digest_1(folder: Path) -> str:
+    """What plans of version 1 wrote down."""
     code = folder / CODE
     found = hashlib.sha256()
     for path in _files(code):

@@ -1,5 +1,6 @@
 import gzip
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -404,13 +405,19 @@ def test_a_tfds_dataset_is_read_without_tensorflow(tfds_folder):
     assert len(list(corpus.documents(tfds_config(tfds_folder, tfds_split="train[:4]"))))
 
 
-def test_a_tfds_dataset_is_known_by_version_split_and_field(tfds_folder):
-    assert corpus.identity(tfds_config(tfds_folder)) == {
-        "corpus": "tfds",
-        "name": "bert_jax_tiny/1.0.0",
-        "split": "train",
-        "field": "text",
-    }
+def test_a_tfds_dataset_is_known_by_its_content_and_reading(tfds_folder, tmp_path):
+    """FAULTS 1: two tfds_dir may hold other data of one name and version."""
+    before = corpus.identity(tfds_config(tfds_folder))
+    assert before["name"] == "bert_jax_tiny/1.0.0"
+    assert corpus.identity(tfds_config(tfds_folder, text_field="id")) != before
+    assert corpus.identity(tfds_config(tfds_folder, tfds_split="train[:4]")) != before
+    copied = shutil.copytree(tfds_folder, tmp_path / "copied")
+    assert corpus.identity(tfds_config(str(copied))) == before
+    (path,) = copied.rglob("*array_record*")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert corpus.identity(tfds_config(str(copied))) != before
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ A step takes train.log_every milliseconds and is saved at once. What it did is w
 `work` beside the run: each step of each run must be there once, whatever was killed.
 """
 
+import shutil
 from pathlib import Path
 
 LAUNCH = """\
@@ -61,4 +62,5 @@ def write(folder: Path, root: Path) -> Path:
     for name in ("bert_jax", "configs"):
         (checkout / name).mkdir(parents=True)
     (checkout / "launch.py").write_text(LAUNCH.format(root=str(root)))
+    shutil.copy(root / "configs" / "base.py", checkout / "configs")
     return checkout

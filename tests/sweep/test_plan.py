@@ -182,6 +182,7 @@ def test_what_has_begun_is_not_changed(draw, code, tmp_path, arms, seeds, said):
     assert plan.read(folder) == before
 
 
+<<<<<<< HEAD
 def test_rows_may_be_added_to_what_has_begun(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     plan.freeze(folder, draw())
@@ -190,6 +191,32 @@ def test_rows_may_be_added_to_what_has_begun(draw, code, tmp_path):
     grown = plan.freeze(folder, draw(more, METRIC="valid/single/mlm_loss"))
     assert {run.config.eval.rows for run in plan.read(folder).runs} == {"single"}
     assert plan.read(folder) == grown
+=======
+def test_how_runs_are_executed_may_change(draw, code, tmp_path):
+    """Kind C: what is outside a run's identity begins nothing anew."""
+    folder = tmp_path / "runs/try"
+    plan.freeze(folder, draw())
+    arms = {arm: {**changes, "train.save_every": 7} for arm, changes in ARMS.items()}
+    changed = plan.freeze(folder, draw(arms))
+    assert {run.config.train.save_every for run in changed.runs} == {7}
+    assert plan.read(folder) == changed
+
+
+def test_a_plan_of_before_later_keys_grows(draw, code, tmp_path):
+    """Kind C: an old config takes neutral values and keeps its id."""
+    folder = tmp_path / "runs/try"
+    before = plan.freeze(folder, draw())
+    path = folder / "plan.json"
+    content = json.loads(path.read_text())["content"]
+    for run in content["runs"]:
+        for key in configs.LATER:
+            section, _, name = key.rpartition(".")
+            del (run["config"][section] if section else run["config"])[name]
+    written = {"content": content, "digest": plan._digest(content)}
+    path.write_text(json.dumps(written))
+    assert plan.read(folder) == before
+    assert len(plan.freeze(folder, draw(SEEDS=3)).runs) == 6
+>>>>>>> 4174f63 (Fingerprints cover contents and carry a version: corpora by their SHA-256, every part of a tokenizer, texts and labels, all of a sweep's code; later keys take neutral values, and plans of before go on)
 
 
 def test_an_edited_plan_is_refused(draw, code, tmp_path):

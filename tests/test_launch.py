@@ -161,11 +161,6 @@ def test_a_mistake_in_the_config_is_one_line(train, override, said):
         ("latin.txt", ("caf\u00e9 " + TEXT).encode("latin-1"), "line 1: no utf-8"),
         ("long.txt", b"word " * 10_000_000, "line 1: longer than"),
         ("only.txt", TEXT.encode(), "document"),
-        (
-            "empty.jsonl",
-            b'{"text": "One."}\n{"text": ""}\n',
-            "line 2: an empty document",
-        ),
         ("broken.jsonl", b'{"text": "One."}\n{"text": \n', "line 2"),
         ("picture.png", b"png", "only .txt"),
     ],

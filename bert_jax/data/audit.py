@@ -9,7 +9,7 @@ from bert_jax.data.output import Output
 from bert_jax.tokenizer import Tokenizer
 
 # Shares of the training text: with more that is [UNK] there is little to learn.
-MOST_UNKNOWN = 0.1  # of the tokens
+MOST_UNKNOWN = 0.25  # of the tokens
 MOST_UNREAD = 0.25  # of the characters
 SAID_DROPPED = 0.01  # of the characters
 LONGEST_WORD = 100  # characters; to WordPiece a longer word is [UNK]

@@ -5,12 +5,13 @@ import re
 # A longer run without a sentence end is cut at a space.
 LONGEST = 2000
 
-# An end is either a mark with perhaps closing quotes, then space, opening quotes and a
-# word; or a Chinese or Japanese full stop, which needs no space.
+# An end is either a run of marks with perhaps closing quotes, then space, opening quotes
+# and a word; or a Chinese or Japanese full stop, which needs no space. No part gives
+# back what it took, and no run is begun in its middle: the time is linear.
 _END = re.compile(
-    r"""(?P<mark>[.!?…؟۔।]+)(?P<closing>["'”’»)\]_*]*)\s+"""
-    r"""(?=(?:["'“‘«(\[_*]|--?|[–—])*(?P<next>\w+))"""
-    r"""|[。！？｡．]+["'”’」』）》】]*\s*"""
+    r"""(?<![.!?…؟۔।])(?P<mark>[.!?…؟۔।]++)(?P<closing>["'”’»)\]_*]*+)\s++"""
+    r"""(?=(?P<opening>["'“‘«(\[_*–—-]*+)(?P<next>\w*+))"""
+    r"""|[。！？｡．]++["'”’」』）》】]*+\s*+"""
 )
 _WORD = re.compile(r"\S*\Z")
 # An initial, or U.S and Ph.D without the last period.
@@ -50,7 +51,9 @@ def sentences(text: str) -> list[str]:
 
 
 def _ends(paragraph: str, match: re.Match[str], cased: bool) -> bool:
-    following = match["next"]
+    following = match["next"] or "_" * ("_" in match["opening"])
+    if not following:
+        return False
     if cased and following[0].islower():
         return False
     if match["mark"] != "." or match["closing"]:

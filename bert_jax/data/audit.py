@@ -10,7 +10,7 @@ from bert_jax.tokenizer import Tokenizer
 
 # Shares of the training text: with more that is [UNK] there is little to learn.
 MOST_UNKNOWN = 0.25  # of the tokens
-MOST_UNREAD = 0.25  # of the characters
+MOST_UNREAD = 0.4  # of the characters
 SAID_DROPPED = 0.01  # of the characters
 LONGEST_WORD = 100  # characters; to WordPiece a longer word is [UNK]
 NAMED = 3  # unknown words

@@ -125,6 +125,13 @@ class Pipeline:
             "padding_share": 1 - float(batch["lengths"].mean()) / self.config.length,
         }
 
+    @property
+    def left_out(self) -> int:
+        """How many documents are too short for an example."""
+        if self.config.pairs == "full":
+            return 0  # all are one text
+        return len(self.split.documents) - 1 - len(np.unique(self._chunks.documents))
+
     def describe(self) -> str:
         """The audit of the first examples that are trained on, in words."""
         return self._described(self.audit(AUDITED))
@@ -143,6 +150,8 @@ class Pipeline:
         )
         if self.config.pairs in ("nsp", "sop"):
             text += f", {100 * found['random_share']:.1f} % random or swapped pairs"
+        if self.left_out:
+            text += f"; {self.left_out:,} documents are too short for an example"
         return text
 
     def _assemble(

@@ -195,6 +195,24 @@ def test_a_split_of_no_example_is_refused():
         Pipeline(split, vocabulary, config, 0)
 
 
+@pytest.mark.parametrize(("kind", "short"), [("nsp", 2), ("single", 0), ("full", 0)])
+def test_documents_too_short_are_counted(kind, short):
+    """FAULTS, kind I: two documents of a single word make no pair."""
+    split = Split(
+        np.full(22, 5),
+        np.array([0, 10, 20, 21, 22]),
+        np.array([0, 10, 20, 21, 22]),
+        np.zeros(0),
+    )
+    config = ConfigDict({"pairs": kind, "length": 16, "copies": 0})
+    vocabulary = cast(Tokenizer, Vocabulary(np.zeros(6, bool)))
+    pipe = Pipeline(split, vocabulary, config, 0)
+    assert pipe.left_out == short
+    assert ("2 documents are too short for an example" in pipe.describe()) == bool(
+        short
+    )
+
+
 def test_prefetch_gives_the_batches_in_order():
     pipe = pipeline()
     batches = prefetch(lambda step: pipe.batch(step, 4, WHOLE), 5, 3)

@@ -182,7 +182,6 @@ def test_what_has_begun_is_not_changed(draw, code, tmp_path, arms, seeds, said):
     assert plan.read(folder) == before
 
 
-<<<<<<< HEAD
 def test_rows_may_be_added_to_what_has_begun(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     plan.freeze(folder, draw())
@@ -191,7 +190,8 @@ def test_rows_may_be_added_to_what_has_begun(draw, code, tmp_path):
     grown = plan.freeze(folder, draw(more, METRIC="valid/single/mlm_loss"))
     assert {run.config.eval.rows for run in plan.read(folder).runs} == {"single"}
     assert plan.read(folder) == grown
-=======
+
+
 def test_how_runs_are_executed_may_change(draw, code, tmp_path):
     """Kind C: what is outside a run's identity begins nothing anew."""
     folder = tmp_path / "runs/try"
@@ -216,7 +216,6 @@ def test_a_plan_of_before_later_keys_grows(draw, code, tmp_path):
     path.write_text(json.dumps(written))
     assert plan.read(folder) == before
     assert len(plan.freeze(folder, draw(SEEDS=3)).runs) == 6
->>>>>>> 4174f63 (Fingerprints cover contents and carry a version: corpora by their SHA-256, every part of a tokenizer, texts and labels, all of a sweep's code; later keys take neutral values, and plans of before go on)
 
 
 def test_an_edited_plan_is_refused(draw, code, tmp_path):

@@ -62,8 +62,12 @@ class Watchdog:
         return asked
 
     def _watch(self) -> None:
-        while not self._over.wait(self._seconds / LOOKS):
-            if is_compiling() or self._saves():
+        looked, pause = time.monotonic(), self._seconds / LOOKS
+        while not self._over.wait(pause):
+            # A process that was suspended as a whole has lost nothing.
+            suspended = time.monotonic() - looked > 2 * pause
+            looked = time.monotonic()
+            if suspended or is_compiling() or self._saves():
                 self.fed()
             if time.monotonic() - self._fed > self._seconds:
                 self._end()

@@ -184,3 +184,17 @@ def test_no_older_number_stands_in_a_result():
     assert held.final(history, 10) == {**times, "train/grad_norm": 2.0}
     best = {"train/loss": 3.0, "valid/mlm_loss": 4.0, "valid/mlm_accuracy": 0.5}
     assert held.final(history, 5) == {**times, **best}
+
+
+def test_a_validation_that_is_not_finite_ends_the_run(tiny, tmp_path, monkeypatch):
+    """At its end alone, and again if the same command is given again."""
+    config = tiny({"train.steps": 4, "eval.every": 2, "model.num_layers": 1})
+    monkeypatch.setattr(
+        train.evaluate, "of_prefixes", lambda *_: {"valid/mlm_loss": math.nan}
+    )
+    for _ in range(2):
+        assert train.run(config, tmp_path / "run") == stop.DIVERGED
+        log = rundir.read_metrics(tmp_path / "run")
+        assert log[4][rundir.FINITE] == 0
+        assert rundir.FINITE not in log[2]
+    assert not (tmp_path / "run" / rundir.RESULT).exists()

@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints(
     newest = checkpoint.newest(tmp_path / "run" / "checkpoints", print)
     assert newest is not None
     log = rundir.read_metrics(tmp_path / "run")
-    assert not np.isfinite(log[max(log)]["train/loss"])
+    assert log[max(log)][rundir.FINITE] == 0
     state = final_state(tmp_path / "run")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     assert not (tmp_path / "run" / "result.json").exists()
@@ -156,3 +156,11 @@ def test_steps_of_epochs_below_the_warmup_are_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match=r"10000 is above the \d+ steps"):
         train.run(tiny(changes), tmp_path / "run")
     assert not rundir.is_run(tmp_path / "run")
+
+
+def test_a_run_without_any_target_ends_and_says_why(tiny, tmp_path):
+    """FAULTS 2: here because next to nothing is to be masked."""
+    changes = {"objective.mask_rate": 1e-9, "train.steps": 20, "model.num_layers": 1}
+    with pytest.raises(UsageError, match="no target in any step up to 7: nothing of"):
+        train.run(tiny(changes), tmp_path / "run")
+    assert not (tmp_path / "run" / rundir.RESULT).exists()

@@ -104,3 +104,20 @@ def test_a_checkpoint_that_grows_is_waited_for(tmp_path, ends):
             f.flush()
             time.sleep(0.1)
     assert not ends
+
+
+@pytest.mark.parametrize(
+    ("pauses", "ended"), [([0.1, 1, 0.1], False), ([0.1] * 6, True)]
+)
+def test_a_suspended_process_is_none_that_stalls(tmp_path, ends, pauses, ended):
+    left = iter(pauses)
+
+    def wait(_):
+        pause = next(left, None)
+        time.sleep(pause or 0)
+        return pause is None
+
+    dog = Watchdog([tmp_path], 0.4)
+    dog._over.wait = wait
+    dog._watch()
+    assert bool(ends) == ended

@@ -4,14 +4,15 @@ import signal
 
 import pytest
 
-from bert_jax import checkpoint, train
+from bert_jax import checkpoint, rundir, train
 from tests.finetuning import scores
 from tests.running import SHALLOW, logged, metrics, start_two_hosts, wait_until
 
 
 def test_two_hosts_give_the_losses_of_one(tiny, tmp_path):
-    """By jit; by pmap the task below."""
-    changes = {**SHALLOW, "train.steps": 6}
+    """By jit, shared rows too; by pmap the task below."""
+    rows = {"eval.rows": "single,pair", "eval.length": 32}
+    changes = {**SHALLOW, **rows, "train.steps": 6}
     alone = tiny({**changes, "parallel.mesh": "4x1x1"})
     train.run(alone, tmp_path / "alone")
     together = tiny({**changes, "parallel.mesh": "-1x1x1"})
@@ -21,6 +22,12 @@ def test_two_hosts_give_the_losses_of_one(tiny, tmp_path):
     found = metrics(tmp_path / "together")
     for step, row in metrics(tmp_path / "alone").items():
         assert found[step] == pytest.approx(row, rel=1e-5), step
+    one, two = (
+        rundir.read(tmp_path / name, rundir.RESULT)["measured"]
+        for name in ("alone", "together")
+    )
+    assert one == two
+    assert set(one) == {"valid", "valid/single", "valid/pair"}
 
 
 def test_two_hosts_start_from_a_run_and_evaluate_a_task_as_one(tuned, task, tmp_path):

@@ -156,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
         )
         each.add_argument(
             "--cluster",
-            type=Path,
+            type=options.path,
             metavar="FILE",
             help="what the cluster needs to know: configs/cluster/example.toml",
         )
@@ -174,12 +174,12 @@ def parser() -> argparse.ArgumentParser:
         "--workdir",
         required=True,
         action="append",
-        type=Path,
+        type=options.path,
         help="the run; several, each with its --config, that differ in seed and "
         "optim.learning_rate alone are lanes of one step",
     )
     for each in (evaluate, predict, read, write, generate):
-        each.add_argument("--workdir", required=True, type=Path, help="the run")
+        each.add_argument("--workdir", required=True, type=options.path, help="the run")
     for each in (evaluate, predict, write, generate):
         each.add_argument(
             "--step", type=int, help="a checkpoint of the run (default: the newest)"
@@ -194,20 +194,20 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--against",
-        type=Path,
+        type=options.path,
         metavar="DIR",
         help="with --seeds: such a folder, to tell the gain over it by pairs of seeds",
     )
     read.add_argument(
         "--from",
         required=True,
-        type=Path,
+        type=options.path,
         dest="source",
         metavar="DIR",
         help="config.json, model.safetensors, and vocab.txt or tokenizer.json",
     )
     write.add_argument(
-        "--to", required=True, type=Path, metavar="DIR", help="a new directory"
+        "--to", required=True, type=options.path, metavar="DIR", help="a new directory"
     )
     predict.add_argument("--json", action="store_true", help="one JSON object a line")
     predict.add_argument(

@@ -2,10 +2,12 @@
 
 import argparse
 import difflib
+import unicodedata
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from bert_jax.config import flatten
+from bert_jax.config import UsageError, flatten
 from configs import base
 
 OVERRIDE = "--config."
@@ -17,6 +19,21 @@ OVERRIDING = (
     "plan",
 )  # verbs that take any key
 ROWS = {"eval.rows", "eval.length"}  # what evaluate may be asked for, of any run
+UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # of Unicode: controls, no text, ends of lines
+
+
+def path(text: str) -> Path:
+    """The value of an option that names a file or folder.
+
+    Raises UsageError for one with a control character, a line's end or what is no text:
+    batch scripts, manifests and messages, into which paths go, would read as others.
+    """
+    whole = str(Path(text).absolute())
+    if bad := [c for c in whole if unicodedata.category(c) in UNPRINTED]:
+        raise UsageError(
+            f"{whole!r} holds {bad[0]!r}, which no path here may: choose another name"
+        )
+    return Path(text)
 
 
 def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -20,6 +20,7 @@ from bert_jax.statistics import half
 
 SUMMARY = "seeds.json"
 FIGURE = "seeds.png"
+ROWS_UNKNOWN = "; rows unknown: a run of an older version does not say on which it was"
 
 
 class Result(NamedTuple):
@@ -28,6 +29,9 @@ class Result(NamedTuple):
     seed: int
     score: float
     baseline: float  # of looking at nothing
+    rows: str = (
+        ""  # the fingerprint of what it was measured on, "" if the run notes none
+    )
 
     @property
     def degenerate(self) -> bool:
@@ -82,11 +86,12 @@ def _with_seed(config: FrozenConfigDict, seed: int) -> FrozenConfigDict:
 
 
 def _result(config: FrozenConfigDict, run_directory: Path, seed: int) -> Result:
-    metrics = rundir.read(run_directory, rundir.RESULT)["metrics"]
+    result = rundir.read(run_directory, rundir.RESULT)
+    metrics, rows = result["metrics"], result.get("measured", {})
     split = _split(config)
     # A score that is no number is left out of result.json, and counts as degenerate.
     score = metrics.get(_metric(config), math.nan)
-    return Result(seed, score, metrics[f"{split}/baseline"])
+    return Result(seed, score, metrics[f"{split}/baseline"], rows.get(split, ""))
 
 
 def _summary_of(workdir: Path, config: FrozenConfigDict) -> dict[str, Any]:
@@ -123,6 +128,8 @@ def summarise(
         "degenerate": [result.seed for result in results if result.degenerate],
         "diverged": diverged,
     }
+    if rows := {str(r.seed): r.rows for r in results if r.rows}:
+        summary["measured"] = rows
     if scores:
         summary["mean"] = statistics.mean(scores)
     if len(scores) > 1:
@@ -136,7 +143,12 @@ def summarise(
 def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
     """The mean difference of runs of one seed, which see the same data in one order."""
     ours, theirs = summary["scores"], other["scores"]
-    gains = [100 * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
+    common = [seed for seed in ours if seed in theirs]
+    rows = {seed: (_rows(summary, seed), _rows(other, seed)) for seed in common}
+    unlike = [int(seed) for seed, (a, b) in rows.items() if a and b and a != b]
+    if unlike:
+        return f"gain over {name}: not comparable: other rows{_named(unlike)}"
+    gains = [100 * (ours[seed] - theirs[seed]) for seed in common]
     if len(gains) < 2:
         return f"gain over {name}: of {len(gains)} common seeds no interval can be told"
     mean, width = statistics.mean(gains), float(half(gains))
@@ -144,7 +156,13 @@ def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
     return (
         f"gain over {name}: {mean:+.2f}, 95 % interval {mean - width:+.2f} to "
         f"{mean + width:+.2f} of {len(gains)} paired seeds, which {clear} 0"
+        + ROWS_UNKNOWN
+        * any("" in pair for pair in rows.values())
     )
+
+
+def _rows(summary: dict[str, Any], seed: str) -> str:
+    return summary.get("measured", {}).get(seed, "")
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -6,14 +6,20 @@
 nsp: the next sentence or one of another document (Devlin et al. 2019, table 5). sop: two
 segments in their order or swapped (Lan et al. 2020, table 5). single: text of one
 document and no pair loss. full: text across the ends of documents and no pair loss (Liu
-et al. 2019, table 2). Each model then tells five news topics from 50 labelled articles
-a topic. The masked-LM loss is that of each arm's own held-out rows: in half of those of
-nsp the second segment tells nothing of the first.
+et al. 2019, table 2). The masked-LM losses are those of shared rows: the same targets
+behind the same masks for every arm, in one segment (`single`) and in two that follow
+each other (`pair`); in half of the `nsp` rows the second segment is a random one, which
+is told and not judged. Each model then tells five news topics from 50 labelled articles a
+topic.
+
+An earlier answer, 0.032 nats less without a pair loss, is withdrawn: each arm had been
+evaluated on held-out rows of its own, whose unigram losses differ by 0.042 nats, after a
+million tokens, at which pairs are told apart by chance.
 """
 
-BASE = "configs/pretrain/short.py"
-METRIC = "valid/mlm_loss"
-ALSO = ["topics/test/accuracy"]
+BASE = "configs/pretrain/pairs.py"
+METRIC = "valid/single/mlm_loss"
+ALSO = ["valid/pair/mlm_loss", "valid/nsp/mlm_loss", "topics/test/accuracy"]
 BASELINE = "nsp"
 SEEDS = 6
 THEN = {"topics": "configs/finetune/topics.py"}
@@ -22,8 +28,10 @@ Published: without a pair loss the masked LM is better (Lan et al. 2020, table 5
 accuracy 54.9 without, 54.5 with nsp, 54.0 with sop; Liu et al. 2019, table 2), and sop
 serves tasks better than nsp (Lan et al. 2020, table 5: 80.1 against 79.2). A higher loss
 of single or full than of nsp, or a lower accuracy of sop, would contradict it."""
+WITHOUT = {"single": "lower", "full": "lower"}
 EXPECT = {
-    "valid/mlm_loss": {"single": "lower", "full": "lower"},
+    "valid/single/mlm_loss": WITHOUT,
+    "valid/pair/mlm_loss": WITHOUT,
     "topics/test/accuracy": {"sop": "higher"},
 }
 

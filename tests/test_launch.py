@@ -9,7 +9,7 @@ import pytest
 
 import launch
 from bert_jax import config as configs
-from bert_jax import rundir
+from bert_jax import rundir, stop
 
 ROOT = Path(__file__).parents[1]
 TEXT = "The king lost a stone. My aunt found it. " * 20
@@ -161,6 +161,11 @@ def test_a_mistake_in_the_config_is_one_line(train, override, said):
         ("latin.txt", ("caf\u00e9 " + TEXT).encode("latin-1"), "line 1: no utf-8"),
         ("long.txt", b"word " * 10_000_000, "line 1: longer than"),
         ("only.txt", TEXT.encode(), "document"),
+        (
+            "empty.jsonl",
+            b'{"text": "One."}\n{"text": ""}\n',
+            "too few to hold two out",
+        ),
         ("broken.jsonl", b'{"text": "One."}\n{"text": \n', "line 2"),
         ("picture.png", b"png", "only .txt"),
     ],
@@ -249,3 +254,28 @@ def test_the_command_line_exits_with_the_code(tmp_path):
     )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "character", ["\n", "\r", "\t", "\x1b", "\x7f", "\x85", "\u2028"]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--config=configs/demo.py", "--workdir=runs/a{}b"],
+        ["sweep", "experiments/mask_rate.py", "--root=a{}b"],
+        ["sweep", "experiments/a{}b.py"],
+        ["report", "experiments/mask_rate.py", "--root=a{}b"],
+        ["export", "--workdir=runs/x", "--to=a{}b"],
+        ["import", "--from=a{}b", "--workdir=runs/x"],
+        ["inspect", "words", "--workdir=a{}b", "cat"],
+        ["train", "--config=c", "--workdir=a", "--on=slurm", "--cluster=a{}b"],
+    ],
+)
+def test_control_characters_in_paths_are_refused(arguments, character, capsys):
+    """FAULTS 51: a line's end in --root ran as a line of the batch script."""
+    given = [argument.format(character) for argument in arguments]
+    assert launch.main(given) == stop.USAGE
+    said = capsys.readouterr().err
+    assert f"holds {character!r}, which no path here may: choose another name" in said
+    assert len(said.splitlines()) == 1

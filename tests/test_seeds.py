@@ -136,8 +136,9 @@ def test_pretraining_and_a_directory_of_one_run_are_refused(config, tmp_path):
         seeds.run(config, tmp_path, 2, None)
 
 
-def summary_of(scores: dict[str, float], metric="test/accuracy") -> dict:
-    return {"metric": metric, "scores": scores}
+def summary_of(scores: dict[str, float], metric="test/accuracy", rows="r") -> dict:
+    measured = {"measured": dict.fromkeys(scores, rows)} if rows else {}
+    return {"metric": metric, "scores": scores, **measured}
 
 
 def test_the_gain_is_that_of_pairs_of_one_seed():
@@ -151,6 +152,19 @@ def test_the_gain_is_that_of_pairs_of_one_seed():
     )
     spread = seeds.gain(ours, summary_of({"0": 0.6, "1": 0.92}), "other")
     assert spread.endswith("which includes 0")
+
+
+def test_scores_of_different_rows_have_no_gain():
+    ours = summary_of({"0": 0.7, "1": 0.8})
+    said = seeds.gain(ours, summary_of({"0": 0.6, "1": 0.7}, rows="x"), "other")
+    assert said == "gain over other: not comparable: other rows (seeds 0, 1)"
+    said = seeds.gain(ours, summary_of({"0": 0.6, "1": 0.701}, rows=""), "other")
+    assert "excludes 0; rows unknown: a run of an older version" in said
+
+
+def test_the_summary_notes_what_was_measured(config):
+    results = [Result(3, 0.8, 0.5, "a"), Result(4, 0.7, 0.5, "")]
+    assert seeds.summarise(config, results, [])["measured"] == {"3": "a"}
 
 
 def test_one_pair_tells_no_interval():

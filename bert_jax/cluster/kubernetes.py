@@ -15,7 +15,7 @@ import yaml
 from bert_jax import stop
 from bert_jax.cluster import chain as chains_
 from bert_jax.cluster.profile import EXAMPLE, Kubernetes, Profile
-from bert_jax.cluster.task import Task
+from bert_jax.cluster.task import PYTHONPATH, Task, check_path
 from bert_jax.config import UsageError
 
 RECORDS = "kubernetes"
@@ -51,6 +51,7 @@ def manifest(
     """
     if profile.kubernetes is None:
         raise UsageError(f"{profile.path} has no table [kubernetes]; see {EXAMPLE}")
+    check(folder)
     _check_mounted(profile, code, folder, Path.cwd())
     documents = []
     for chain in chains:
@@ -68,6 +69,11 @@ def manifest(
         label=_text(_labels(_slug(name))),
     )
     return head + yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
+
+
+def check(folder: Path) -> None:
+    """Raises UsageError for a folder that a manifest cannot name."""
+    check_path(folder, PYTHONPATH)
 
 
 def _check_mounted(profile: Profile, *paths: Path) -> None:
@@ -190,7 +196,7 @@ def _pod(name: str, listed: Path, code: Path, cluster: Kubernetes) -> dict[str, 
                 "workingDir": str(Path.cwd()),
                 # -P: see bert_jax/cluster/chain.py
                 "command": ["python", "-P", "-m", "bert_jax.cluster.chain"],
-                "args": [str(listed.absolute()), "0"],
+                "args": [_literal(str(listed.absolute())), "0"],
                 "env": _environment(name, code, cluster),
                 "resources": {"limits": {resource: cluster.devices_per_host}},
                 "volumeMounts": [{"name": VOLUME, "mountPath": cluster.mount_path}],
@@ -219,4 +225,9 @@ def _environment(name: str, code: Path, cluster: Kubernetes) -> list[dict[str, s
         coordinator = f"{name}-{RUN}-0-0.{name}:{chains_.PORT}"
         given["JAX_COORDINATOR_ADDRESS"] = coordinator
         given["JAX_NUM_PROCESSES"] = str(cluster.hosts)
-    return [{"name": key, "value": value} for key, value in given.items()]
+    return [{"name": key, "value": _literal(text)} for key, text in given.items()]
+
+
+def _literal(text: str) -> str:
+    """As Kubernetes reads it, which puts a variable in the place of $(NAME)."""
+    return text.replace("$", "$$")

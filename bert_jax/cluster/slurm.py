@@ -23,13 +23,16 @@ import submitit
 from bert_jax import files
 from bert_jax.cluster import chain as chains_
 from bert_jax.cluster.profile import EXAMPLE, Profile, Slurm
-from bert_jax.cluster.task import Task
+from bert_jax.cluster.task import PYTHONPATH, Task, check_path
 from bert_jax.config import UsageError
 
 RECORDS = "slurm"
 LOCK = "lock"
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 QUEUE = "%j|%F|%K|%T|%N|%r"  # name, array's id, index, state, nodes, reason
+# In the name of an output file, %j is a number. submitit replaces patterns of its own
+# in it too, so that doubling the sign is no way out; a backslash switches them off.
+PATTERNS = "%\\"
 NOT_IN_NAMES = re.compile(r"[^\w.-]")
 DIED = 128  # a shell's exit code above this says by which signal a process died
 
@@ -88,6 +91,7 @@ def submit(
     """
     if profile.slurm is None:
         raise UsageError(f"{profile.path} has no table [slurm]; see {EXAMPLE}")
+    check(folder)
     records = folder / RECORDS
     records.mkdir(parents=True, exist_ok=True)
     with _locked(records) as lock:
@@ -99,6 +103,11 @@ def submit(
     if len(new) < len(chains):
         said.append(f"{len(chains) - len(new)} are in the queue already")
     return "\n".join(said)
+
+
+def check(folder: Path) -> None:
+    """Raises UsageError for a folder that a batch script cannot name."""
+    check_path(folder, PATTERNS + PYTHONPATH)
 
 
 def status(folder: Path, name: str) -> dict[str, str]:
@@ -189,7 +198,7 @@ def _array(
     job = _job_name(folder, name, listed.stem)
     script = listed.with_suffix(".sh")
     files.write_text(script, _script(listed, code, len(chains), slurm, job))
-    number = _ask("sbatch", "--parsable", str(script), keep=lock).strip()
+    number = _ask("sbatch", "--parsable", str(script.absolute()), keep=lock).strip()
     number = number.partition(";")[0]  # what follows is the cluster's name
     return f"submitted {len(chains)} as job array {number}, named {job}"
 

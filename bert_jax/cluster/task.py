@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bert_jax import hardware
+from bert_jax.stop import UsageError
 
 COMPILED = "compiled"
+PYTHONPATH = ":"  # parts it, with no way to write one that does not
 
 
 class Task(NamedTuple):
@@ -50,6 +52,19 @@ def command(code: Path, task: Task) -> list[str]:
 def together(lanes: Sequence[Task]) -> Task:
     """One task of several, or of one."""
     return lanes[0]._replace(beside=tuple(lanes[1:]))
+
+
+def check_path(folder: Path, forbidden: str) -> None:
+    """Refuse a folder with a character that whatever starts its jobs reads as another.
+
+    Raises UsageError.
+    """
+    path = str(folder.absolute())
+    if bad := [character for character in path if character in forbidden]:
+        raise UsageError(
+            f"{path} holds {bad[0]!r}, which jobs cannot have in their paths: choose a "
+            "--root or --workdir without it"
+        )
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bert_jax.config import UsageError
+from bert_jax.options import path
 
 EXAMPLE = "example: python launch.py inspect "
 STATIC = (
@@ -26,7 +26,7 @@ def add(verb: argparse.ArgumentParser) -> None:
             description=text[0].upper() + text[1:] + ".",
             epilog=EXAMPLE + example,
         )
-        kind.add_argument("--workdir", type=Path, help="the run")
+        kind.add_argument("--workdir", type=path, help="the run")
         kind.add_argument(
             "--step",
             default="",
@@ -36,7 +36,7 @@ def add(verb: argparse.ArgumentParser) -> None:
         )
         kind.add_argument(
             "--to",
-            type=Path,
+            type=path,
             metavar="DIR",
             help="where arrays, figures and page go (default: WORKDIR/inspect/KIND)",
         )

@@ -61,6 +61,7 @@ def main(args) -> int:
     if args.on == "local":
         return local(path, root, args.slots, args.lanes)
     folder, runs = drawn(path, root, place.devices)
+    place.check(folder)
     with launched(folder, runs, args.lanes) as tasks:
         chains = remote.chains(tasks)
         print(place.start(chains, folder / snapshot.CODE, folder, folder.name))

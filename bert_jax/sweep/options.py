@@ -1,17 +1,18 @@
 """What `launch.py sweep` and `report` can be asked. Never imports jax."""
 
 import argparse
-from pathlib import Path
+
+from bert_jax.options import path
 
 
 def add(sweep: argparse.ArgumentParser, report: argparse.ArgumentParser) -> None:
     """Which experiment, how many runs at a time, and what is only looked at."""
     for each in (sweep, report):
-        each.add_argument("experiment", type=Path, help="experiments/X.py")
+        each.add_argument("experiment", type=path, help="experiments/X.py")
         each.add_argument(
             "--root",
-            type=Path,
-            default=Path("runs"),
+            type=path,
+            default="runs",
             help="its runs are in ROOT/X (default: runs)",
         )
     sweep.add_argument(

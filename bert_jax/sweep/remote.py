@@ -21,12 +21,14 @@ Chain = tuple[Task, ...]
 
 
 class Place(NamedTuple):
-    """devices: of one run, 0 for what this machine has, on so many hosts. start:
-    (chains, code, folder, name) -> what to tell the person."""
+    """devices: of one run, 0 for what this machine has, on so many hosts. check: refuses
+    a folder that jobs cannot name. start: (chains, code, folder, name) -> what to tell
+    the person."""
 
     devices: int
     hosts: int
     flops_per_second: float
+    check: Callable[[Path], None]
     start: Callable[[Sequence[Chain], Path, Path, str], str]
 
 
@@ -34,20 +36,26 @@ def place(on: str, cluster: Path | None) -> Place:
     """Where `--on` sends runs, by the profile in `--cluster`. Raises UsageError."""
     if cluster is None:
         if on == "local":
-            return Place(0, 1, 0.0, _nowhere)
+            return Place(0, 1, 0.0, _anywhere, _nowhere)
         raise UsageError(f"--on={on} needs --cluster=FILE: copy {profile.EXAMPLE}")
     known = profile.load(cluster)
     if on == "local":
-        return Place(0, 1, known.flops_per_second, _nowhere)
+        return Place(0, 1, known.flops_per_second, _anywhere, _nowhere)
     if on == "slurm" and known.slurm:
         hosts = known.slurm.nodes
         devices = hosts * max(1, known.slurm.gpus_per_node)
-        return Place(devices, hosts, known.flops_per_second, _submitting(known))
+        rate, start = known.flops_per_second, _submitting(known)
+        return Place(devices, hosts, rate, slurm.check, start)
     if on == "kubernetes" and known.kubernetes:
         hosts = known.kubernetes.hosts
         devices = hosts * known.kubernetes.devices_per_host
-        return Place(devices, hosts, known.flops_per_second, _writing(known))
+        rate, start = known.flops_per_second, _writing(known)
+        return Place(devices, hosts, rate, kubernetes.check, start)
     raise UsageError(f"{cluster} has no table [{on}]; see {profile.EXAMPLE}")
+
+
+def _anywhere(folder: Path) -> None:
+    """Processes of this machine take any path."""
 
 
 def _nowhere(chains, code, folder, name) -> str:
@@ -102,6 +110,7 @@ def train(
     where = place(on, cluster)
     mesh.fitted(config.parallel.mesh, where.devices, mesh.batches(config))
     folder = workdir.with_name(workdir.name + JOB)
+    where.check(folder)
     task = Task(f"{workdir.name}/train", workdir, "")
     new = not (folder / snapshot.CODE).is_dir()
     folder.mkdir(parents=True, exist_ok=True)

@@ -33,11 +33,11 @@ def tasks(folder: Path, name: str) -> list[Task]:
     return [first, Task(f"{name}/sst2", folder / name / "sst2", first.name)]
 
 
-def text(mount: Path, names: list[str], **changes) -> str:
+def text(mount: Path, names: list[str], root="runs", **changes) -> str:
     assert EXAMPLE.kubernetes is not None
     table = EXAMPLE.kubernetes._replace(**{"mount_path": str(mount), **changes})
     profile = EXAMPLE._replace(kubernetes=table)
-    folder = Path("runs/X")  # as --root=runs gives it
+    folder = Path(root) / "X"
     chains = [tasks(folder, name) for name in names]
     return kubernetes.manifest(chains, folder / "code", folder, profile, "X")
 
@@ -223,3 +223,10 @@ def test_any_name_becomes_a_label_of_its_own_short_enough_for_pods(names, seed):
         assert re.fullmatch(LABEL, f"{name}-run-0-9999-abcde")
         assert len(f"{name}-run-0-9999-abcde") < 63
     assert re.fullmatch(LABEL, kubernetes._slug(names[0]))
+
+
+def test_paths_are_no_variables_of_kubernetes(mounted):
+    """FAULTS 51: in arguments and in the environment $(NAME) is one, unless doubled."""
+    document = one(mounted, root="$(PYTHONPATH)")
+    assert container(document)["args"][0].startswith(f"{mounted}/$$(PYTHONPATH)/X/kube")
+    assert environment(document)["PYTHONPATH"] == f"{mounted}/$$(PYTHONPATH)/X/code"

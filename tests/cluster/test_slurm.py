@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -309,3 +310,24 @@ def test_a_job_is_requeued_by_the_code_it_ended_with(
     )
     assert ended.returncode == code
     assert (here / "requeued").exists() == again
+
+
+@pytest.mark.parametrize("name", ["100%", "%A_%a", "%%", "back\\slash", "a:b"])
+def test_a_folder_whose_name_is_a_pattern_is_refused(here, name):
+    """FAULTS 29."""
+    with pytest.raises(UsageError, match="which jobs cannot have in their paths"):
+        submit(here / name, 1)
+    assert not (here / name).exists() and not queue(here)
+
+
+@pytest.mark.parametrize(
+    "name", ["two words", "it's", "$HOME", "`id`", "a;b", '"', "#"]
+)
+def test_a_folder_of_any_other_name_is_itself(here, name):
+    """FAULTS 51: each path of the batch script is one word of the shell."""
+    submit(here / name, 1)
+    script = (here / name / "slurm/0001.sh").read_text()
+    words = [
+        w for line in script.splitlines() if "srun" in line for w in shlex.split(line)
+    ]
+    assert str(here / name / "slurm/0001.json") in words

@@ -180,3 +180,31 @@ def test_tasks_of_one_folder_are_one_chain():
     names = ["a/seed_0/pretrain", "a/seed_0/sst2", "a/seed_1/pretrain"]
     tasks = [Task(name, Path("x") / name, "") for name in names]
     assert [len(chain) for chain in remote.chains(tasks)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("on", "name"),
+    [
+        ("slurm", "100%"),
+        ("slurm", "%j"),
+        ("slurm", "a\\b"),
+        ("slurm", "a:b"),
+        ("kubernetes", "a:b"),
+    ],
+)
+def test_a_root_that_jobs_read_otherwise_is_refused(
+    experiment, cluster, tmp_path, capsys, on, name
+):
+    """FAULTS 29: in the name of an output file SLURM reads %j as a number."""
+    root = tmp_path / name
+    arguments = [
+        str(experiment),
+        f"--root={root}",
+        f"--on={on}",
+        f"--cluster={cluster}",
+    ]
+    assert launch.main(["sweep", *arguments]) == stop.USAGE
+    said = capsys.readouterr().err
+    assert repr(next(c for c in name if c in "%\\:")) in said
+    assert "which jobs cannot have in their paths: choose a --root" in said
+    assert said.count("\n") == 1 and not root.exists()

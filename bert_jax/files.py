@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -137,6 +138,15 @@ def content_digest(path: Path) -> str:
 @functools.cache
 def _digest_in(path: Path, state: tuple[int, ...]) -> str:
     return file_digest(path)
+
+
+@contextlib.contextmanager
+def only_drawn(path: Path) -> Iterator[None]:
+    """A picture fails nothing: what the disk refuses in here is told, and all goes on."""
+    try:
+        yield
+    except OSError as error:
+        print(f"warning: {path} is not drawn: {fault(error) or error}", file=sys.stderr)
 
 
 def read_bytes(path: Path, largest: int) -> bytes:

@@ -169,8 +169,9 @@ def lease(workdir: Path, option: str) -> Iterator[None]:
                 f"choose a {option} on a file system with locks"
             ) from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on host {socket.gethostname()}\n")
-        file.flush()
+        holder = f"process {os.getpid()} on host {socket.gethostname()}\n"
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            os.write(file.fileno(), holder.encode())
         try:
             yield
         finally:

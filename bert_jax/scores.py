@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from bert_jax import checkpoint, curve, evaluate, rules, rundir, tasks
+from bert_jax import checkpoint, curve, evaluate, files, rules, rundir, tasks
 from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.data.dataset import Dataset
@@ -39,7 +39,8 @@ def main(workdir: Path, step: int | None, overrides: Mapping[str, str]) -> int:
         if jax.process_index() == 0:
             print(_table_of(setup, step, name, found))
     if jax.process_index() == 0:
-        print(f"learning curve: {curve.draw(workdir)}")
+        with files.only_drawn(workdir / rundir.CURVE):
+            print(f"learning curve: {curve.draw(workdir)}")
     return 0
 
 

@@ -214,4 +214,5 @@ def draw(summary: dict[str, Any], path: Path) -> None:
     panel.legend(frameon=False, fontsize=8, ncols=3, loc="upper center")
     panel.set_ylim(-1, 2)
     panel.spines[["top", "right", "left"]].set_visible(False)
-    figure.savefig(path)
+    with files.only_drawn(path):
+        figure.savefig(path)

@@ -125,7 +125,7 @@ class Tokenizer:
         return self._json
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_text(self._json, encoding="utf-8")
+        files.write_text(Path(path), self._json)
 
 
 def _count_marks(text: str) -> int:

@@ -1,8 +1,9 @@
 """metrics.jsonl (always), a progress bar or plain lines, TensorBoard; process 0 only."""
 
+import contextlib
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ import numpy as np
 import tensorboardX
 import tqdm
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 from bert_jax.config import UsageError
 
 Fetch = Callable[[Any], Mapping[str, float]]  # values on a device -> floats
@@ -222,29 +223,75 @@ class Sink:
 
 class Lines(Sink):
     def __init__(self, workdir: Path):
+        self._path = workdir / rundir.METRICS
         self._file = rundir.append_metrics(workdir)
 
     def write(self, step, metrics):
-        self._file.write(rundir.metrics_line(step, metrics))
-        self._file.flush()
+        with files.naming(self._path):
+            self._file.write(rundir.metrics_line(step, metrics))
+            self._file.flush()
 
     def close(self):
-        self._file.close()
+        with contextlib.suppress(OSError):  # of what `write` could not write
+            self._file.close()
 
 
 class TensorBoard(Sink):
+    """Only looked at: what cannot be written is told once, and metrics.jsonl is the
+    record."""
+
     def __init__(self, workdir: Path, start: int):
-        # What an interrupted process wrote from `start` on is about to be repeated.
-        folder = str(workdir / rundir.TENSORBOARD)
-        self._events = tensorboardX.SummaryWriter(folder, purge_step=start)
+        self._events: Any = None
+        self._lost = False
+        folder = workdir / rundir.TENSORBOARD
+        with self._optional():
+            folder.mkdir(exist_ok=True)
+            files.write_bytes(folder / ".room", bytes(1 << 14))
+            (folder / ".room").unlink()
+            # What an interrupted process wrote from `start` on is about to be repeated.
+            self._events = tensorboardX.SummaryWriter(str(folder), purge_step=start)
+            with contextlib.suppress(
+                AttributeError
+            ):  # of another version of the library
+                worker = self._events.file_writer.event_writer._worker
+                worker._record_writer = _Outlived(worker._record_writer, self._optional)
 
     def write(self, step, metrics):
-        for name, value in metrics.items():
-            if math.isfinite(value):
-                self._events.add_scalar(name, value, step)
+        with self._optional():
+            for name, value in metrics.items():
+                if self._events is not None and math.isfinite(value):
+                    self._events.add_scalar(name, value, step)
 
     def close(self):
-        self._events.close()
+        with self._optional():
+            if self._events is not None:
+                self._events.close()
+
+    @contextlib.contextmanager
+    def _optional(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (the library's, of any kind)
+            self._events = None
+            if not self._lost:
+                self._lost = True
+                say("", f"warning: nothing more goes to TensorBoard: {error}")
+
+
+class _Outlived:
+    """The library's writer of records, whose thread must not die: the queue before it
+    would fill up, and the run wait for ever."""
+
+    def __init__(self, records: Any, optional: Callable[[], Any]):
+        self._records, self._optional = records, optional
+
+    def write_event(self, event: Any) -> None:
+        with self._optional():
+            self._records.write_event(event)
+
+    def flush(self) -> None:
+        with self._optional():
+            self._records.flush()
 
 
 class Progress(Sink):

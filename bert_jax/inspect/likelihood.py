@@ -45,6 +45,11 @@ class Likelihood(NamedTuple):
         return int(np.isfinite(self.logs).sum())
 
     @property
+    def unread(self) -> int:
+        """How many have none, or are cut: another text may owe them its lead."""
+        return len(self.logs) - self.count + self.cut
+
+    @property
     def total(self) -> float:
         return float(np.nansum(self.logs))
 

@@ -258,5 +258,43 @@ def finding(pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray) -> Finding
     )
 
 
+def of_whole(
+    pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray, unread: np.ndarray
+) -> Finding:
+    """`finding` of the pairs of which every piece has a number; the others, of which
+    `unread` pieces have none, are shown and counted apart. UsageError if no pair is
+    left: a sentence of unknown pieces beats any other, as they cost it nothing."""
+    whole = [i for i, count in enumerate(unread.tolist()) if not count]
+    apart = [i for i, count in enumerate(unread.tolist()) if count]
+    if not whole:
+        raise UsageError(
+            f"of none of the {len(pairs):,} pairs does the run read every piece, as of "
+            f"{pairs[0].where}: pieces are unknown, or beyond its positions"
+        )
+    found = finding([pairs[i] for i in whole], good[whole], bad[whole])
+    if not apart:
+        return found
+    rows = [
+        (pairs[i].good, pairs[i].bad, str(unread[i]), pairs[i].phenomenon)
+        for i in apart[:WRONG]
+    ]
+    grid = Grid(("good", "bad", "unread", "phenomenon"), "llrl", rows, -1)
+    note = (
+        f"Pairs of which the run does not read every piece, shown apart and not counted: "
+        f"{len(apart):,} of {len(pairs):,}."
+    )
+    named = np.array([pair.phenomenon for pair in pairs])
+    every = {"pair_good": good, "pair_bad": bad, "pair_phenomenon": named}
+    return found._replace(
+        answer=f"{found.answer} {note}",
+        facts=[*found.facts, f"minimal pairs not counted: {len(apart):,}"],
+        parts=[
+            *found.parts,
+            Part("Pairs with unread pieces, not counted", [note, grid]),
+        ],
+        arrays=found.arrays | every | {"pair_unread": unread},
+    )
+
+
 def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

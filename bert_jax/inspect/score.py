@@ -103,7 +103,9 @@ def find(model: Model, request: Request) -> Finding:
     good, bad, single = found[:half], found[half : 2 * half], found[2 * half :]
     findings = []
     if pairs:
-        findings.append(minimal_pairs.finding(pairs, _totals(good), _totals(bad)))
+        unread = np.array([g.unread + b.unread for g, b in zip(good, bad, strict=True)])
+        totals = _totals(good), _totals(bad)
+        findings.append(minimal_pairs.of_whole(pairs, *totals, unread))
     if single:
         findings.append(_of_texts(request.texts, single, likelihood.is_causal(model)))
     return Finding(
@@ -195,7 +197,7 @@ def _table(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> G
         (
             str(number),
             _short(text),
-            str(each.count),
+            _count(each),
             nats(each.total),
             nats(each.mean),
             f"{np.exp(-each.mean):,.1f}",
@@ -204,6 +206,15 @@ def _table(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> G
     ]
     names = f"{pseudo}log-likelihood", "per piece", f"{pseudo}perplexity"
     return Grid(("", "text", "pieces", *names), "rlrrrr", rows[:LISTED], -1)
+
+
+def _count(each: Likelihood) -> str:
+    """The pieces that have a number; of how many, where others are."""
+    return (
+        f"{each.count} of {each.count + each.unread}"
+        if each.unread
+        else f"{each.count}"
+    )
 
 
 def _pictures(texts: Sequence[Text], found: Sequence[Likelihood]) -> list[Picture]:

@@ -7,6 +7,7 @@ its pieces where it is split, with pool "pieces".
 
 import difflib
 import gzip
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -49,6 +50,7 @@ def of_model(model: Model, pool: str) -> Space:
     def look_up(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         rows = states.rows(model, texts)
         known = np.array([_is_known(model, row) for row in rows], bool)
+        _tell_partly_unknown(model, texts, rows, known)
         seen = [row for row, sees in zip(rows, known, strict=True) if sees]
         found = states.of_rows(model, seen, pool)
         vectors = np.zeros((len(texts), *found.shape[1:]), np.float32)
@@ -67,6 +69,22 @@ def of_model(model: Model, pool: str) -> Space:
 def _is_known(model: Model, row: states.Row) -> bool:
     inside = np.array([end > start for start, end in row.offsets], bool)
     return bool((row.ids[inside] != model.tokenizer.unk_id).any())
+
+
+def _tell_partly_unknown(
+    model: Model, texts: Sequence[str], rows: Sequence[states.Row], known: np.ndarray
+) -> None:
+    partly = [
+        text
+        for text, row, sees in zip(texts, rows, known, strict=True)
+        if sees and model.tokenizer.unk_id in row.ids
+    ]
+    if partly:
+        print(
+            f"warning: the run reads [UNK] in a part of {len(partly):,} texts, such as "
+            f"{partly[0]!r}: their vectors are partly that of [UNK]",
+            file=sys.stderr,
+        )
 
 
 def read(path: str | Path) -> Space:

@@ -165,6 +165,11 @@ def _of_texts(model: Model, request: Request) -> Finding:
         request.spans,
         request.layer,
     )
+    for text, (start, end) in zip(texts, spans, strict=True):
+        if model.tokenizer.unk_id in model.tokenizer.ids([text[start:end]])[0]:
+            raise UsageError(
+                f"the run does not know {text[start:end]!r}: it reads [UNK]"
+            )
     found = senses.vectors(model, texts, spans)
     drawn = others(texts, spans, request.seed)
     rest = [(text, own[0]) for text, own in zip(texts, drawn, strict=True) if own]

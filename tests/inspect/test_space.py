@@ -50,6 +50,14 @@ def test_a_run_does_not_know_what_has_no_piece(of_run):
     assert known.shape == (0,) and known.dtype == bool and len(vectors) == 0
 
 
+def test_unknown_parts_of_what_is_known_are_told(of_run, capsys):
+    """FAULTS 27"""
+    of_run.look_up(["king", "☃"])
+    assert not capsys.readouterr().err
+    of_run.look_up(["king", "☃ king"])
+    assert "[UNK] in a part of 1 texts, such as '☃ king'" in capsys.readouterr().err
+
+
 def test_the_vocabulary_of_a_run_are_whole_words(model, of_run):
     assert "king" in of_run.vocabulary
     for word in of_run.vocabulary:

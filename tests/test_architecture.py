@@ -31,7 +31,8 @@ HOST += [
 HOST += ["data"]
 MODEL = ["models", "objectives"]
 RUN = ["optim", "division", "parallel", "compiled", "state", "step", "checkpoint"]
-RUN += ["metrics", "entities", "answers", "decode", "tasks", "writer", "setup"]
+RUN += ["metrics", "entities", "answers", "decode", "tasks", "sinks", "writer"]
+RUN += ["setup"]
 RUN += ["goodput", "watchdog"]
 RUN += ["evaluate", "scores", "start", "held", "finished", "train", "lanes", "seeds"]
 USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
@@ -47,7 +48,7 @@ ALLOWED = {
     "__init__": ["model"],  # bert_jax.load, on demand
 }
 WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "decode", "tasks"]
-WITHOUT_JAX += ["writer", "cluster", "sweep"]
+WITHOUT_JAX += ["sinks", "writer", "cluster", "sweep"]
 
 
 def module(path: Path) -> str:

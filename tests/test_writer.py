@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from bert_jax import rundir, writer
+from bert_jax import rundir, sinks, writer
 from bert_jax.config import UsageError
 
 
@@ -291,6 +291,6 @@ def test_a_plateau_that_was_left_before_a_resume_is_not_reported_again(
 def test_noise_alone_neither_hides_nor_makes_a_plateau():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.03, size=80)
-    assert writer.stays(list(noise))
-    assert not writer.stays(list(noise + 0.1))
-    assert not writer.stays([0.0] * (writer.LOGS - 1))
+    assert sinks.stays(list(noise))
+    assert not sinks.stays(list(noise + 0.1))
+    assert not sinks.stays([0.0] * (sinks.LOGS - 1))

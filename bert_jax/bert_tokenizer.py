@@ -84,7 +84,9 @@ def read(source: Path, say: Say) -> Read:
         keys.check(KEYS, _plain(given), name, say)
     if (source / WHOLE).exists() or (source / WHOLE).is_symlink():
         path = directory.inside(source, WHOLE)
-        library = vocabulary.read_json(files.read_text(path), str(path))
+        library = vocabulary.read_json(
+            files.read_text(path, vocabulary.LARGEST), str(path)
+        )
         _check_switches(library, rules)
     else:
         library = _of_vocabulary(source, rules, say)
@@ -124,7 +126,9 @@ def _is_more(key: str, value: Any) -> bool:
 
 def _of_vocabulary(source: Path, rules: Mapping[str, Any], say: Say) -> tokenizers.Tokenizer:  # fmt: skip
     path = directory.inside(source, VOCABULARY)
-    ids, said = vocabulary.read_lines(files.read_text(path), str(path))
+    ids, said = vocabulary.read_lines(
+        files.read_text(path, vocabulary.LARGEST), str(path)
+    )
     for line in said:
         say(line)
     switches = {key: _switch(rules, key) for key in SWITCHES}

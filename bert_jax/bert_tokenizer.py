@@ -92,7 +92,8 @@ def read(source: Path, say: Say) -> Read:
         library = _of_vocabulary(source, rules, say)
     for added in _added(source, rules, names):
         added_tokens.add(library, added)
-    if "token_type_ids" not in rules.get("model_input_names", "token_type_ids"):
+    inputs = rules.get("model_input_names") or ["token_type_ids"]
+    if "token_type_ids" not in (inputs if isinstance(inputs, list) else [inputs]):
         say(f"{RULES}: model_input_names has no token_type_ids; pairs get them here")
     kept = keys.kept(KEYS, rules)
     kept = {key: value for key, value in kept.items() if key not in NOT_KEPT}

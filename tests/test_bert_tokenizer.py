@@ -101,6 +101,11 @@ def test_a_token_of_the_vocabulary_can_be_made_special(folder):
             {"added_tokens_decoder": {"5": 5}},
             "'5' is no token",
         ),
+        (
+            "tokenizer_config.json",
+            {"bos_token": {"content": "a", "x": 1}},
+            "'x' of a tok",
+        ),
         ("tokenizer_config.json", {"mask_token": "<mask>"}, "mask_token is '<mask>'"),
     ],
     ids=str,

@@ -4,15 +4,13 @@ Reads no clock and no checkpoint, so that a resumed run decides as the first wou
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bert_jax import config as configs
-from bert_jax import rules, rundir
+from bert_jax import record, rules, rundir
+from bert_jax.history import History
 
 Config = Any  # a ConfigDict: its attributes have no static types
-History = Mapping[int, Mapping[str, float]]  # as rundir.read_metrics gives it
 
 
 def step(config: Config, history: History, until: int) -> int | None:
@@ -24,8 +22,10 @@ def step(config: Config, history: History, until: int) -> int | None:
 
 
 def of_run(workdir: Path) -> int | None:
-    """The best step of a run as far as it got."""
-    config = configs.from_json(rundir.read_text(workdir, rundir.CONFIG))
+    """The best step of a run as far as it got, None unless train.keep_best."""
+    config = record.read(workdir).config
+    if not config.train.keep_best:
+        return None
     history = rundir.read_metrics(workdir)
     return step(config, history, max(history, default=0))
 
@@ -42,9 +42,9 @@ def _values(config: Config, history: History, until: int) -> dict[int, float]:
     """The deciding metric by step; what is no number is worse than any."""
     if not config.train.keep_best:
         return {}
-    name = f"valid/{rules.metric(config)}"
+    steps, values = history.series(f"valid/{rules.metric(config)}")
     return {
-        step: row[name] if math.isfinite(row[name]) else -math.inf
-        for step, row in history.items()
-        if step <= until and name in row
+        step: value if math.isfinite(value) else -math.inf
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True)
+        if step <= until
     }

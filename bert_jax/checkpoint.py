@@ -4,7 +4,6 @@ Orbax commits by rename; a step without a manifest is a save that never finished
 """
 
 import logging
-import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +15,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from bert_jax import best, manifest, rundir
+from bert_jax import best, history, manifest, record, rundir, saving
 from bert_jax.config import UsageError
 from bert_jax.optim import path_name
+from bert_jax.rundir import Began, steps
 from bert_jax.state import TrainState, not_finite
 
 # Orbax logs what fails in its threads with a traceback each, and then raises it too.
@@ -35,63 +35,95 @@ ocp.type_handlers.register_type_handler(
 )
 
 
-def steps(directory: Path) -> list[int]:
-    """The step numbers that have a directory, verified or not, in order."""
-    if not directory.is_dir():
-        return []
-    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit())
+class Damaged(UsageError):
+    """A checkpoint is not what was saved."""
 
 
 def newest(directory: Path, say: Callable[[str], None]) -> int | None:
-    """The newest step that verifies; each one passed over is named through `say`.
+    """The newest step of which all verifies, metrics.jsonl up to it included; each one
+    passed over is named through `say`.
 
-    Process 0 looks, and every host gets its answer.
+    Process 0 looks, and every host gets its answer. Raises Damaged if there are steps
+    and none verifies: what is to become of them is for a person to say.
     """
+    return _newest(directory, manifest.fault, say)
+
+
+def _newest(
+    directory: Path, fault: Callable[[Path, Began], str], say: Callable[[str], None]
+) -> int | None:
     found = -1
     if jax.process_index() == 0:
-        for step in reversed(steps(directory)):
-            reason = manifest.fault(directory / str(step))
-            if not reason:
-                found = step
-                break
-            say(f"passing over checkpoint {directory / str(step)}: {reason}")
+        found = _first_whole(directory, fault, say)
     if jax.process_count() > 1:
         found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
     return None if found < 0 else found
 
 
+def _first_whole(
+    directory: Path, fault: Callable[[Path, Began], str], say: Callable[[str], None]
+) -> int:
+    kept = steps(directory)
+    if not kept:
+        return -1
+    run, reason = rundir.began(directory.parent), ""
+    for step in reversed(kept):
+        reason = fault(directory / str(step), run)
+        if not reason:
+            return step
+        say(f"passing over checkpoint {directory / str(step)}: {reason}")
+    raise Damaged(
+        f"{directory.parent} has no checkpoint that verifies: "
+        f"{directory / str(kept[0])}: {reason}. Restore one from a copy, or remove "
+        f"{directory} to begin anew"
+    )
+
+
 def locate(source: str) -> tuple[Path, int]:
     """`RUN` or `RUN/checkpoints/STEP` -> the run and the step, checked.
 
-    A run alone means its newest checkpoint that verifies. Raises UsageError.
+    A run alone means its best or newest checkpoint, as of `chosen`. Raises UsageError.
     """
-    path = Path(source)
-    if path.name.isdigit() and path.parent.name == rundir.CHECKPOINTS:
-        run, step = path.parent.parent, int(path.name)
-        rundir.read(run, rundir.RUN)
-        return run, chosen(run, step)
-    rundir.read(path, rundir.RUN)
-    return path, chosen(path, None)
+    run, step = rundir.source(source)
+    record.read(run)
+    return run, chosen(run, step)
 
 
 def chosen(run: Path, step: int | None) -> int:
-    """The step to read: the one asked for, which must verify; or else the best of a run
-    that keeps it, or the newest that verifies."""
-    directory = run / rundir.CHECKPOINTS
-    if step is None and (found := best.of_run(run)) in steps(directory):
+    """The step to read parameters of: the one asked for, which must verify; or else the
+    best of a run that keeps it, or the newest that verifies. Raises UsageError."""
+    kept = steps(run / rundir.CHECKPOINTS)
+    if step is None and (found := _best(run, kept)) in kept:
         step = found
     if step is None:
-        step = newest(directory, print)
+        step = _newest(run / rundir.CHECKPOINTS, manifest.params_fault, print)
         if step is None:
             raise UsageError(f"{run} has no checkpoint that verifies")
         return step
-    kept = steps(directory)
     if step not in kept:
         raise UsageError(
             f"{run} kept no step {step}; it has {', '.join(map(str, kept)) or 'none'}"
         )
-    if reason := manifest.fault(directory / str(step)):
-        raise UsageError(f"checkpoint {directory / str(step)}: {reason}")
+    folder = run / rundir.CHECKPOINTS / str(step)
+    if reason := manifest.params_fault(folder, rundir.began(run)):
+        raise Damaged(f"checkpoint {folder}: {reason}")
+    return step
+
+
+def require_state(run: Path, step: int) -> None:
+    """Refuse to train on from a step of which not all verifies. Raises Damaged."""
+    folder = run / rundir.CHECKPOINTS / str(step)
+    if reason := manifest.fault(folder, rundir.began(run)):
+        raise Damaged(f"checkpoint {folder}: {reason}")
+
+
+def _best(run: Path, kept: list[int]) -> int | None:
+    """The best step, which metrics.jsonl tells: it must be what the newest saw."""
+    step = best.of_run(run)
+    if step is not None and kept:
+        folder = run / rundir.CHECKPOINTS / str(kept[-1])
+        if reason := manifest.metrics_fault(folder):
+            raise UsageError(f"{run}: {reason}, since {folder} was saved: restore it")
     return step
 
 
@@ -123,6 +155,8 @@ def restore_state(run: Path, step: int, shapes: TrainState) -> TrainState:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         loaded = reader.restore(_absolute(run, step), args=args)
     rest = loaded["rest"]
+    if int(rest["step"]) != step:
+        raise Damaged(f"checkpoint {_absolute(run, step)} is of step {rest['step']}")
     _check_finite((loaded["params"], rest), _absolute(run, step))
     return TrainState(params=loaded["params"], **{"skips": ()} | rest)
 
@@ -215,13 +249,30 @@ class Checkpoints:
         self._pending: Future | None = None
         self._verified: set[int] = set()
         if jax.process_index() == 0:
-            _remove_unfinished(self._directory)
+            saving.remove_unfinished(self._directory)
 
     def newest(self, say: Callable[[str], None]) -> int | None:
-        """The newest step that verifies."""
+        """The newest step of which all verifies, metrics.jsonl up to it included."""
+        if jax.process_index() == 0 and (kept := steps(self._directory)):
+            folder = self._directory / str(kept[-1])
+            if manifest.metrics_fault(folder):  # may be no more than a line too many
+                history.repair(self._run / rundir.METRICS, say)
         step = newest(self._directory, say)
         self._verified |= set() if step is None else {step}
         return step
+
+    def rewind(self, step: int | None, say: Callable[[str], None]) -> None:
+        """Cut metrics.jsonl back to what it was at a step, None for before the first:
+        what follows is repeated, and may be what a crash left."""
+        ended = (self._run / rundir.RESULT).exists()
+        if ended or jax.process_index() > 0 or not rundir.is_run(self._run):
+            return
+        path, folder = self._run / rundir.METRICS, self._directory / str(step)
+        size = 0 if step is None else manifest.metrics_bytes(folder)
+        if size is None:
+            history.repair(path, say)
+        else:
+            history.rewind(path, size, say)
 
     def restore(self, step: int, shapes: TrainState) -> TrainState:
         """The state of a verified step, as of `restore_state`."""
@@ -233,14 +284,15 @@ class Checkpoints:
             return
         self.wait()
         target = _absolute(self._run, step)
-        _require_room(target, state)
+        saving.require_room(target, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
         args = ocp.args.Composite(
             params=ocp.args.StandardSave(state.params),
             rest=ocp.args.StandardSave(_rest(state)),
         )
-        with _named(target):
+        with saving.named(target):
             self._writer.save(target, args=args, force=True)  # over a damaged one
-        self._pending = self._thread.submit(self._finish, step, target)
+        written = record.flushed(self._run / rundir.METRICS)
+        self._pending = self._thread.submit(self._finish, step, target, written)
         self._verified.add(step)
 
     def wait(self) -> None:
@@ -257,11 +309,12 @@ class Checkpoints:
             self._thread.shutdown()
             self._writer.close()
 
-    def _finish(self, step: int, target: Path) -> None:
-        with _named(target):
+    def _finish(self, step: int, target: Path, metrics_bytes: int) -> None:
+        with saving.named(target):
             self._writer.wait_until_finished()
             if jax.process_index() == 0:
-                manifest.write(target)
+                fingerprint = rundir.began(self._run)["fingerprint"]
+                manifest.write(target, fingerprint, metrics_bytes)
                 self._prune(step)
 
     def _prune(self, newest: int) -> None:
@@ -284,47 +337,3 @@ def is_power(step: int) -> bool:
 def _rest(state: TrainState) -> dict:
     skips = {"skips": state.skips} if state.skips else {}
     return {"step": state.step, "opt_state": state.opt_state, **skips}
-
-
-def _require_room(target: Path, state: TrainState) -> None:
-    """Refuse to begin a save that the disk has no room for."""
-    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    free = shutil.disk_usage(target.parents[1]).free
-    if free < needed:
-        raise UsageError(
-            f"no space left on the device for {target}: it needs {needed / 1e6:.0f} MB "
-            f"and {free / 1e6:.0f} MB are free; free some and run again; the "
-            "checkpoints before it are intact"
-        )
-
-
-class _named:
-    """Turns a failed write into one line that names the checkpoint."""
-
-    def __init__(self, target: Path):
-        self._target = target
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind, error, trace) -> None:
-        text = str(error)
-        if error is not None and re.search(
-            r"[Nn]o space|ENOSPC|RESOURCE_EXHAUST", text
-        ):
-            shutil.rmtree(self._target, ignore_errors=True)
-            _remove_unfinished(self._target.parent)
-            raise UsageError(
-                f"no space left on the device while saving {self._target}: free some "
-                "and run again; the checkpoints before it are intact"
-            ) from error
-
-
-def _remove_unfinished(directory: Path) -> None:
-    """Delete what a killed save left: orbax's temporaries, steps without manifest."""
-    if not directory.is_dir():
-        return
-    for path in directory.iterdir():
-        unfinished = path.name.isdigit() and not (path / manifest.FILE).exists()
-        if unfinished or ".orbax-checkpoint-tmp" in path.name:
-            shutil.rmtree(path, ignore_errors=True)

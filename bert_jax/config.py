@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import consistency, rules
+from bert_jax import consistency, files, rules
 from bert_jax.stop import UsageError
 from configs import base
 
@@ -63,7 +63,7 @@ def read(spec: str, overrides: Mapping[str, str]) -> ConfigDict:
     if not Path(path).is_file():
         raise UsageError(f"config file {path} does not exist")
     if path.endswith(".json"):
-        config = from_json(Path(path).read_text())
+        config = from_json(files.read_text(Path(path)))
     else:
         config = _call(path, argument)
     return overridden(config, overrides)
@@ -107,9 +107,11 @@ def frozen(config: ConfigDict) -> FrozenConfigDict:
 
 def from_json(text: str) -> ConfigDict:
     """The config that `canonical` wrote, perhaps before a key of today existed."""
+    written = files.parse_json(text, dict, "this config.json")
+    written.pop(files.CHECK, None)
     try:
-        return completed(json.loads(text))
-    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        return completed(written)
+    except (TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"this config.json cannot be read: {error}") from error
 
 
@@ -197,8 +199,10 @@ def check(config: ConfigDict | FrozenConfigDict) -> None:
 
 
 def canonical(config: ConfigDict | FrozenConfigDict) -> str:
-    """Canonical JSON: sorted keys, shortest round-trip floats, one trailing newline."""
-    return json.dumps(config.to_dict(), sort_keys=True, indent=1) + "\n"
+    """Canonical JSON with its `check`: sorted keys, shortest round-trip floats, one
+    trailing newline."""
+    checked = files.checked(config.to_dict())
+    return json.dumps(checked, sort_keys=True, indent=1) + "\n"
 
 
 def fingerprint(config: ConfigDict | FrozenConfigDict, parent: str) -> str:

@@ -7,26 +7,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bert_jax import config as configs
-from bert_jax import rules, rundir
+from bert_jax import record, rules, rundir
+from bert_jax.history import History
 from bert_jax.report.drawing import BASELINE, FAINT, INK
 
 SMOOTH = 20  # logs in one running mean of the training loss
-
-Log = dict[int, dict[str, float]]
 
 
 def draw(workdir: Path) -> Path:
     """Writes curve.png beside the metrics: each loss with the baseline it must leave."""
     log = rundir.read_metrics(workdir)
-    if any("valid/task_loss" in row for row in log.values()):
+    if "valid/task_loss" in log.names():
         return _draw_task(workdir, log)
-    token = "lm" if any("valid/lm_loss" in row for row in log.values()) else "mlm"
-    paired = any("valid/pair_accuracy" in row for row in log.values())
+    token = "lm" if "valid/lm_loss" in log.names() else "mlm"
+    paired = "valid/pair_accuracy" in log.names()
     figure = Figure(figsize=(9 if paired else 5, 3.2), layout="constrained", dpi=150)
     panels = figure.subplots(1, 2 if paired else 1, squeeze=False)[0]
     _panel(panels[0], log, f"{token}_loss", "loss of the predicted tokens, nats")
-    unigram = _series(log, "valid/unigram_loss")[1]
+    unigram = log.series("valid/unigram_loss").values
     if len(unigram):
         panels[0].axhline(unigram[-1], color=BASELINE, ls="--", lw=1, label="unigram")
     if paired:
@@ -38,17 +36,18 @@ def draw(workdir: Path) -> Path:
     return workdir / rundir.CURVE
 
 
-def _draw_task(workdir: Path, log: Log) -> Path:
+def _draw_task(workdir: Path, log: History) -> Path:
     """The loss, and the metric that decides with what it must be better than."""
-    config = configs.from_json(rundir.read_text(workdir, rundir.CONFIG))
-    decides = rules.metric(config)
+    decides = rules.metric(record.read(workdir).config)
     figure = Figure(figsize=(9, 3.2), layout="constrained", dpi=150)
     left, right = figure.subplots(1, 2)
     _panel(left, log, "task_loss", "loss, nats or squared error")
-    steps, values = _series(log, f"valid/{decides}")
+    steps, values = log.series(f"valid/{decides}")
     right.plot(steps, values, "o-", ms=3, color="k", lw=1, label="held out")
-    baseline = _series(log, "valid/baseline")[1][-1]
-    right.axhline(baseline, color=BASELINE, ls="--", lw=1, label="looking at nothing")
+    for baseline in log.series("valid/baseline").values[-1:]:
+        right.axhline(
+            baseline, color=BASELINE, ls="--", lw=1, label="looking at nothing"
+        )
     right.set_xlabel("step")
     right.set_ylabel(decides)
     right.spines[["top", "right"]].set_visible(False)
@@ -58,24 +57,19 @@ def _draw_task(workdir: Path, log: Log) -> Path:
     return workdir / rundir.CURVE
 
 
-def _panel(panel: Axes, log: Log, name: str, label: str) -> None:
+def _panel(panel: Axes, log: History, name: str, label: str) -> None:
     """Training by log, faint, and as a running mean; held-out documents as points."""
-    steps, values = _series(log, f"train/{name}")
+    steps, values = log.series(f"train/{name}")
     window = min(SMOOTH, len(values))
     if window:
         centre = steps[(window - 1) // 2 :][: len(steps) - window + 1]
         smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
         panel.plot(steps, values, color=FAINT, lw=0.5)
         panel.plot(centre, smooth, color=INK, lw=1.2, label="training")
-    held_out = _series(log, f"valid/{name}")
-    panel.plot(*held_out, "o-", ms=3, color="k", lw=1, label="held out")
+    panel.plot(
+        *log.series(f"valid/{name}"), "o-", ms=3, color="k", lw=1, label="held out"
+    )
     panel.set_xlabel("step")
     panel.set_ylabel(label)
     panel.xaxis.set_major_locator(MaxNLocator(5))
     panel.spines[["top", "right"]].set_visible(False)
-
-
-def _series(log: Log, name: str) -> tuple[np.ndarray, np.ndarray]:
-    points = [(step, row[name]) for step, row in log.items() if name in row]
-    steps, values = np.array(points, float).reshape(-1, 2).T
-    return steps, values

@@ -23,7 +23,6 @@ from bert_jax import (
     huggingface,
     rundir,
     setup,
-    tokenizer,
 )
 from bert_jax import config as configs
 from bert_jax.config import UsageError
@@ -73,8 +72,8 @@ def import_model(
         with rundir.lease(workdir, "--workdir"):
             _check_is_empty(workdir)
             with files.whole_directory(workdir) as beside:
-                _save(params, beside)
                 setup.begin(beside, config, read.tokenizer, digest, facts)
+                _save(params, beside)
                 # Still held; the rename needs an empty place.
                 (workdir / rundir.LEASE).unlink()
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -117,16 +116,16 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
         raise UsageError(f"{target} is not empty: choose another --to")
     target = target.resolve()  # "." has no name, and a link cannot be replaced
     step = checkpoint.chosen(workdir, step)
-    words = tokenizer.load(workdir / rundir.TOKENIZER, config.tokenizer.lowercase)
+    words = setup.read_tokenizer(workdir)
     config = setup.resolved(config, words.vocab_size)
     params = jax.device_get(checkpoint.restore_alone(workdir, step))
     name, tensors = huggingface.to_theirs(params)
     _check_finite(tensors, f"{workdir}, step {step}")
-    facts = rundir.read(workdir, rundir.RUN)
+    facts = rundir.began(workdir)
     kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
     sized = networks.SIZED & params.keys()
     regression = config.objective.kind == "regress"
-    labels = facts["labels"] if sized else []
+    labels = facts.get("labels", []) if sized else []
     labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
     theirs = bert_config.their_config(
         config.model, name, labels, words.pad_id, kept[CARD]

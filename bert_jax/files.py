@@ -9,12 +9,13 @@ import errno
 import fcntl
 import functools
 import hashlib
+import io
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO, TypeVar, cast
 
@@ -149,6 +150,16 @@ def only_drawn(path: Path) -> Iterator[None]:
         print(f"warning: {path} is not drawn: {fault(error) or error}", file=sys.stderr)
 
 
+def prefix_digest(path: Path, size: int) -> str:
+    """The SHA-256 of the first `size` bytes of a file, which may be absent."""
+    found = hashlib.sha256()
+    with path.open("rb") if path.exists() else io.BytesIO() as file:
+        while size and (part := file.read(min(size, 1 << 20))):
+            found.update(part)
+            size -= len(part)
+    return found.hexdigest()
+
+
 def read_bytes(path: Path, largest: int) -> bytes:
     """The content of a file of at most `largest` bytes. Raises UsageError."""
     try:
@@ -180,11 +191,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     """Whole or not at all, also when the disk is full or the machine dies."""
     beside = beside_of(path)
     try:
         with naming(path), beside.open("wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         with naming(path):

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import FrozenConfigDict
 
-from bert_jax import best, evaluate, flops, rundir, start
+from bert_jax import best, evaluate, flops, record, rundir, start
 from bert_jax import config as configs
 from bert_jax import setup as setups
 from bert_jax.config import UsageError
 from bert_jax.data import dataset
 from bert_jax.data.dataset import Dataset
 from bert_jax.goodput import Goodput
+from bert_jax.history import History
 from bert_jax.setup import Setup
 
 LENGTH = ("train.steps:", "train.epochs:")
@@ -70,7 +71,7 @@ def hold(
         rundir.create(workdir)
         stack.enter_context(rundir.lease(workdir, "--workdir"))
         _check_continues(workdir, config)
-    if rundir.is_done(workdir, configs.fingerprint(config, parent)):
+    if record.is_done(workdir, configs.fingerprint(config, parent)):
         result = rundir.read(workdir, rundir.RESULT)
         left = rundir.lacking(result, config)
         more = f"; now it is evaluated on {', '.join(left)}" if left else ""
@@ -134,9 +135,7 @@ def write_result(run: Run, last: int) -> None:
         "fingerprint": run.identity,
         "steps": last,
         "tokens": round(taken * setup.config.train.batch * rows * length),
-        "seconds": max(
-            row["time/seconds"] for row in history.values() if "time/seconds" in row
-        ),
+        "seconds": history.series(record.SECONDS).values.max().item(),
         "flops": rows * flops.training_flops(setup.config, taken, length),
         "goodput": run.goodput.seconds(),
         "skipped": int(history[last].get("train/skipped", 0)),
@@ -147,7 +146,7 @@ def write_result(run: Run, last: int) -> None:
     prefixes = {name.rpartition("/")[0] for name in result["metrics"]}
     known = [*evaluate.prefixes(setup), *(["test"] if setup.test else [])]
     result |= _measured(run, [name for name in known if name in prefixes])
-    rundir.write_result(run.workdir, result)
+    record.write_result(run.workdir, result)
 
 
 def _measured(run: Run, prefixes: Iterable[str]) -> dict[str, Any]:
@@ -172,18 +171,17 @@ def add_results(
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
     for key, more in {"metrics": finite, **_measured(run, prefixes)}.items():
         result[key] = {**result.get(key, {}), **more}
-    rundir.write_result(run.workdir, result)
+    record.write_result(run.workdir, result)
 
 
-def final(history: Mapping[int, Mapping[str, float]], last: int) -> dict[str, float]:
+def final(history: History, last: int) -> dict[str, float]:
     """The metrics of a result: those of the evaluation at a step, of the last log before
     it, and the newest times. A number that is absent there, or not finite, is absent."""
-    logs = [step for step, row in history.items() if "train/loss" in row]
-    logged = max((step for step in logs if step <= last), default=last)
+    logs = history.series("train/loss").steps
+    logged = int(max(logs[logs <= last], default=last))
     found = {
-        name: value
-        for row in history.values()
-        for name, value in row.items()
+        name: history.series(name).values[-1].item()
+        for name in history.names()
         if name.startswith("time/")
     }
     found |= {k: v for k, v in history[logged].items() if k.startswith("train/")}

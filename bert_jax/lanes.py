@@ -26,6 +26,7 @@ from bert_jax import (
     held,
     mesh,
     parallel,
+    record,
     rules,
     rundir,
     start,
@@ -63,7 +64,7 @@ def run(asked: Sequence[Asked]) -> int:
         stack.enter_context(compiled.kept(Path(left[0][0].data.cache)))
         runs, clock = _prepared(left)
         stopping = stack.enter_context(Stopping(parallel.any_host))
-        done = [each for each in runs if rundir.is_done(each.workdir, each.identity)]
+        done = [each for each in runs if record.is_done(each.workdir, each.identity)]
         ended = [finished.evaluate_rows(each, stopping) for each in done]
         if not (runs := [each for each in runs if each not in done]):
             return worst(ended)

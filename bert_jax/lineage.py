@@ -10,7 +10,7 @@ from pathlib import Path
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import rundir
+from bert_jax import record, rundir
 from bert_jax.config import UsageError
 from configs import base
 
@@ -52,17 +52,13 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
     config = configs.read(spec, overrides)
     if config.init_from:
         run, _ = source(config.init_from)
-        text = rundir.read_text(run, rundir.CONFIG)
-        inherit(config, configs.from_json(text), overrides)
+        inherit(config, record.read(run).config, overrides)
     return configs.frozen(config)
 
 
 def source(init_from: str) -> tuple[Path, int | None]:
     """`RUN` or `RUN/checkpoints/STEP` -> the run and the step, None for no certain one."""
-    path = Path(init_from)
-    if path.name.isdigit() and path.parent.name == rundir.CHECKPOINTS:
-        return path.parent.parent, int(path.name)
-    return path, None
+    return rundir.source(init_from)
 
 
 def with_vocabulary(config: FrozenConfigDict, workdir: Path | None) -> FrozenConfigDict:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import FrozenConfigDict
 
-from bert_jax import checkpoint, decode, rundir, setup, tokenizer
+from bert_jax import checkpoint, decode, rundir, setup
 from bert_jax.config import UsageError
 from bert_jax.data.labelled import Choice, NotText, Question, Sentence, texts_of
 from bert_jax.decode import Answer, Found
@@ -281,9 +281,9 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     """
     run = Path(workdir)
     config = setup.read_config(run)
-    words = tokenizer.load(run / rundir.TOKENIZER, config.tokenizer.lowercase)
+    words = setup.read_tokenizer(run)
     config = setup.resolved(config, words.vocab_size)
-    labels = rundir.read(run, rundir.RUN).get("labels", [])
+    labels = rundir.began(run).get("labels", [])
     step = checkpoint.chosen(run, step)
     saved = checkpoint.param_shapes(run, step)
     features = Features(config.objective.layers, config.objective.pool)

@@ -6,16 +6,16 @@ Never imports jax: sweeps and reports read runs too.
 import contextlib
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NotRequired, TextIO, TypedDict
 
-from bert_jax import files, rules
+from bert_jax import files, history, rules
+from bert_jax.history import History
 from bert_jax.stop import UsageError
 
 CONFIG = "config.json"
@@ -29,6 +29,8 @@ LEASE = "lease"
 CURVE = "curve.png"
 STACKS = "stacks.txt"  # of all threads, where the watchdog ended a process
 FINITE = "train/finite"  # a metric: 0 where a run diverged, else left out
+FORMAT = 2  # of run.json, result.json and the manifests of checkpoints
+DIGITS = 9  # of a step, at most
 COMMIT = "COMMIT"  # beside the package in a snapshot of the code, which has no git
 NAMES = (
     CONFIG,
@@ -55,28 +57,63 @@ PACKAGES = (
 )
 
 
+class Began(TypedDict):
+    """run.json. Format 1, which has no number, has no check either."""
+
+    format: NotRequired[int]
+    fingerprint: str
+    parent: str
+    seed: int
+    versions: dict[str, str]
+    devices: list[str]
+    tokenizer: str
+    data: str
+    labels: NotRequired[list[str]]
+    source: NotRequired[str]
+    kept: NotRequired[dict[str, dict[str, Any]]]
+    check: NotRequired[str]
+
+
 def create(workdir: Path) -> None:
-    """Makes the directory; refuses one that holds something else than a run."""
-    if workdir.exists() and not workdir.is_dir():
-        raise UsageError(f"--workdir={workdir} is a file; choose a directory")
-    workdir.mkdir(parents=True, exist_ok=True)
+    """Makes the directory; refuses one that holds something else than a whole run."""
+    if not workdir.is_dir() and os.path.lexists(workdir):
+        kind = "a link to nothing" if workdir.is_symlink() else "a file"
+        raise UsageError(f"--workdir={workdir} is {kind}; choose a directory")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {workdir}: {error.strerror}") from None
     own = {*NAMES, *(files.beside_of(workdir / name).name for name in NAMES)}
     strangers = sorted({entry.name for entry in workdir.iterdir()} - own)
     if strangers and not is_run(workdir):
         raise UsageError(
             f"{workdir} is no run, and holds {strangers[0]}; choose another --workdir"
         )
+    _check_not_half(workdir)
+
+
+def _check_not_half(workdir: Path) -> None:
+    """Refuse what a run left that lost config.json or run.json: both are written before
+    anything else but the vocabulary, config.json last."""
+    if is_run(workdir):
+        return
+    left = [name for name in (METRICS, RESULT) if (workdir / name).exists()]
+    left += [CHECKPOINTS] if steps(workdir / CHECKPOINTS) else []
+    left += [CONFIG] if (workdir / CONFIG).exists() else []
+    if left:
+        raise UsageError(
+            f"{workdir} holds {' and '.join(left)} of a run, but lacks "
+            f"{_missing(workdir)}: restore that from a copy, or choose another --workdir"
+        )
 
 
 def is_run(workdir: Path) -> bool:
-    return (workdir / CONFIG).is_file() and (workdir / RUN).is_file()
+    return not _missing(workdir)
 
 
-def is_done(workdir: Path, fingerprint: str) -> bool:
-    """Whether the run of this config has finished in this directory."""
-    if not (workdir / RESULT).is_file():
-        return False
-    return read(workdir, RESULT)["fingerprint"] == fingerprint
+def _missing(workdir: Path) -> str:
+    names = [name for name in (CONFIG, RUN) if not (workdir / name).is_file()]
+    return " and ".join(names)
 
 
 def lacking(result: Mapping[str, Any], config: Any) -> list[str]:
@@ -88,64 +125,72 @@ def lacking(result: Mapping[str, Any], config: Any) -> list[str]:
 
 
 def check_is_run(workdir: Path) -> None:
-    if not is_run(workdir):
-        raise UsageError(f"{workdir} is no run: it lacks {CONFIG} or {RUN}")
+    if missing := _missing(workdir):
+        raise UsageError(f"{workdir} is no run: it lacks {missing}")
+
+
+def began(workdir: Path) -> Began:
+    """The run.json of a run. Raises UsageError."""
+    check_is_run(workdir)
+    path = workdir / RUN
+    run = files.read_json(path, Began)
+    check_format(run, path)
+    return run
+
+
+def check_format(written: Mapping[str, Any], path: Path) -> None:
+    """Refuse what a later version wrote, and what lost its format or its check."""
+    form = written.get("format", 1)
+    if form not in (1, FORMAT):
+        raise UsageError(
+            f"{path} has format {form}, and this code reads up to {FORMAT}"
+        )
+    if (form == FORMAT) != (files.CHECK in written):
+        raise UsageError(f"{path} was edited or damaged: format {form} and its check")
+
+
+def steps(directory: Path) -> list[int]:
+    """The steps that have a checkpoint in a folder, verified or not, in order."""
+    if not directory.is_dir():
+        return []
+    found = (step_of(path.name) for path in directory.iterdir() if path.is_dir())
+    return sorted(step for step in found if step is not None)
+
+
+def step_of(name: str) -> int | None:
+    """The step whose checkpoint a folder of that name is, None of any other name."""
+    known = name.isascii() and name.isdigit() and len(name) <= DIGITS
+    return int(name) if known and str(int(name)) == name else None
+
+
+def source(text: str) -> tuple[Path, int | None]:
+    """`RUN` or `RUN/checkpoints/STEP` -> the run and the step, None for no certain one."""
+    path = Path(text)
+    step = step_of(path.name)
+    if step is not None and path.parent.name == CHECKPOINTS:
+        return path.parent.parent, step
+    return path, None
 
 
 def read(workdir: Path, name: str) -> dict[str, Any]:
-    """One of the JSON files of a run."""
-    try:
-        return json.loads(read_text(workdir, name))
-    except ValueError as error:
-        raise UsageError(f"{workdir / name} is not JSON: {error}") from None
-
-
-def read_text(workdir: Path, name: str) -> str:
-    """One of the text files of a run."""
+    """One of the JSON files of a run, by itself: `record.read` compares them."""
     check_is_run(workdir)
-    try:
-        return (workdir / name).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{workdir} has no {name}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{workdir / name} is no text: {error}") from None
-
-
-def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
-    """What became of a run, whole or not at all."""
-    files.write_json(workdir / RESULT, files.checked(result))
+    if not (workdir / name).is_file():
+        raise UsageError(f"{workdir} has no {name}")
+    return files.read_json(workdir / name)
 
 
 def append_metrics(workdir: Path) -> TextIO:
-    """metrics.jsonl, opened so that the next line is not glued to a torn one."""
-    path = workdir / METRICS
-    written = path.read_bytes() if path.exists() else b""
-    file = path.open("a", encoding="utf-8")
-    if written and not written.endswith(b"\n"):
-        file.write("\n")
-    return file
+    return history.append(workdir / METRICS)
 
 
 def metrics_line(step: int, metrics: Mapping[str, float]) -> str:
-    """A line of metrics.jsonl; JSON has no number that is not finite: null."""
-    values = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
-    return json.dumps({"step": step, **values}, allow_nan=False) + "\n"
+    return history.line(step, metrics)
 
 
-def read_metrics(workdir: Path) -> dict[int, dict[str, float]]:
-    """Step to values, ascending; of a repeated step and key the last line counts."""
-    steps: dict[int, dict[str, float]] = {}
-    path = workdir / METRICS
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    for line in lines:
-        try:
-            values = json.loads(line)
-        except ValueError:  # torn by a kill in the middle of a write
-            continue
-        step = values.pop("step")
-        numbers = {k: math.nan if v is None else v for k, v in values.items()}
-        steps.setdefault(step, {}).update(numbers)
-    return dict(sorted(steps.items()))
+def read_metrics(workdir: Path) -> History:
+    """metrics.jsonl: step to values, ascending."""
+    return history.read(workdir / METRICS)
 
 
 @contextlib.contextmanager
@@ -201,7 +246,7 @@ def commit() -> str:
     taken of; "" outside git."""
     root = Path(__file__).parents[1]
     if (root / COMMIT).is_file():
-        return (root / COMMIT).read_text(encoding="utf-8").strip()
+        return files.read_text(root / COMMIT).strip()
     # Naming the git directory keeps git from taking an enclosing repository for ours.
     command = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
     command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -5,22 +5,37 @@ learn nothing at all (Devlin et al. 2019, section 4.1; Dodge et al. 2020): such 
 counted, not dropped.
 """
 
-import json
 import math
 import statistics
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import curve, files, held, rules, rundir, stop, train
+from bert_jax import curve, files, held, record, rules, rundir, stop, train
 from bert_jax.config import UsageError
 from bert_jax.statistics import half
 
 SUMMARY = "seeds.json"
 FIGURE = "seeds.png"
 ROWS_UNKNOWN = "; rows unknown: a run of an older version does not say on which it was"
+
+
+class Summary(TypedDict):
+    """seeds.json: every score, and over the seeds the mean, the standard deviation (of
+    one run, n - 1) and the 95 % interval of the mean by Student's t."""
+
+    metric: str
+    scores: dict[str, float]
+    baseline: float
+    degenerate: list[int]
+    diverged: list[int]
+    mean: NotRequired[float]
+    deviation: NotRequired[float]
+    half_interval: NotRequired[float]
+    measured: NotRequired[dict[str, str]]
+    check: NotRequired[str]
 
 
 class Result(NamedTuple):
@@ -66,7 +81,7 @@ def run(
     finished = [seed for seed in seeds if seed not in diverged]
     results = [_result(config, directory(workdir, seed), seed) for seed in finished]
     summary = summarise(config, results, diverged)
-    files.write_json(workdir / SUMMARY, summary)
+    files.write_json(workdir / SUMMARY, files.checked(summary))
     if results:
         draw(summary, workdir / FIGURE)
     print(table(summary))
@@ -86,24 +101,34 @@ def _with_seed(config: FrozenConfigDict, seed: int) -> FrozenConfigDict:
 
 
 def _result(config: FrozenConfigDict, run_directory: Path, seed: int) -> Result:
-    result = rundir.read(run_directory, rundir.RESULT)
-    metrics, rows = result["metrics"], result.get("measured", {})
+    result = record.read(run_directory).result
+    metrics = result["metrics"] if result else {}
+    rows = result.get("measured", {}) if result else {}
     split = _split(config)
     # A score that is no number is left out of result.json, and counts as degenerate.
     score = metrics.get(_metric(config), math.nan)
-    return Result(seed, score, metrics[f"{split}/baseline"], rows.get(split, ""))
+    if (baseline := metrics.get(f"{split}/baseline")) is None:
+        raise UsageError(f"{run_directory} is done, but has no {split}/baseline")
+    return Result(seed, score, baseline, rows.get(split, ""))
 
 
-def _summary_of(workdir: Path, config: FrozenConfigDict) -> dict[str, Any]:
-    """The summary of other seeds, which must be of the same metric."""
-    try:
-        summary = json.loads((workdir / SUMMARY).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{workdir} holds no {SUMMARY}: train it with --seeds first ({error})"
-        ) from error
+def _summary_of(workdir: Path, config: FrozenConfigDict) -> Summary:
+    """The summary of other seeds, which must be of the same metric, and of the runs
+    beside it, as far as they are still there."""
+    path = workdir / SUMMARY
+    if not path.is_file():
+        raise UsageError(f"{workdir} holds no {SUMMARY}: train it with --seeds first")
+    summary = files.read_json(path, Summary)
     if summary["metric"] != _metric(config):
         raise UsageError(f"{workdir} has {summary['metric']}, not {_metric(config)}")
+    for seed, score in summary["scores"].items():
+        run = workdir / f"seed_{seed}"
+        result = record.read(run).result if rundir.is_run(run) else None
+        found = result["metrics"].get(summary["metric"]) if result else score
+        if found != score:
+            raise UsageError(
+                f"{path}: seed {seed} has {score}, and its run has {found}"
+            )
     return summary
 
 
@@ -117,11 +142,9 @@ def _split(config: FrozenConfigDict) -> str:
 
 def summarise(
     config: FrozenConfigDict, results: list[Result], diverged: list[int]
-) -> dict[str, Any]:
-    """What seeds.json holds: every score, and over the seeds the mean, the standard
-    deviation (of one run, n - 1) and the 95 % interval of the mean by Student's t."""
+) -> Summary:
     scores = [result.score for result in results if math.isfinite(result.score)]
-    summary: dict[str, Any] = {
+    summary: Summary = {
         "metric": _metric(config),
         "scores": {str(r.seed): r.score for r in results if math.isfinite(r.score)},
         "baseline": results[0].baseline if results else 0.0,
@@ -133,14 +156,12 @@ def summarise(
     if scores:
         summary["mean"] = statistics.mean(scores)
     if len(scores) > 1:
-        summary |= {
-            "deviation": statistics.stdev(scores),
-            "half_interval": float(half(scores)),
-        }
+        summary["deviation"] = statistics.stdev(scores)
+        summary["half_interval"] = float(half(scores))
     return summary
 
 
-def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
+def gain(summary: Summary, other: Summary, name: str) -> str:
     """The mean difference of runs of one seed, which see the same data in one order."""
     ours, theirs = summary["scores"], other["scores"]
     common = [seed for seed in ours if seed in theirs]
@@ -161,11 +182,11 @@ def gain(summary: dict[str, Any], other: dict[str, Any], name: str) -> str:
     )
 
 
-def _rows(summary: dict[str, Any], seed: str) -> str:
+def _rows(summary: Summary, seed: str) -> str:
     return summary.get("measured", {}).get(seed, "")
 
 
-def table(summary: dict[str, Any]) -> str:
+def table(summary: Summary) -> str:
     """The summary for a person, in hundredths."""
     lines = [f"{summary['metric']} of {len(summary['scores'])} seeds"]
     for seed, score in summary["scores"].items():
@@ -173,7 +194,7 @@ def table(summary: dict[str, Any]) -> str:
         lines.append(f"  seed {seed:<4}{100 * score:8.2f}{note}")
     if "mean" in summary:
         lines.append(f"  mean     {100 * summary['mean']:8.2f}")
-    if "deviation" in summary:
+    if "deviation" in summary and "half_interval" in summary:
         lines.append(
             f"  deviation{100 * summary['deviation']:8.2f}  of one seed; 95 % interval "
             f"of the mean +- {100 * summary['half_interval']:.2f}"
@@ -190,13 +211,13 @@ def _named(seeds: list[int]) -> str:
     return f" (seeds {', '.join(map(str, seeds))})" if seeds else ""
 
 
-def draw(summary: dict[str, Any], path: Path) -> None:
+def draw(summary: Summary, path: Path) -> None:
     """Every seed as a point, their mean with its interval, and the baseline."""
     figure = Figure(figsize=(5, 1.6), layout="constrained", dpi=150)
     panel = figure.subplots()
     scores = [100 * score for score in summary["scores"].values()]
     panel.plot(scores, [0] * len(scores), "o", color=curve.FAINT, label="seeds")
-    if "deviation" in summary:
+    if "mean" in summary and "half_interval" in summary:
         panel.errorbar(
             100 * summary["mean"],
             0,

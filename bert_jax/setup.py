@@ -10,7 +10,8 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import files, lineage, mesh, optim, parallel, rules, rundir, state, tasks
+from bert_jax import lineage, mesh, optim, parallel, record, rules, rundir, state, tasks
+from bert_jax import tokenizer as tokenizers
 from bert_jax.config import UsageError
 from bert_jax.data import dataset, shared_rows, store
 from bert_jax.data.dataset import Dataset
@@ -169,8 +170,19 @@ def reopen_as(workdir: Path, config: FrozenConfigDict) -> Setup:
 
 def read_config(workdir: Path) -> FrozenConfigDict:
     """The config of a run."""
-    rundir.read(workdir, rundir.CONFIG)
-    return configs.load(str(workdir / rundir.CONFIG), {})
+    return record.read(workdir).config
+
+
+def read_tokenizer(workdir: Path) -> Tokenizer:
+    """The vocabulary of a run. Raises UsageError if it is not that which it began with."""
+    run, path = record.read(workdir), workdir / rundir.TOKENIZER
+    words = tokenizers.load(path, run.config.tokenizer.lowercase)
+    if not words.has_fingerprint(began := run.run["tokenizer"]):
+        raise UsageError(
+            f"{path} has fingerprint {words.fingerprint} and {rundir.RUN} says {began}: "
+            "one of them was edited or damaged; restore it"
+        )
+    return words
 
 
 def begin(
@@ -190,13 +202,12 @@ def begin(
         "devices": [device.device_kind for device in jax.devices()],
         "tokenizer": tokenizer.fingerprint,
     }
-    files.write_json(workdir / rundir.RUN, common | facts)
-    files.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    record.write_began(workdir, config, common | facts)
 
 
 def check_has_data(workdir: Path) -> None:
     """Refuse an imported model where data of its own are needed."""
-    if rundir.read(workdir, rundir.RUN)["data"] == NO_DATA:
+    if rundir.began(workdir)["data"] == NO_DATA:
         raise UsageError(
             f"{workdir} is an imported model and has no data: train a run from it with "
             f"--config=FILE --config.init_from={workdir}"
@@ -205,7 +216,7 @@ def check_has_data(workdir: Path) -> None:
 
 def check_data(workdir: Path, data: Store | Dataset) -> None:
     """Refuse data or a vocabulary other than the run began with."""
-    began = rundir.read(workdir, rundir.RUN)
+    began = rundir.began(workdir)
     for name, now in {"data": data, "tokenizer": data.tokenizer}.items():
         if not now.has_fingerprint(began[name]):
             raise UsageError(

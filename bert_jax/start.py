@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bert_jax import checkpoint, lineage, optim, rundir, state
+from bert_jax import checkpoint, lineage, optim, record, rundir, state
 from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.data.dataset import Dataset
 from bert_jax.models.network import SIZED
-from bert_jax.setup import Setup, read_config
+from bert_jax.setup import Setup
 from bert_jax.tokenizer import Tokenizer
 
 Say = Callable[[str], None]
@@ -23,6 +23,7 @@ def restore_or_init(
     """The state, on the devices, and the step to go on from. Raises UsageError."""
     place, shapes = setup.placement, setup.shapes()
     step = checkpoints.newest(say)
+    checkpoints.rewind(step, say)
     if step is not None:
         say(f"continuing from step {step}")
         return place.local(checkpoints.restore(step, shapes)), step
@@ -43,9 +44,10 @@ def _continued(setup: Setup, say: Say) -> tuple[state.TrainState, int]:
     """The state that the parent had, to be trained for more steps."""
     config, source, at = setup.config, *_located(setup.config)
     _check_same_vocabulary(source, setup.data.tokenizer)
-    theirs = configs.scheduled(read_config(source), setup.train.num_examples)
+    theirs = configs.scheduled(record.read(source).config, setup.train.num_examples)
     lineage.check_lengthens(config, theirs, source, at)
     shapes, where = setup.shapes(), f"{source} at step {at}"
+    checkpoint.require_state(source, at)
     saved = checkpoint.param_shapes(source, at)
     checkpoint.check_same(saved, shapes.params, where)
     _check_same_labels(source, set(saved), setup.data)
@@ -118,7 +120,7 @@ def _asked(wanted: Any, leave: str) -> dict[str, Any]:
 
 
 def _check_same_vocabulary(source: Path, tokenizer: Tokenizer) -> None:
-    if not tokenizer.has_fingerprint(rundir.read(source, rundir.RUN)["tokenizer"]):
+    if not tokenizer.has_fingerprint(record.read(source).run["tokenizer"]):
         raise UsageError(
             f"{source} has another vocabulary than this run, so its token table means "
             f"other pieces: set --config.tokenizer.path={source / rundir.TOKENIZER}"
@@ -130,7 +132,7 @@ def _check_same_labels(source: Path, groups: set[str], data: Any) -> None:
     heads = sorted(groups & SIZED)
     if not heads or not isinstance(data, Dataset):
         return
-    theirs = rundir.read(source, rundir.RUN).get("labels", [])
+    theirs = record.read(source).run.get("labels", [])
     if list(data.labels) != list(theirs):
         raise UsageError(
             f"the {heads[0]} of {source} was trained on the labels "
@@ -141,7 +143,8 @@ def _check_same_labels(source: Path, groups: set[str], data: Any) -> None:
 
 
 def _warn_of_positions(source: Path, config: Any, say: Say) -> None:
-    seen, learned = read_config(source).data.length, config.model.positions == "learned"
+    seen = record.read(source).config.data.length
+    learned = config.model.positions == "learned"
     if learned and config.data.length > seen:
         say(
             f"warning: {source} was trained on {seen} tokens: its positions from there "
@@ -157,11 +160,11 @@ def parent(config: Any, workdir: Path) -> str:
     """
     if not config.init_from:
         return ""
-    began = rundir.is_run(workdir) and rundir.read(workdir, rundir.RUN)["parent"]
+    began = rundir.is_run(workdir) and rundir.began(workdir)["parent"]
     if began and not lineage.source(config.init_from)[0].exists():
         return began
     run, step = _located(config)
-    now = f"{rundir.read(run, rundir.RUN)['fingerprint']}/{step}"
+    now = f"{rundir.began(run)['fingerprint']}/{step}"
     if began and began != now:
         raise UsageError(
             f"{workdir} began from {began} (run/step), and init_from={config.init_from} "

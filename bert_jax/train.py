@@ -20,6 +20,7 @@ from bert_jax import (
     held,
     optim,
     parallel,
+    record,
     rules,
     rundir,
     start,
@@ -31,6 +32,7 @@ from bert_jax.checkpoint import Checkpoints
 from bert_jax.data.pipeline import Batch, prefetch
 from bert_jax.goodput import Goodput, describe
 from bert_jax.held import Run, hold
+from bert_jax.history import History
 from bert_jax.setup import Setup, build, check_data
 from bert_jax.step import make_step
 from bert_jax.stop import Stopping
@@ -70,7 +72,7 @@ def run(config: FrozenConfigDict, workdir: Path) -> int:
         stack.enter_context(compiled.kept(Path(config.data.cache)))
         setup = build(config, workdir)
         mine = Run(config, workdir, parent, setup, "", time.perf_counter, goodput)
-        if rundir.is_done(workdir, mine.identity):
+        if record.is_done(workdir, mine.identity):
             stopping = stack.enter_context(Stopping(parallel.any_host))
             return finished.evaluate_rows(mine, stopping)
         checkpoints = stack.enter_context(opened(mine))
@@ -220,13 +222,13 @@ def _params(setup: Setup, workdir: Path, step: int) -> Any:
 
 def _record(
     writer: Writer,
-    history: dict[int, dict[str, float]],
+    history: History,
     step: int,
     found: dict[str, float] | None,
 ) -> None:
     if found is not None:
         writer.write(step, found)
-        history.setdefault(step, {}).update(found)
+        history.add(step, found)
 
 
 def _check_finite(writer: Writer, last: int, found: Mapping[str, float]) -> None:
@@ -246,7 +248,7 @@ def _saves(train: Any, step: int) -> bool:
     return power or _every(train.save_every, step)
 
 
-def _has(history: dict[int, dict[str, float]], step: int, prefix: str) -> bool:
+def _has(history: History, step: int, prefix: str) -> bool:
     return any(name.startswith(prefix) for name in history.get(step, {}))
 
 
@@ -300,13 +302,9 @@ def _writer(run: Run, first: int) -> Writer:
 
 
 def _clock(
-    history: dict[int, dict[str, float]], first: int, now: Callable[[], float]
+    history: History, first: int, now: Callable[[], float]
 ) -> Callable[[], float]:
     """Seconds that the run has taken, those of the processes before this included."""
-    before = [
-        values["time/seconds"]
-        for step, values in history.items()
-        if step <= first and "time/seconds" in values
-    ]
-    since = now() - max(before, default=0.0)
+    steps, seconds = history.series(record.SECONDS)
+    since = now() - max(seconds[steps <= first], default=0.0)
     return lambda: now() - since

@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import FrozenConfigDict
 
-from bert_jax import checkpoint, rundir, setup, stop, tokenizer, train
+from bert_jax import checkpoint, files, record, rundir, setup, stop, tokenizer, train
 from bert_jax import config as configs
 from bert_jax.model import Model
 from bert_jax.models import network as networks
@@ -161,6 +163,53 @@ def final_state(workdir: Path):
     state = jax.device_get(checkpoints.restore(step, parts.shapes()))
     checkpoints.close()
     return state
+
+
+def begin_run(workdir: Path, config: FrozenConfigDict, parent: str = "") -> None:
+    """What a run writes first, of data and a vocabulary that are none."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "fingerprint": configs.fingerprint(config, parent),
+        "parent": parent,
+        "seed": config.seed,
+        "versions": {"commit": 40 * "c"},
+        "devices": ["cpu"],
+        "tokenizer": "7" * 12,
+        "data": "d",
+    }
+    record.write_began(workdir, config, facts)
+
+
+def end_run(workdir: Path, metrics: Mapping[str, float]) -> None:
+    """What a run writes last."""
+    result = {"steps": 1, "tokens": 1, "seconds": 1.0, "flops": 1.0, "metrics": metrics}
+    mark = {"fingerprint": rundir.began(workdir)["fingerprint"]}
+    record.write_result(workdir, result | mark)
+
+
+def amend(path: Path, changes: Mapping[str, object]) -> None:
+    """Change keys of a JSON file as one who wrote it would: its check is right."""
+    written = json.loads(path.read_text()) | changes
+    written.pop(files.CHECK, None)
+    files.write_json(path, files.checked(written))
+
+
+def unchecked(path: Path) -> None:
+    """Take from a JSON file what versions before format 2 did not write."""
+    written = json.loads(path.read_text())
+    later = ("format", "check", "metrics_bytes", "metrics_sha256")
+    files.write_json(path, {k: v for k, v in written.items() if k not in later})
+
+
+def become(workdir: Path, changes: Mapping[str, object]) -> None:
+    """Make a run one of another config, in all its files but those of its data."""
+    config = configs.changed(configs.read(str(workdir / rundir.CONFIG), {}), changes)
+    identity = configs.fingerprint(config, rundir.began(workdir)["parent"])
+    files.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    amended = [workdir / rundir.RUN, workdir / rundir.RESULT]
+    amended += (workdir / rundir.CHECKPOINTS).glob("*/manifest.json")
+    for path in amended:
+        amend(path, {"fingerprint": identity})
 
 
 def metrics(workdir: Path):

@@ -15,9 +15,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
 # Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["stop", "streams", "files", "rules", "consistency", "config", "options"]
-HOST += ["mesh", "rundir", "manifest", "lineage"]
+HOST = ["stop", "streams", "files", "history", "rules", "consistency", "config"]
+HOST += ["options", "mesh"]
 HOST += [
+    "rundir",
+    "record",
+    "manifest",
+    "saving",
+    "lineage",
     "best",
     "flops",
     "hardware",

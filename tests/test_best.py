@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from bert_jax import best
+from bert_jax.history import History
 
 
 def config(patience=0, keep_best=True, metric="", kind="classify"):
@@ -17,10 +18,10 @@ def config(patience=0, keep_best=True, metric="", kind="classify"):
 
 
 def history(*scores: float, name="valid/accuracy"):
-    return {
-        10 * (i + 1): {name: score, "time/seconds": 1.0 * i}
-        for i, score in enumerate(scores)
-    }
+    found = History()
+    for i, score in enumerate(scores):
+        found.add(10 * (i + 1), {name: score, "time/seconds": 1.0 * i})
+    return found
 
 
 def test_the_best_is_the_first_of_equals():
@@ -43,7 +44,8 @@ def test_a_score_that_is_no_number_is_the_worst():
 
 
 def test_the_metric_is_the_one_that_decides():
-    steps = history(0.1, 0.9, name="valid/exact") | {30: {"valid/f1": 0.2}}
+    steps = history(0.1, 0.9, name="valid/exact")
+    steps.add(30, {"valid/f1": 0.2})
     assert best.step(config(kind="span"), steps, 30) == 30
     assert best.step(config(kind="span", metric="exact"), steps, 30) == 20
 
@@ -57,6 +59,7 @@ def test_patience_counts_evaluations_after_the_best(until, expected):
 
 
 def test_steps_without_an_evaluation_do_not_count_and_a_better_one_starts_anew():
-    found = history(0.5, 0.4, 0.6, 0.5) | {45: {"train/loss": 1.0}}
+    found = history(0.5, 0.4, 0.6, 0.5)
+    found.add(45, {"train/loss": 1.0})
     assert not best.is_long_ago(config(patience=2), found, 45)
     assert not best.is_long_ago(config(patience=0), history(0.9, 0.1, 0.1), 30)

@@ -10,9 +10,11 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bert_jax import checkpoint, files, manifest, parallel, rundir
+from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.state import TrainState
+from tests.running import begin_run
 
 
 def state(step: int) -> TrainState:
@@ -31,8 +33,7 @@ def shapes() -> TrainState:
 @pytest.fixture
 def run(tmp_path):
     """A directory that passes for a run."""
-    files.write_json(tmp_path / rundir.CONFIG, {})
-    files.write_json(tmp_path / rundir.RUN, {})
+    begin_run(tmp_path, configs.load("configs/demo.py", {}))
     return tmp_path
 
 
@@ -130,7 +131,7 @@ def test_a_missing_file_and_a_damaged_manifest_are_passed_over(saved):
     step, _, said = restored(saved)
     assert step == 1
     assert "is missing" in said[0]
-    assert "manifest.json is damaged" in said[1]
+    assert "manifest.json is not JSON" in said[1]
 
 
 def test_a_save_that_never_finished_is_cleared_away(saved):
@@ -149,7 +150,7 @@ def test_a_damaged_step_is_saved_again(saved):
     assert checkpoints.newest(lambda text: None) == 2
     checkpoints.save(3, state(3))
     checkpoints.close()
-    assert manifest.fault(folder(saved, 3)) == ""
+    assert manifest.fault(folder(saved, 3), rundir.began(saved)) == ""
 
 
 def test_a_step_that_verifies_is_not_written_twice(saved):
@@ -189,7 +190,7 @@ def test_a_full_disk_leaves_the_last_good_step(saved, monkeypatch):
         raise OSError(28, "No space left on device")
 
     checkpoints = Checkpoints(saved, 1, 0, False)
-    monkeypatch.setattr(rundir, "write_json", full)
+    monkeypatch.setattr(files, "write_json", full)
     checkpoints.save(4, state(4))
     with pytest.raises(UsageError, match=r"no space left .*checkpoints/4: free some"):
         checkpoints.wait()
@@ -214,7 +215,7 @@ def test_another_failure_of_the_background_is_not_swallowed(saved, monkeypatch):
         raise PermissionError("no")
 
     checkpoints = Checkpoints(saved, 3, 0, False)
-    monkeypatch.setattr(rundir, "write_json", broken)
+    monkeypatch.setattr(files, "write_json", broken)
     checkpoints.save(4, state(4))
     with pytest.raises(PermissionError):
         checkpoints.wait()

@@ -93,7 +93,7 @@ def test_an_imported_model_is_a_run_of_one_checkpoint(run, source):
     names = {path.name for path in run.iterdir()} - {rundir.LEASE}
     assert names == {"config.json", "run.json", "tokenizer.json", "checkpoints"}
     assert checkpoint.steps(run / "checkpoints") == [0]
-    assert manifest.fault(run / "checkpoints" / "0") == ""
+    assert manifest.fault(run / "checkpoints" / "0", rundir.began(run)) == ""
     facts = rundir.read(run, rundir.RUN)
     assert facts.keys() >= {"fingerprint", "parent", "seed", "versions", "devices"}
     assert facts["data"] == setup.NO_DATA

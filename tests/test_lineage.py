@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from bert_jax import config as configs
-from bert_jax import files, lineage, rundir, start
+from bert_jax import lineage, start
 from bert_jax.config import UsageError
-from tests.running import STEPS
+from tests.running import STEPS, become, begin_run
 
 DEMO = "configs/demo.py"
 PLAIN = "configs/finetune/recipe.py"
@@ -18,10 +18,9 @@ SIZES = {"model.num_layers": "3", "model.model_dim": "48", "model.mlp_dim": "96"
 def parent(tmp_path):
     """A run as far as its config goes, of unusual sizes."""
     run = tmp_path / "parent"
-    run.mkdir()
-    config = configs.load(DEMO, SIZES | {"model.norm": "pre", "model.dropout": "0.3"})
-    files.write_text(run / rundir.CONFIG, configs.canonical(config))
-    files.write_json(run / rundir.RUN, {})
+    begin_run(
+        run, configs.load(DEMO, SIZES | {"model.norm": "pre", "model.dropout": "0.3"})
+    )
     return run
 
 
@@ -121,6 +120,5 @@ def test_a_run_is_known_by_its_parent_s_identity_and_not_by_its_place(
     assert identity(moved) == here
     assert identity(moved / "checkpoints" / str(STEPS)) == here
     assert identity(moved / "checkpoints" / str(STEPS - 3)) != here
-    facts = rundir.read(moved, rundir.RUN) | {"fingerprint": "another"}
-    files.write_json(moved / rundir.RUN, facts)
+    become(moved, {"seed": 1})
     assert identity(moved) != here

@@ -22,6 +22,7 @@ from tests.running import (
     metrics,
     reached,
     start,
+    unchecked,
     wait_until,
 )
 
@@ -114,9 +115,11 @@ def test_how_a_run_is_executed_may_change(straight, tiny):
 
 def test_a_run_from_before_a_key_existed_continues(straight, config, tmp_path):
     workdir = shutil.copytree(straight, tmp_path / "run")
-    old = json.loads((workdir / rundir.CONFIG).read_text())
+    old = config.to_dict()
     del old["objective"]["pair_weight"]
     (workdir / rundir.CONFIG).write_text(json.dumps(old))
+    for name in (rundir.RUN, rundir.RESULT):
+        unchecked(workdir / name)
     assert train.run(config, workdir) == stop.DONE
 
 

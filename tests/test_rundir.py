@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_jax import files, rundir
+from bert_jax import config as configs
+from bert_jax import files, record, rundir
 from bert_jax.config import UsageError
+from tests.running import begin_run, end_run
 
 ROOT = Path(__file__).parents[1]
+CONFIG = configs.load("configs/demo.py", {})
 
 
 @pytest.fixture
@@ -21,8 +24,7 @@ def run(tmp_path):
     """A run that has begun."""
     workdir = tmp_path / "run"
     rundir.create(workdir)
-    files.write_json(workdir / rundir.RUN, {"fingerprint": "abc"})
-    files.write_json(workdir / rundir.CONFIG, {"seed": 0})
+    begin_run(workdir, CONFIG)
     return workdir
 
 
@@ -67,7 +69,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
 
 def test_a_directory_is_a_run_once_its_config_and_facts_are_there(tmp_path, run):
     assert rundir.is_run(run)
-    assert rundir.read(run, rundir.CONFIG) == {"seed": 0}
+    assert rundir.read(run, rundir.CONFIG)["seed"] == 0
     with pytest.raises(UsageError, match=r"is no run: it lacks config.json"):
         rundir.read(tmp_path, rundir.CONFIG)
     with pytest.raises(UsageError, match=r"has no result.json"):
@@ -104,10 +106,11 @@ def test_create_goes_on_where_it_was_killed(tmp_path, run):
 
 
 def test_a_run_is_done_when_its_result_is_of_this_config(run):
-    assert not rundir.is_done(run, "abc")
-    files.write_json(run / rundir.RESULT, {"fingerprint": "abc"})
-    assert rundir.is_done(run, "abc")
-    assert not rundir.is_done(run, "def")
+    identity = configs.fingerprint(CONFIG, "")
+    assert not record.is_done(run, identity)
+    end_run(run, {"valid/mlm_loss": 3.0})
+    assert record.is_done(run, identity)
+    assert not record.is_done(run, "def")
 
 
 def append(workdir, *lines):

@@ -10,7 +10,8 @@ from scipy import stats
 from bert_jax import config as configs
 from bert_jax import files, rundir, seeds, stop
 from bert_jax.config import UsageError
-from bert_jax.seeds import Result
+from bert_jax.seeds import Result, Summary
+from tests.running import begin_run, end_run
 
 
 @pytest.fixture
@@ -33,11 +34,8 @@ def pretend(monkeypatch):
             metrics = {"test/accuracy": outcome, "test/baseline": 0.5}
             if math.isnan(outcome):
                 del metrics["test/accuracy"]
-            result = {"metrics": metrics}
-            directory.mkdir(parents=True, exist_ok=True)
-            files.write_text(directory / rundir.CONFIG, "")
-            files.write_json(directory / rundir.RUN, {})
-            files.write_json(directory / rundir.RESULT, result)
+            begin_run(directory, config)
+            end_run(directory, metrics)
             return stop.DONE
 
         monkeypatch.setattr(seeds.train, "run", run)
@@ -136,9 +134,13 @@ def test_pretraining_and_a_directory_of_one_run_are_refused(config, tmp_path):
         seeds.run(config, tmp_path, 2, None)
 
 
-def summary_of(scores: dict[str, float], metric="test/accuracy", rows="r") -> dict:
+def summary_of(
+    scores: dict[str, float], metric: str = "test/accuracy", rows: str = "r"
+) -> Summary:
+    none: list[int] = []
+    lists = {"degenerate": none, "diverged": none}
     measured = {"measured": dict.fromkeys(scores, rows)} if rows else {}
-    return {"metric": metric, "scores": scores, **measured}
+    return {"metric": metric, "scores": scores, "baseline": 0.5, **lists, **measured}
 
 
 def test_the_gain_is_that_of_pairs_of_one_seed():

@@ -8,15 +8,14 @@ is done leaves at once.
 """
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NotRequired, TypedDict
 
 from bert_jax import files, rundir, stop
 from bert_jax.cluster.task import Task, command, environment
@@ -31,6 +30,22 @@ DRAIN = 5.0  # seconds for what a run said last; its workers may keep the pipe o
 PORT, PORTS, STAGES = 10_000, 20_000, 32
 
 
+class SavedTask(TypedDict):
+    name: str
+    workdir: str
+    needs: str
+    beside: NotRequired[list["SavedTask"]]
+
+
+class Saved(TypedDict):
+    """A file of chains."""
+
+    code: str
+    folder: str
+    retries: int
+    chains: list[list[SavedTask]]
+
+
 def name(tasks: Sequence[Task]) -> str:
     """`ARM/seed_S`, of which all the chain's tasks are stages."""
     return tasks[0].name.rpartition("/")[0]
@@ -40,15 +55,13 @@ def save(
     path: Path, code: Path, folder: Path, chains: Sequence[Sequence[Task]], retries: int
 ) -> None:
     """Chains for `load`, in places that do not depend on the working directory."""
-    files.write_json(
-        path,
-        {
-            "code": str(code.absolute()),
-            "folder": str(folder.absolute()),
-            "retries": retries,
-            "chains": [[_written(task) for task in chain] for chain in chains],
-        },
-    )
+    saved = {
+        "code": str(code.absolute()),
+        "folder": str(folder.absolute()),
+        "retries": retries,
+        "chains": [[_written(task) for task in chain] for chain in chains],
+    }
+    files.write_json(path, files.checked(saved))
 
 
 def _written(task: Task) -> dict[str, Any]:
@@ -57,12 +70,12 @@ def _written(task: Task) -> dict[str, Any]:
     return {**task._asdict(), "workdir": workdir, "beside": beside}
 
 
-def _read(saved: Mapping[str, Any]) -> Task:
+def _read(saved: SavedTask) -> Task:
     beside = tuple(_read(lane) for lane in saved.get("beside", []))
     return Task(saved["name"], Path(saved["workdir"]), saved["needs"], beside)
 
 
-def names(saved: Sequence[Mapping[str, Any]]) -> list[str]:
+def names(saved: Sequence[SavedTask]) -> list[str]:
     """Those of all runs of a chain, as `read` gives it."""
     return [lane.name for task in map(_read, saved) for lane in task.lanes]
 
@@ -70,17 +83,15 @@ def names(saved: Sequence[Mapping[str, Any]]) -> list[str]:
 def load(path: Path, index: int) -> tuple[Path, Path, tuple[Task, ...], int]:
     """The arguments of `run` for one chain of the file. Raises UsageError."""
     saved = read(path)
+    if not 0 <= index < len(saved["chains"]):
+        raise UsageError(f"{path} has {len(saved['chains'])} chains, and no {index}")
     tasks = tuple(_read(each) for each in saved["chains"][index])
     return Path(saved["code"]), Path(saved["folder"]), tasks, saved["retries"]
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> Saved:
     """What `save` wrote. Raises UsageError."""
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        return {key: saved[key] for key in ("code", "folder", "retries", "chains")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read: {error!r}") from None
+    return files.read_json(path, Saved)
 
 
 def run(code: Path, folder: Path, tasks: Sequence[Task], retries: int) -> int:

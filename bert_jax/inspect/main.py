@@ -69,7 +69,7 @@ def _facts(workdir: Path | None, step: int) -> list[str]:
     """What was looked at."""
     if workdir is None:
         return []
-    run = rundir.read(workdir, rundir.RUN)
+    run = rundir.began(workdir)
     commit = run["versions"]["commit"]
     trained = f", trained at commit `{commit}`" if commit else ""
     return [f"run `{workdir.name}` ({run['fingerprint']}) at step {step}{trained}"]

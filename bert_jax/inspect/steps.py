@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_jax import checkpoint, manifest, rundir
+from bert_jax import checkpoint, record, rundir
 from bert_jax.config import UsageError
 from bert_jax.model import Model, load
 
@@ -16,14 +16,15 @@ def models(workdir: Path, step: str) -> Iterator[Model]:
     if step != ALL:
         yield load(workdir, int(step) if step else None)
         return
-    rundir.read(workdir, rundir.RUN)
-    folder = workdir / rundir.CHECKPOINTS
+    record.read(workdir)
     found = 0
-    for number in checkpoint.steps(folder):
-        if reason := manifest.fault(folder / str(number)):
-            print(f"passing over checkpoint {folder / str(number)}: {reason}")
+    for number in rundir.steps(workdir / rundir.CHECKPOINTS):
+        try:
+            model = load(workdir, number)
+        except checkpoint.Damaged as error:
+            print(f"passing over {error}")
             continue
         found += 1
-        yield load(workdir, number)
+        yield model
     if not found:
         raise UsageError(f"{workdir} has no checkpoint that verifies")

@@ -1,16 +1,14 @@
 """The live table of a sweep that runs: each run with its step and loss, and what is
 left."""
 
-import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from bert_jax import rundir, stop
+from bert_jax import history, rundir, stop
 from bert_jax.cluster.local import Event, Local
 from bert_jax.sweep import estimate, states
 from bert_jax.sweep.plan import Planned
@@ -116,26 +114,13 @@ def progress(workdir: Path) -> str:
     latest = tail(workdir)
     if not latest:
         return "starting"
-    return f"loss {latest['train/loss']:.3f}  step {latest['step']}"
+    return f"loss {latest['train/loss']:.3f}  step {latest['step']:.0f}"
 
 
-def tail(workdir: Path) -> Mapping[str, Any]:
+def tail(workdir: Path) -> Mapping[str, float]:
     """The last line of metrics.jsonl that is whole and has a training loss, {} of none."""
-    path = workdir / rundir.METRICS
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            lines = file.read().splitlines()
-    except OSError:
-        return {}
-    for line in reversed(lines):
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and "train/loss" in values:
-            return values
-    return {}
+    rows = history.tail(workdir / rundir.METRICS, TAIL)
+    return next((row for row in rows if "train/loss" in row), {})
 
 
 def last_line(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import flops, rules, rundir
+from bert_jax import flops, record, rules
 from bert_jax.config import UsageError
 from bert_jax.data import store, tasks
 from bert_jax.data.pipeline import Pipeline
@@ -91,10 +91,10 @@ def measured(folder: Path, runs: Sequence[Planned]) -> float | None:
     operations = seconds = 0.0
     for run in runs:
         if states.of(folder, run) == states.DONE:
-            result = states.result_of(folder / run.name)
-            devices = len(rundir.read(folder / run.name, rundir.RUN)["devices"])
-            operations += result["flops"]
-            seconds += result["seconds"] * devices
+            found = record.read(folder / run.name)
+            if found.result:
+                operations += found.result["flops"]
+                seconds += found.result["seconds"] * len(found.run["devices"])
     return operations / seconds if seconds else None
 
 

@@ -114,8 +114,9 @@ def _curves(table: Table, runs: list[Run]) -> dict[str, Curve]:
     curves: dict[str, Curve] = {arm.name: defaultdict(list) for arm in table.arms}
     for run in runs:
         if run.done and run.planned.stage == table.stage:
-            for step, row in run.log.items():
-                if math.isfinite(value := row.get(table.key, math.nan)):
+            steps, values = run.log.series(table.key)
+            for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+                if math.isfinite(value):
                     curves[run.planned.arm][step].append(value)
     return curves
 

@@ -40,7 +40,7 @@ def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -
 def _changed(workdir: Path, data: Store) -> Iterator[str]:
     if not rundir.is_run(workdir):
         return
-    began = rundir.read(workdir, rundir.RUN)
+    began = rundir.began(workdir)
     for name, now in {"data": data, "tokenizer": data.tokenizer}.items():
         if not now.has_fingerprint(began[name]):
             changed = f"{began[name]} -> {now.fingerprint}"

@@ -219,7 +219,8 @@ def _detail(folder: Path, run: Planned, state: str) -> str:
     workdir = folder / run.name
     match state:
         case states.DONE | states.LACKING:
-            return f"{states.result_of(workdir)['steps']} steps"
+            result = states.result_of(workdir)
+            return f"{result['steps']} steps" if result else ""
         case states.WAITING | states.FOREIGN:
             return ""
         case states.RUNNING:

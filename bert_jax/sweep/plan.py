@@ -8,12 +8,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax import config as configs
-from bert_jax import files, lineage, mesh, rules, rundir
+from bert_jax import files, lineage, mesh, record, rules, rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import snapshot
 from bert_jax.sweep.experiment import PRETRAIN, Experiment, locate
@@ -52,6 +52,24 @@ class Plan(NamedTuple):
     code: dict[str, str]
 
 
+class _Planned(TypedDict):
+    arm: str
+    seed: int
+    stage: str
+    config: dict[str, Any]
+
+
+class _Content(TypedDict):
+    format: int
+    code: dict[str, str]
+    runs: list[_Planned]
+
+
+class _Written(TypedDict):
+    digest: str
+    content: _Content
+
+
 def draw(
     experiment: Experiment, problems: list[str], folder: Path, devices: int
 ) -> tuple[Planned, ...]:
@@ -85,8 +103,7 @@ def _configs(
     first = configs.read(experiment.base, {})
     if first.init_from:
         run = lineage.source(first.init_from)[0]
-        text = rundir.read_text(run, rundir.CONFIG)
-        lineage.inherit(first, configs.from_json(text), changes)
+        lineage.inherit(first, record.read(run).config, changes)
     first = configs.changed(first, changes)
     yield PRETRAIN, _checked(first, devices)
     for task, spec in experiment.then.items():
@@ -207,15 +224,12 @@ def read(folder: Path) -> Plan:
     """The frozen plan of a folder. Raises UsageError if it, or the code beside it, is
     not what was written."""
     path = folder / FILE
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-        content, mark = written["content"], written["digest"]
-    except FileNotFoundError:
+    if not path.is_file():
         raise UsageError(
             f"{folder} has no {FILE}: launch the sweep first, or name its --root"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+        )
+    written = files.read_json(path, _Written)
+    content, mark = written["content"], written["digest"]
     if mark != _digest(content) or content["format"] != FORMAT:
         raise UsageError(
             f"{path} was edited since it was launched: change the experiment file "
@@ -227,7 +241,7 @@ def read(folder: Path) -> Plan:
             "this sweep uses that code. Change it back, or choose another --root"
         )
     runs = [
-        Planned(**run | {"config": FrozenConfigDict(configs.completed(run["config"]))})
+        Planned(**{**run, "config": FrozenConfigDict(configs.completed(run["config"]))})
         for run in content["runs"]
     ]
     return Plan(tuple(runs), content["code"])
@@ -243,5 +257,5 @@ def _written(plan: Plan) -> str:
     return json.dumps(text, indent=1, sort_keys=True) + "\n"
 
 
-def _digest(content: dict) -> str:
+def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import FrozenConfigDict
 
-from bert_jax import rules, rundir
+from bert_jax import record, rules, rundir
 from bert_jax.config import UsageError
+from bert_jax.history import History
 from bert_jax.sweep import states
 from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.plan import Plan, Planned
@@ -25,7 +26,7 @@ class Run(NamedTuple):
     Texts are "" before it began and if it is foreign, numbers nan unless it is done.
     metrics: of result.json, finite. measured: prefix of a metric -> fingerprint of the
     rows that it was measured on; {} of a run that did not note them. goodput: phase ->
-    seconds. log: of metrics.jsonl, as rundir.read_metrics.
+    seconds. log: of metrics.jsonl.
     """
 
     planned: Planned
@@ -44,7 +45,7 @@ class Run(NamedTuple):
     metrics: dict[str, float]
     measured: dict[str, str]
     goodput: dict[str, float]
-    log: dict[int, dict[str, float]]
+    log: History
 
     @property
     def name(self) -> str:
@@ -64,8 +65,8 @@ class Run(NamedTuple):
 
 
 def read(folder: Path, plan: Plan) -> list[Run]:
-    """Every run of the plan, in its order. Raises UsageError for one that is done but
-    lacks what a finished run writes."""
+    """Every run of the plan, in its order. Raises UsageError for one whose files do not
+    agree."""
     found: dict[str, Run] = {}
     for planned in plan.runs:
         state = states.of(folder, planned)
@@ -78,19 +79,15 @@ def read(folder: Path, plan: Plan) -> list[Run]:
 def _read(folder: Path, planned: Planned, state: str) -> Run:
     workdir = folder / planned.name
     ours = state != states.FOREIGN and rundir.is_run(workdir)
-    try:
-        return Run(
-            planned,
-            state,
-            **_began(rundir.read(workdir, rundir.RUN) if ours else {}),
-            **_ended(states.result_of(workdir) if state == states.DONE else {}),
-            log=rundir.read_metrics(workdir) if ours else {},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"{workdir} is damaged ({type(error).__name__}: {error}): remove "
-            f"its {rundir.RESULT} and sweep again"
-        ) from error
+    found = record.read(workdir) if ours else None
+    result = found.result if found and state == states.DONE else None
+    return Run(
+        planned,
+        state,
+        **_began(found.run if found else {}),
+        **_ended(result or {}),
+        log=rundir.read_metrics(workdir) if ours else History(),
+    )
 
 
 def _began(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +108,7 @@ def _began(run: Mapping[str, Any]) -> dict[str, Any]:
 def _machine(devices: list[str], versions: Mapping[str, str]) -> str:
     """`1 x cpu; jax 0.10.2, python 3.11.7, platform Linux-...`."""
     named = [f"{name} {versions[name]}" for name in SOFTWARE if name in versions]
-    return f"{len(devices)} x {devices[0]}; {', '.join(named)}"
+    return f"{len(devices)} x {''.join(devices[:1])}; {', '.join(named)}"
 
 
 def _ended(result: Mapping[str, Any]) -> dict[str, Any]:

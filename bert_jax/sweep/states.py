@@ -2,11 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 from bert_jax import config as configs
-from bert_jax import rundir
-from bert_jax.config import UsageError
+from bert_jax import record, rundir
+from bert_jax.record import Ended, Record
 from bert_jax.sweep.plan import Planned
 
 WAITING = "waiting"  # for the run that it starts from
@@ -21,24 +20,18 @@ ENDED = (DIVERGED, FOREIGN, DONE)
 
 
 def of(folder: Path, run: Planned) -> str:
-    """The state of a run of the sweep in that folder."""
+    """The state of a run of the sweep in that folder. Raises UsageError for a run whose
+    files do not agree."""
     workdir = folder / run.name
-    try:
-        began = _began(workdir)
-        parent = _parent(folder, run, began)
-        if parent is None:
-            return WAITING
-        if not began:
-            return RUNNING if rundir.is_held(workdir) else READY
-        identity = configs.fingerprint(run.config, parent)
-        ended = (workdir / rundir.RESULT).is_file()
-        marks = {began["fingerprint"]}
-        marks |= {result_of(workdir)["fingerprint"]} if ended else set()
-        if marks != {identity}:
-            return FOREIGN
-    except (UsageError, KeyError, TypeError):  # what is there is not ours
+    begun = record.read(workdir) if rundir.is_run(workdir) else None
+    parent = _parent(folder, run, begun)
+    if parent is None:
+        return WAITING
+    if begun is None:
+        return RUNNING if rundir.is_held(workdir) else READY
+    if begun.run["fingerprint"] != configs.fingerprint(run.config, parent):
         return FOREIGN
-    if ended:
+    if begun.result:
         return DONE
     if rundir.is_held(workdir):
         return RUNNING
@@ -49,28 +42,24 @@ def left(folder: Path, run: Planned) -> str:
     """The state of a run as far as a sweep has work with it: `of`, but a done run that
     lacks shared rows of the plan is not done with."""
     state, workdir = of(folder, run), folder / run.name
-    if state != DONE or not rundir.lacking(result_of(workdir), run.config):
+    result = result_of(workdir)
+    if state != DONE or not result or not rundir.lacking(result, run.config):
         return state
     return RUNNING if rundir.is_held(workdir) else LACKING
 
 
-def result_of(workdir: Path) -> dict[str, Any]:
-    """Its result.json, {} before there is one."""
-    there = (workdir / rundir.RESULT).is_file()
-    return rundir.read(workdir, rundir.RESULT) if there else {}
+def result_of(workdir: Path) -> Ended | None:
+    """Its result.json, None before there is one."""
+    return record.read(workdir).result if rundir.is_run(workdir) else None
 
 
-def _began(workdir: Path) -> dict[str, Any]:
-    return rundir.read(workdir, rundir.RUN) if rundir.is_run(workdir) else {}
-
-
-def _parent(folder: Path, run: Planned, began: dict[str, Any]) -> str | None:
+def _parent(folder: Path, run: Planned, begun: Record | None) -> str | None:
     """The identity of what the run starts from, None while that is not done.
 
     Of a run outside the sweep it is what the run itself wrote down.
     """
     if not run.needs:
-        return began["parent"] if began else ""
+        return begun.run["parent"] if begun else ""
     result = result_of(folder / run.needs)
     return f"{result['fingerprint']}/{result['steps']}" if result else None
 
@@ -82,6 +71,6 @@ def _is_diverged(workdir: Path) -> bool:
         return False
     if rundir.FINITE in log[max(log)]:
         return True
-    losses = [row["train/loss"] for row in log.values() if "train/loss" in row]
-    skips = any("train/skipped" in row for row in log.values())
-    return bool(losses) and not skips and not math.isfinite(losses[-1])
+    losses = log.series("train/loss").values
+    skips = "train/skipped" in log.names()
+    return len(losses) > 0 and not skips and not math.isfinite(losses[-1])

@@ -220,7 +220,7 @@ def test_jobs_of_one_time_have_ports_of_their_own(job, other, stages):
 def test_a_file_that_lists_no_chains_is_told(tmp_path, capsys):
     path = tmp_path / "chain.json"
     path.write_text('{"code": ')
-    with pytest.raises(UsageError, match="chain.json cannot be read"):
+    with pytest.raises(UsageError, match="chain.json is not JSON"):
         chain.load(path, 0)
     assert chain.main([str(path), "0"]) == stop.USAGE
-    assert "cannot be read" in capsys.readouterr().err
+    assert "is not JSON" in capsys.readouterr().err

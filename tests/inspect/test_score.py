@@ -15,6 +15,7 @@ from bert_jax.inspect.finding import Pictures
 from bert_jax.inspect.likelihood import Likelihood
 from bert_jax.inspect.score import Request, Text
 from bert_jax.report import drawing
+from tests.running import become
 
 TEXTS = [Text("TEXT 1", "The king saw a red stone."), Text("TEXT 2", "Some bread.")]
 
@@ -142,11 +143,9 @@ def test_numbers_are_those_of_the_function_and_what_is_lost_is_told(model, ask, 
 
 def test_the_verb_follows_a_run_that_reads_left_to_right(straight, tmp_path, capsys):
     run = shutil.copytree(straight, tmp_path / "causal")
-    config = json.loads((run / "config.json").read_text())
-    config["model"]["attention"] = "causal"
-    config["objective"].update(kind="clm", pair="none")
-    config["data"]["pairs"] = "single"
-    (run / "config.json").write_text(json.dumps(config))
+    changes = {"model.attention": "causal", "objective.kind": "clm"}
+    changes |= {"objective.pair": "none", "data.pairs": "single"}
+    become(run, changes)
     out = tmp_path / "out"
     command = ["inspect", "score", f"--workdir={run}", f"--to={out}", "--step=all"]
     code = launch.main([*command, "A dog."])

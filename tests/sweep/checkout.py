@@ -11,7 +11,7 @@ LAUNCH = """\
 import json, os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from bert_jax import config as configs, files, rundir
+from bert_jax import config as configs, files, record, rundir
 
 def train(config, workdir):
     config, workdir = configs.load(config, {{}}), Path(workdir)
@@ -22,17 +22,16 @@ def train(config, workdir):
     identity = configs.fingerprint(config, parent)
     rundir.create(workdir)
     with rundir.lease(workdir, "--workdir"):
-        if rundir.is_done(workdir, identity):
+        if record.is_done(workdir, identity):
             return
         stopped = []
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
         if not rundir.is_run(workdir):
             files.write_text(workdir / "tokenizer.json", "")
-            files.write_json(workdir / "run.json", {{
+            record.write_began(workdir, config, {{
                 "fingerprint": identity, "parent": parent, "seed": config.seed,
                 "versions": {{"commit": ""}}, "devices": ["cpu"],
                 "tokenizer": "t", "data": "d"}})
-            files.write_text(workdir / "config.json", configs.canonical(config))
         steps = int(config.train.steps)
         work = workdir.with_name(workdir.name + ".work")
         first = len(work.read_text()) if work.exists() else 0
@@ -44,7 +43,7 @@ def train(config, workdir):
                 file.write(rundir.metrics_line(step, {{"train/loss": 3.0}}))
             with work.open("a") as file:
                 file.write(".")
-        files.write_json(workdir / "result.json", {{
+        record.write_result(workdir, {{
             "fingerprint": identity, "steps": steps, "tokens": 1, "seconds": 1.0,
             "flops": 1.0, "metrics": {{"valid/mlm_loss": 3.0, "test/accuracy": 0.5}}}})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bert_jax import config as configs
-from bert_jax import files, rundir, stop
+from bert_jax import record, rundir, stop
 from bert_jax.sweep import experiment as experiments
 from bert_jax.sweep import plan, report
 from bert_jax.sweep.plan import PRETRAIN, Planned
@@ -67,9 +67,7 @@ def begin(folder: Path, planned: Planned) -> Path:
         "tokenizer": "7" * 12,
         "data": f"{planned.stage}-{planned.seed}",
     }
-    files.write_json(workdir / rundir.RUN, run)
-    text = configs.canonical(planned.config)
-    files.write_text(workdir / rundir.CONFIG, text)
+    record.write_began(workdir, planned.config, run)
     return workdir
 
 
@@ -85,8 +83,8 @@ def finish(folder: Path, planned: Planned, metrics: dict[str, float]) -> Path:
         if planned.stage == PRETRAIN
     }
     write_log(workdir, log)
-    files.write_json(
-        workdir / rundir.RESULT,
+    record.write_result(
+        workdir,
         {
             "fingerprint": rundir.read(workdir, rundir.RUN)["fingerprint"],
             "steps": steps,

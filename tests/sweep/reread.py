@@ -79,9 +79,8 @@ def read(workdir: Path) -> dict:
     if not (workdir / "run.json").is_file():
         return {}
     run = json.loads((workdir / "run.json").read_text())
+    if workdir.parent.name != f"seed_{run['seed']}":
+        return {}
     if (workdir / "result.json").is_file():
-        result = json.loads((workdir / "result.json").read_text())
-        if result["fingerprint"] != run["fingerprint"]:
-            return {}
-        run["result"] = result
+        run["result"] = json.loads((workdir / "result.json").read_text())
     return run

@@ -233,7 +233,7 @@ def test_an_edited_plan_is_refused(draw, code, tmp_path):
 def test_a_plan_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "plan.json").write_text(text)
     (said,) = refusal(plan.read, tmp_path)
-    assert "plan.json cannot be read" in said
+    assert "plan.json is not" in said
 
 
 def test_edited_code_is_refused_and_a_missing_plan_named(draw, code, tmp_path):

@@ -1,13 +1,13 @@
 """The report of sweeps in which something lacks, differs or is wrong: said in words."""
 
-import json
 import re
 
 import pytest
 
-from bert_jax import files, rundir
+from bert_jax import rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import figures, markdown, report
+from tests.running import amend
 from tests.sweep import pretending
 from tests.sweep.pretending import ARMS, Checked, Sweep, learns, loss, missing
 
@@ -98,8 +98,7 @@ def test_commits_that_differ_are_said_and_not_refused(undrawn, tmp_path):
 
 
 def change(sweep: Sweep, name: str, values: dict, file: str = rundir.RUN) -> None:
-    path = sweep.folder / name / file
-    files.write_json(path, json.loads(path.read_text()) | values)
+    amend(sweep.folder / name / file, values)
 
 
 @pytest.mark.parametrize(

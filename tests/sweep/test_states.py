@@ -1,13 +1,14 @@
 """The state of a run, told by its directory alone."""
 
-import json
 import shutil
 
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import files, rundir
+from bert_jax import rundir
+from bert_jax.config import UsageError
 from bert_jax.sweep import states
+from tests.running import amend
 from tests.sweep import pretending
 
 THEN = {"topics": "configs/finetune/topics.py"}
@@ -105,16 +106,17 @@ def test_a_copied_directory_is_foreign(sweep):
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "{", '{"fingerprint": "0123456789ab"}'])
-def test_a_foreign_result_is_foreign(sweep, text):
+def test_a_damaged_result_is_named(sweep, text):
+    """FAULTS 41, 46."""
     folder, runs = sweep
     (pretending.begin(folder, runs[PARENT]) / rundir.RESULT).write_text(text)
-    assert of(sweep, PARENT) == states.FOREIGN
+    with pytest.raises(UsageError, match="result.json is not"):
+        of(sweep, PARENT)
 
 
 def test_a_task_that_started_from_another_run_is_foreign(sweep):
     folder, runs = sweep
     parent = pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
     pretending.finish(folder, runs[CHILD], {"test/accuracy": 0.5})
-    result = json.loads((parent / rundir.RESULT).read_text())
-    files.write_json(parent / rundir.RESULT, result | {"steps": 7})
+    amend(parent / rundir.RESULT, {"steps": 7})
     assert of(sweep, CHILD) == states.FOREIGN

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import rundir
+from bert_jax import files, rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import states
 from tests.running import amend

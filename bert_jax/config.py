@@ -253,9 +253,10 @@ def scheduled(config: FrozenConfigDict, num_examples: int) -> FrozenConfigDict:
 
 
 def check_warmup(config: FrozenConfigDict) -> None:
-    """Refuse a scheduled config whose steps end before its warm-up does."""
+    """Refuse a config of known steps that end before its warm-up does, as a share of
+    them cannot."""
     warmup, steps = config.optim.warmup_steps, config.train.steps
-    if warmup > steps:
+    if warmup > steps and not config.optim.warmup_share:
         raise UsageError(
             f"optim.warmup_steps {warmup} is above the {steps} steps that "
             f"train.epochs={config.train.epochs:g} makes of these data: set "

@@ -9,9 +9,21 @@ import numpy as np
 import optax
 import pytest
 
-from bert_jax import checkpoint, held, optim, parallel, rundir, state, stop, train
+from bert_jax import (
+    checkpoint,
+    held,
+    optim,
+    parallel,
+    record,
+    rundir,
+    state,
+    stop,
+    train,
+)
+from bert_jax import config as configs
 from bert_jax.config import UsageError
 from bert_jax.division import same
+from bert_jax.history import History
 from bert_jax.objectives.base import Objective
 from bert_jax.state import TrainState
 from bert_jax.step import MOST_SKIPPED, make_step
@@ -161,6 +173,9 @@ def test_a_checkpoint_that_is_not_finite_is_refused(tiny, tmp_path):
     init_from read it by these functions."""
     saved = begun(())
     bad = saved._replace(params={"w": saved.params["w"].at[2].set(jnp.nan)})
+    texts = dict.fromkeys(("fingerprint", "parent", "data", "tokenizer"), "")
+    began = {**texts, "seed": 0, "versions": {}, "devices": []}
+    record.write_began(tmp_path, configs.load("configs/demo.py", {}), began)
     store = checkpoint.Checkpoints(tmp_path, 3, 0, False)
     store.save(7, bad)
     store.wait()
@@ -174,12 +189,15 @@ def test_a_checkpoint_that_is_not_finite_is_refused(tiny, tmp_path):
 
 def test_no_older_number_stands_in_a_result():
     """One that is absent at the end, or not finite, is absent."""
-    history = {
+    lines = {
         0: {"train/loss": 5.0, "time/step_ms": 3.0},
         5: {"valid/mlm_loss": 4.0, "valid/mlm_accuracy": 0.5, "train/loss": 3.0},
         9: {"train/loss": math.nan, "train/grad_norm": 2.0},
         10: {"valid/mlm_loss": math.nan, "time/seconds": 7.0},
     }
+    history = History()
+    for step, values in lines.items():
+        history.add(step, values)
     times = {"time/step_ms": 3.0, "time/seconds": 7.0}
     assert held.final(history, 10) == {**times, "train/grad_norm": 2.0}
     best = {"train/loss": 3.0, "valid/mlm_loss": 4.0, "valid/mlm_accuracy": 0.5}

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from bert_jax import record, rundir
 from tests.sweep import pretending, recompute
 from tests.sweep.pretending import QUESTION, Checked, Sweep, grids, learns, missing
 
@@ -97,10 +98,10 @@ def on_shared_rows(tmp_path_factory):
         }
         scores = {**own, **shared, "valid/mlm_accuracy": 0.3}
         pretending.finish(sweep.folder, planned, scores)
-    odd = sweep.folder / "none/seed_1/pretrain" / rundir.RESULT
-    result = json.loads(odd.read_text())
-    result["measured"]["valid"] = "of its own"
-    files.write_json(odd, result)
+    odd = sweep.folder / "none/seed_1/pretrain"
+    result = rundir.read(odd, rundir.RESULT)
+    measured = {**result["measured"], "valid": "of its own"}
+    record.write_result(odd, {**result, "measured": measured})
     sweep.report()
     return sweep
 

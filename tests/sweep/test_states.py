@@ -5,7 +5,7 @@ import shutil
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import files, rundir
+from bert_jax import record, rundir
 from bert_jax.config import UsageError
 from bert_jax.sweep import states
 from tests.running import amend
@@ -91,8 +91,7 @@ def test_a_done_run_that_lacks_rows_is_not_done_with(sweep):
     for length, state in ((32, states.LACKING), (64, states.DONE)):
         result = rundir.read(workdir, rundir.RESULT)
         lengths["valid/pair"] = length
-        result.pop(files.CHECK, None)
-        files.write_json(workdir / rundir.RESULT, result | {"row_lengths": lengths})
+        record.write_result(workdir, {**result, "row_lengths": lengths})
         assert states.left(folder, run) == state
     assert of(sweep, CHILD) == states.READY
 

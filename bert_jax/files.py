@@ -37,6 +37,7 @@ MENDS = {
     errno.EROFS: "name another folder, or make the disk writable",
     errno.EIO: "the disk fails: name another",
 }
+LONGEST_NAME = 200  # characters of a path that are shown
 OURS = (errno.EBADF, errno.EINVAL)  # mistakes of a program, not of a disk or a path
 
 Shape = TypeVar("Shape")
@@ -107,9 +108,12 @@ def fault(error: BaseException) -> str:
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and found.errno and found.errno not in OURS:
-            name = f"{found.filename}: " if found.filename else ""
-            mend = MENDS.get(found.errno, "")
-            return f"{name}{found.strerror}" + (mend and f": {mend}")
+            name, mend = str(found.filename or ""), MENDS.get(found.errno, "")
+            if os.path.islink(name) and not os.path.exists(name):
+                return f"{name} is a link to {os.readlink(name)}, which is not there"
+            if len(name) > LONGEST_NAME:
+                name = f"{name[:LONGEST_NAME]}... ({len(name):,} characters)"
+            return ": ".join(filter(None, [name, found.strerror, mend]))
         for number, mend in MENDS.items():
             if os.strerror(number) in str(found):
                 return f"{' '.join(str(found).split())}: {mend}"

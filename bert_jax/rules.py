@@ -9,6 +9,12 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
+MOST = 2**31 - 1  # of whole numbers, but for these
+LARGEST = {
+    "seed": 2**63 - 1,
+    "tokenizer.vocab_size": 10_000_000,
+    "model.vocab_size": 10_000_000,
+}
 PRETRAINING = ("mlm", "clm")
 # The kinds of task, each with its metrics: the first decides unless another is named.
 METRICS = {
@@ -131,6 +137,11 @@ def _of_value(key: str, value: object) -> str:
         return "" if value in allowed else f"{key} must be {wanted}, not {value!r}"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
+    if isinstance(value, int) and abs(value) > LARGEST.get(key, MOST):
+        digits = len(str(abs(value)))
+        return (
+            f"{key} must be at most {LARGEST.get(key, MOST):,}, not of {digits} digits"
+        )
     if not math.isfinite(value):
         return f"{key} must be a finite number, not {value}"
     if value < 0 or (value == 0 and key not in MAY_BE_ZERO):

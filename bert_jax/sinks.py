@@ -95,7 +95,8 @@ class TensorBoard(Sink):
             self._events = None
             if not self._lost:
                 self._lost = True
-                say("", f"warning: nothing more goes to TensorBoard: {error}")
+                text = " ".join(str(error).split())
+                say("", f"warning: nothing more goes to TensorBoard: {text}")
 
 
 class _Outlived:

@@ -95,6 +95,10 @@ def test_an_override_may_stand_before_its_value():
             "w/x: No space left on device: ",
         ),
         (OSError(30, "Read-only file system", "w"), "w: Read-only file system: name"),
+        (
+            OSError(36, "File name too long", "x" * 5000),
+            "xx... (5,000 characters): File",
+        ),
         (NotADirectoryError(20, "Not a directory", "w"), "w: Not a directory"),
         (ValueError("DATA_LOSS: ... [No space left on device]"), "free some space"),
     ],
@@ -130,6 +134,8 @@ def test_mistakes_of_a_program_stay_visible(error, monkeypatch):
     [
         ("model.num_layer=2", "did you mean model.num_layers"),
         ("train.steps=ten", "train.steps must be of type int"),
+        (f"tokenizer.vocab_size={10**300}", "must be at most 10,000,000, not of 301"),
+        (f"train.batch={10**400}", "at most 2,147,483,647, not of 401 digits"),
         ("optim.learning_rate=nan", "optim.learning_rate must be a finite number"),
         ("model.num_heads=3", "not divisible by model.num_heads 3"),
         ("data.length=65", "data.length 65 is above model.max_length 64"),
@@ -179,6 +185,15 @@ def test_a_file_that_cannot_be_used_is_named(train, tmp_path, name, content, sai
     assert said in last
     assert name in last or "document" in last
     assert not list((tmp_path / "cache").glob("*/manifest.json"))
+
+
+def test_a_dangling_link_is_named(train, tmp_path):
+    """FAULTS 50"""
+    (tmp_path / "run").symlink_to(tmp_path / "nowhere" / "run")
+    code, text = train()
+    assert code == 2
+    assert "run is a link to " in text.splitlines()[-1]
+    assert "which is not there" in text.splitlines()[-1]
 
 
 def test_a_directory_that_is_no_run(tmp_path, capsys):

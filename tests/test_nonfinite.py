@@ -171,7 +171,7 @@ def test_a_run_that_skips_everything_ends_with_its_reason(tiny, tmp_path, capsys
 def test_a_checkpoint_that_is_not_finite_is_refused(tiny, tmp_path):
     """FAULTS 4: as an older version may have saved it; predict, evaluate, export and
     init_from read it by these functions."""
-    saved = begun(())
+    saved = begun(())._replace(step=jnp.int32(7))
     bad = saved._replace(params={"w": saved.params["w"].at[2].set(jnp.nan)})
     texts = dict.fromkeys(("fingerprint", "parent", "data", "tokenizer"), "")
     began = {**texts, "seed": 0, "versions": {}, "devices": []}

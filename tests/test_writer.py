@@ -203,6 +203,37 @@ def events(workdir):
     return found
 
 
+def _raises(*_, **__):
+    raise RuntimeError("no room\nat all")
+
+
+@pytest.mark.parametrize("at", ["", "add_scalar", "close", "__init__"])
+def test_tensorboard_ends_no_run(at, tmp_path, monkeypatch, capsys):
+    """FAULTS 47: its folder is a file, or its writer raises."""
+    if at:
+        monkeypatch.setattr(f"tensorboardX.SummaryWriter.{at}", _raises)
+    else:
+        (tmp_path / "tensorboard").write_text("a file")
+    sink = sinks.TensorBoard(tmp_path, 0)
+    for step in range(40):
+        sink.write(step, {"train/loss": 1.0})
+    sink.close()
+    assert capsys.readouterr().err.count("warning: nothing more goes to Tensor") == 1
+
+
+def test_a_full_disk_does_not_stop_tensorboard_s_thread(tmp_path, monkeypatch, capsys):
+    """FAULTS 45: its queue filled up, and the run waited for ever."""
+    records = "tensorboardX.event_file_writer.EventsWriter.write_event"
+    sink = sinks.TensorBoard(tmp_path, 0)
+    monkeypatch.setattr(records, _raises)
+    for step in range(40):
+        sink.write(step, {"train/loss": 1.0})
+    sink.close()
+    said = capsys.readouterr().err
+    assert said.count("warning: nothing more goes to TensorBoard: no room") == 1
+    assert "Traceback" not in said
+
+
 def test_tensorboard_gets_the_same_values_and_no_tensorflow_is_loaded(tmp_path):
     with make(tmp_path) as out:
         out.write(5, {"valid/mlm_loss": 4.5, "valid/mlm_accuracy": 0.25})

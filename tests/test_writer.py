@@ -23,7 +23,7 @@ class Device:
 
 
 def fetch(metrics):
-    return {f"train/{name}": value for name, value in metrics.values.items()}
+    return {f"train/{name}": float(value) for name, value in metrics.values.items()}
 
 
 def make(workdir, **changes):

@@ -299,7 +299,7 @@ def test_the_command_line_imports_and_exports(source, tmp_path, capsys):
 def test_an_imported_run_has_no_data_to_train_or_evaluate_on(run):
     said = f"has no data: train a run from it with .*init_from={re.escape(str(run))}"
     with pytest.raises(UsageError, match=said):
-        scores.main(run, None)
+        scores.main(run, None, {})
     with pytest.raises(UsageError, match=said):
         train.run(configs.load(str(run / "config.json"), {}), run)
 

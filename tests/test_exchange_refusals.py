@@ -6,7 +6,7 @@ from tokenizers.models import WordPiece
 
 import launch
 from bert_jax import config as configs
-from bert_jax import exchange, files, rundir
+from bert_jax import exchange, files, record
 from bert_jax.config import UsageError
 from tests.exchanging import (
     VOCABULARY,
@@ -145,8 +145,10 @@ def test_a_step_that_was_not_kept_is_not_exported(run, tmp_path):
 def test_a_run_that_is_no_bert_of_theirs_is_not_exported(tiny, tmp_path, changes, said):
     run, out = tmp_path / "run", tmp_path / "out"
     run.mkdir()
-    files.write_json(run / rundir.RUN, {})
-    (run / rundir.CONFIG).write_text(configs.canonical(tiny(changes)))
+    config = tiny(changes)
+    texts = dict.fromkeys(("parent", "tokenizer", "data"), "")
+    began = {**texts, "fingerprint": configs.fingerprint(config, "")}
+    record.write_began(run, config, {**began, "seed": 0, "versions": {}, "devices": []})
     with pytest.raises(UsageError, match=said):
         exchange.export_run(run, None, out)
     assert not out.exists()

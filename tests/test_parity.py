@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax import huggingface, optim
+from bert_jax import bert_config, huggingface, optim
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.objectives import pretrain
@@ -66,7 +66,7 @@ def case(request):
 @pytest.fixture(scope="module")
 def config(case):
     return EncoderConfig(
-        **huggingface.model_fields(json.loads(str(case["config"]))),
+        **bert_config.model_fields(json.loads(str(case["config"])), print),
         dtype="float32",
         remat="none",
     )

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 import launch
-from bert_jax import config as configs
-from bert_jax import files, rundir, scores, train
+from bert_jax import rundir, scores, train
+from tests.running import become
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,7 @@ def test_the_verb_repeats_what_a_task_measured(tuned, capsys):
 def test_what_was_left_out_is_not_counted(task, tuned, tmp_path, capsys):
     """Of 16 sentences max_examples takes four, of 8 to 10 words each."""
     workdir = shutil.copytree(tuned("tag"), tmp_path / "run")
-    config = task("tag", {"eval.max_examples": 4})
-    files.write_text(workdir / rundir.CONFIG, configs.canonical(config))
+    become(workdir, {"eval.max_examples": 4})
     assert launch.main(["evaluate", f"--workdir={workdir}"]) == 0
     said = capsys.readouterr().out
     valid, test = map(

@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax import checkpoint, evaluate, files, lanes, rundir, setup, stop, train
+from bert_jax import (
+    checkpoint,
+    evaluate,
+    lanes,
+    record,
+    rundir,
+    setup,
+    stop,
+    train,
+)
 from bert_jax import config as configs
 from bert_jax.config import UsageError
-from tests.running import metrics
+from tests.running import metrics, unchecked
 
 ROWS = {"eval.rows": "single,pair,nsp,single_word", "eval.length": 32}
 PREFIXES = ["valid", *(f"valid/{kind}" for kind in ROWS["eval.rows"].split(","))]
@@ -116,9 +125,10 @@ def test_a_finished_run_that_lacks_rows_is_only_evaluated(run, plain, tiny, tmp_
     """Of an old version too, whose result says nothing of what was measured."""
     workdir = shutil.copytree(plain, tmp_path / "run")
     old = result_of(workdir)
-    for key in ("measured", "row_lengths", files.CHECK):
-        old.pop(key)
-    files.write_json(workdir / rundir.RESULT, old)
+    del old["measured"], old["row_lengths"]
+    record.write_result(workdir, old)
+    for name in (rundir.CONFIG, rundir.RUN, rundir.RESULT):
+        unchecked(workdir / name)
     config = tiny({**SHORT, **ROWS})
     assert train.run(config, workdir) == stop.DONE
     new, whole = result_of(workdir), result_of(run)
@@ -145,10 +155,9 @@ def test_rows_of_another_length_are_evaluated_again(run, tiny, tmp_path):
 def test_own_rows_stay_unknown_where_the_numbers_differ(plain, tiny, tmp_path, capsys):
     workdir = shutil.copytree(plain, tmp_path / "run")
     old = result_of(workdir)
-    old.pop("measured")
-    old.pop(files.CHECK)
+    del old["measured"]
     old["metrics"]["valid/mlm_loss"] *= 1.001
-    files.write_json(workdir / rundir.RESULT, old)
+    record.write_result(workdir, old)
     assert train.run(tiny({**SHORT, **ROWS}), workdir) == stop.DONE
     assert set(result_of(workdir)["measured"]) == set(PREFIXES[1:])
     assert "own rows were stays unknown" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from bert_jax import rundir
+from bert_jax import files
 from bert_jax.config import UsageError
 from bert_jax.inspect import output
 from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rundir, "write_bytes", full)
+    monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(UsageError, match="cannot be written: No space left"):
         output.write(tmp_path, "slope", [], {0: finding()})
     assert not names(tmp_path)

@@ -5,6 +5,7 @@ Orbax commits by rename; a step without a manifest is a save that never finished
 
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -90,13 +91,16 @@ def locate(source: str) -> tuple[Path, int]:
 
 
 def chosen(run: Path, step: int | None) -> int:
-    """The step to read parameters of: the one asked for, which must verify; or else the
-    best of a run that keeps it, or the newest that verifies. Raises UsageError."""
+    """The step to read parameters of: the one asked for, or else the best of a run that
+    keeps it, or the last of one that has ended, which must verify; of a run that goes on
+    the newest that verifies. Raises UsageError."""
     kept = steps(run / rundir.CHECKPOINTS)
     if step is None and (found := _best(run, kept)) in kept:
         step = found
+    if step is None and (run / rundir.RESULT).is_file():
+        step = int(rundir.read(run, rundir.RESULT)["steps"])
     if step is None:
-        step = _newest(run / rundir.CHECKPOINTS, manifest.params_fault, print)
+        step = _newest(run / rundir.CHECKPOINTS, manifest.params_fault, _warn)
         if step is None:
             raise UsageError(f"{run} has no checkpoint that verifies")
         return step
@@ -108,6 +112,10 @@ def chosen(run: Path, step: int | None) -> int:
     if reason := manifest.params_fault(folder, rundir.began(run)):
         raise Damaged(f"checkpoint {folder}: {reason}")
     return step
+
+
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def require_state(run: Path, step: int) -> None:

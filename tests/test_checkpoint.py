@@ -14,7 +14,7 @@ from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
 from bert_jax.state import TrainState
-from tests.running import begin_run
+from tests.running import STEPS, begin_run
 
 
 def state(step: int) -> TrainState:
@@ -249,3 +249,13 @@ def test_a_damaged_step_that_is_asked_for_is_refused(saved):
 def test_parameters_are_read_without_the_optimiser(saved):
     params = checkpoint.restore_params(saved, 2, shapes().params)
     np.testing.assert_array_equal(params["layer"]["kernel"], np.arange(4096) + 2)
+
+
+def test_a_finished_run_is_read_at_its_end_alone(straight, tmp_path):
+    """FAULTS 40: an older step would be another answer."""
+    run = shutil.copytree(straight, tmp_path / "run")
+    assert checkpoint.chosen(run, None) == STEPS
+    (run / rundir.CHECKPOINTS / str(STEPS) / manifest.FILE).write_text("{}")
+    with pytest.raises(UsageError, match=rf"checkpoints/{STEPS}: .*manifest.json"):
+        checkpoint.chosen(run, None)
+    assert checkpoint.chosen(run, STEPS - 3) == STEPS - 3

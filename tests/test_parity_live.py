@@ -174,8 +174,9 @@ def test_what_is_exported_loads_with_no_key_missing_or_unexpected(exchanged):
     before, after = model.state_dict(), loaded.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
+    # On some processors PyTorch rounds a product by where its arrays lie in memory.
     for ours, theirs in zip(theirs_of(name, loaded.eval()), theirs_of(name, model)):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_max_ulp(ours, theirs, maxulp=4)
 
 
 def test_what_is_exported_is_imported_again_bit_for_bit(exchanged, tmp_path):

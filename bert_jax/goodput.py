@@ -1,10 +1,9 @@
 """Where the time of a run goes: seconds by phase, added up over its processes."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bert_jax import rundir
+from bert_jax import history, rundir
 
 PREFIX = "time/goodput/"
 ELAPSED = "time/elapsed"  # of all phases together, in every line with a loss
@@ -81,14 +80,5 @@ def describe(seconds: Mapping[str, float]) -> str:
 
 def _reached(path: Path) -> float:
     """The seconds that earlier processes told last."""
-    if not path.is_file():
-        return 0.0
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
-        lines = file.read().splitlines()
-    for line in reversed(lines):
-        try:
-            return float(json.loads(line)[ELAPSED])
-        except (ValueError, KeyError, TypeError):  # torn, or of an older version
-            continue
-    return 0.0
+    told = (row[ELAPSED] for row in history.tail(path, TAIL) if ELAPSED in row)
+    return next(told, 0.0)

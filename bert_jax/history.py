@@ -148,7 +148,7 @@ def read(path: Path) -> History:
         elif content.endswith(b"\n"):
             damaged.append(number)
     if damaged:
-        _say_once(f"{path}: {_numbered(damaged)} passed over: no JSON")
+        say_once(f"{path}: {_numbered(damaged)} passed over: no JSON")
     return found
 
 
@@ -260,5 +260,6 @@ def _numbered(numbers: list[int]) -> str:
 
 
 @functools.cache
-def _say_once(text: str) -> None:
+def say_once(text: str) -> None:
+    """Tells a person once a process what every reader of a run would tell."""
     print(text, file=sys.stderr, flush=True)

@@ -8,7 +8,6 @@ imports jax.
 import functools
 import math
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -59,7 +58,7 @@ def read(workdir: Path) -> Record:
     config = _config(workdir, run)
     result = _result(workdir, run) if (workdir / RESULT).is_file() else None
     if "format" not in run:
-        _say_once(
+        history.say_once(
             f"{workdir} was written by an older version: its {CONFIG} and {RUN} have no "
             "check of their own, and are compared with each other alone"
         )
@@ -197,8 +196,3 @@ def _unlike_values(workdir: Path, *stamps: int) -> str:
 def _last_finite(log: History, name: str) -> list[float]:
     values = [v for v in log.series(name).values.tolist() if math.isfinite(v)]
     return values[-1:]
-
-
-@functools.cache
-def _say_once(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -37,7 +37,8 @@ def test_what_a_kill_cost_is_loss(tmp_path):
     )
 
 
-def test_phases_add_up_over_a_crash(tiny, tmp_path, monkeypatch, capsys):
+def test_phases_add_up_over_a_crash(straight, tiny, tmp_path, monkeypatch, capsys):
+    """After `straight`, which has paid for what a process does once."""
     real, began = writer.Writer.later, time.perf_counter()
 
     def crashes(self, step, said):

@@ -13,5 +13,5 @@ from configs import demo
 
 def get_config():
     config = demo.get_config()
-    config.eval.update(rows="single,pair,nsp", length=128)
+    config.eval.update(rows="single,pair,nsp", length=128, every=3000)
     return config

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_jax import decode, rules
+from bert_jax import rules
 from bert_jax.config import UsageError
 from bert_jax.data import labelled, tasks
 from bert_jax.data.labelled import Choice, Question, Sentence, Tagged
@@ -44,7 +44,7 @@ def records(reader: Reader, mode: str, source: Source) -> Iterator[Any]:
     for where, line in _lines(source):
         if line.strip():
             text = labelled.encodable(where, line)
-            yield _of_line(mode, bool(paired), where, text)
+            yield _of_line(reader, mode, bool(paired), where, text)
 
 
 def _of_file(config: Any, mode: str, path: str) -> Iterator[Any]:
@@ -77,10 +77,10 @@ def _lines(source: Source) -> Iterator[tuple[str, str]]:
             raise UsageError(f"standard input is no utf-8 ({error})") from error
 
 
-def _of_line(mode: str, paired: bool, where: str, line: str) -> Any:
+def _of_line(reader: Reader, mode: str, paired: bool, where: str, line: str) -> Any:
     match mode:
         case "tag":
-            return Passage(line, decode.words(line))
+            return reader.passage(line)
         case "span":
             question, context = _fields(where, line, QUESTION)
             return Question(where, "", question, context, ())

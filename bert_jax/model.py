@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import FrozenConfigDict
 
-from bert_jax import checkpoint, decode, rundir, setup
+from bert_jax import checkpoint, rundir, setup
 from bert_jax.config import UsageError
 from bert_jax.data.labelled import Choice, NotText, Question, Sentence, texts_of
 from bert_jax.decode import Answer, Found
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Features, Network
-from bert_jax.reader import BATCH, Chosen, Labelled, Passage, Reader, finite, power
+from bert_jax.reader import BATCH, Chosen, Labelled, Reader, finite, power
 from bert_jax.tokenizer import Tokenizer
 
 
@@ -34,8 +34,8 @@ class Model:
 
     Methods take any number of texts, pad and batch them. Those of tasks, and
     `sentence_vectors`, cut texts to the `data.length` pieces of training; the others to
-    the `max_length` positions that there are, and their texts may hold a literal
-    [MASK]. UsageError for what the run was not trained to do.
+    the `max_length` positions that there are. A literal [MASK] of a text is the mask.
+    UsageError for what the run was not trained to do.
     """
 
     def __init__(
@@ -68,13 +68,11 @@ class Model:
     def entities(self, texts: Sequence[str]) -> list[list[Found]]:
         """What is named in each text; where tags mark no chunks, the tag of each word.
 
-        Words are those of decode.words. A text that does not fit a row is read in
+        Words are those of Reader.passage. A text that does not fit a row is read in
         several, so that none of it is cut.
         """
-        passages = [
-            Passage(text, decode.words(text)) for text in texts_of("texts", texts)
-        ]
-        return self._read("tag", passages)
+        passages = map(self.reader.passage, texts_of("texts", texts))
+        return self._read("tag", list(passages))
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         """The answer to each question, a span of its context.

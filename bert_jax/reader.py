@@ -119,6 +119,11 @@ class Reader:
             case _:
                 return said
 
+    def passage(self, text: str) -> Passage:
+        """A text and its words, whose tokens are those of the text."""
+        added = self.tokenizer.added_spans(text)
+        return Passage(text, decode.words_beside(text, added))
+
     def rows(self, passages: Sequence[Passage]) -> list[list[Tagged]]:
         """The words of each passage, parted where a row is full, so that none is cut."""
         words = [text[a:b] for text, spans in passages for a, b in spans]

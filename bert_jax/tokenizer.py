@@ -33,10 +33,8 @@ class Tokenizer:
     def __init__(self, library: tokenizers.Tokenizer):
         _complete(library)
         self._json = library.to_str()
-        # Text must not be able to write [SEP], which is read as three words. One may
-        # write tokens that a model has besides, and to the other its [MASK].
-        self._plain = _reading(self._json, SPECIALS)
-        self._masked = _reading(self._json, [x for x in SPECIALS if x != "[MASK]"])
+        # Two that read alike: what rows are cut to is kept by the second.
+        self._plain, self._framing = _reading(self._json), _reading(self._json)
         self.vocabulary = _by_id(library.get_vocab())
         self.vocab_size = len(self.vocabulary)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(
@@ -45,6 +43,7 @@ class Tokenizer:
         self.continuation = np.array([w.startswith(PREFIX) for w in self.vocabulary])
         added = library.get_added_tokens_decoder().values()
         self._named = {token.content for token in added if token.special}
+        self._added = library.get_added_tokens_decoder().keys()
         self.special = np.array(
             [w in self._named or w.startswith("[unused") for w in self.vocabulary]
         )
@@ -58,7 +57,7 @@ class Tokenizer:
         return known in (self.fingerprint, _fingerprint_1(self._json))
 
     def encode(self, text: str) -> tokenizers.Encoding:
-        """Corpus text, with no special token: `.ids` and character `.offsets`."""
+        """A text without [CLS] and [SEP]: `.ids` and character `.offsets`."""
         return self._plain.encode(text, add_special_tokens=False)
 
     def encode_batch(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
@@ -76,13 +75,13 @@ class Tokenizer:
         max_length: int,
         pad: bool,
     ) -> dict[str, Any]:
-        """[CLS] text [SEP] (pair [SEP]); a literal "[MASK]" is the mask.
+        """[CLS] text [SEP] (pair [SEP]), each text read as by `encode`.
 
         Pairs are cut from the longer of the two; `cut` tells which rows were. With `pad`
         the width is `max_length`, else that of the longest row. `offsets` point into
         text or pair by type.
         """
-        library = self._masked
+        library = self._framing
         library.enable_truncation(max_length, strategy="longest_first")
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         rows = library.encode_batch(inputs)
@@ -107,6 +106,12 @@ class Tokenizer:
         """The vocabulary as people read it, composed (NFC): stripping accents leaves
         the syllables of Korean as loose letters."""
         return [unicodedata.normalize("NFC", token) for token in self.vocabulary]
+
+    def added_spans(self, text: str) -> list[tuple[int, int]]:
+        """Characters [start, end) of the tokens that were added to the vocabulary."""
+        encoding = self.encode(text)
+        found = zip(encoding.ids, encoding.offsets, strict=True)
+        return [span for id_, span in found if id_ in self._added]
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that are [UNK], in order."""
@@ -231,12 +236,13 @@ def _complete(library: tokenizers.Tokenizer) -> None:
     library.decoder = decoders.WordPiece(prefix=PREFIX)
 
 
-def _reading(text: str, split: Sequence[str]) -> tokenizers.Tokenizer:
-    """The tokenizer of a tokenizer.json, to which the special tokens of `split` are
-    words like others."""
+def _reading(text: str) -> tokenizers.Tokenizer:
+    """The tokenizer of a tokenizer.json, by which every text is read: it can write
+    [MASK], which is never a target, and tokens that a model has besides, but not [SEP]
+    and the like, which are three words."""
     content = json.loads(text)
     for token in content["added_tokens"]:
-        token["special"] = token["content"] in split
+        token["special"] = token["content"] in SPECIALS and token["content"] != "[MASK]"
     library = tokenizers.Tokenizer.from_str(json.dumps(content))
     library.encode_special_tokens = True
     return library

@@ -279,6 +279,12 @@ def test_a_word_read_by_itself_is_that_word(text):
         assert decode.words(text[start:end]) == [(0, end - start)]
 
 
+def test_an_added_token_is_one_word():
+    text = "x.[E1]Anna(New)"
+    found = decode.words_beside(text, [(2, 6), (11, 14)])
+    assert [text[a:b] for a, b in found] == ["x", ".", "[E1]", "Anna(New", ")"]
+
+
 # Entities.
 
 SENTENCE = "In New  York, «Élan» rose."

@@ -15,8 +15,10 @@ from safetensors.numpy import save_file
 
 import bert_jax
 import launch
-from bert_jax import checkpoint, directory, exchange, rundir, setup
+from bert_jax import checkpoint, directory, exchange, inputs, rundir, setup
 from bert_jax.config import UsageError
+from bert_jax.inputs import Source
+from bert_jax.inspect import states
 from tests.exchanging import (
     DIM,
     POSITIONS,
@@ -117,7 +119,7 @@ def test_a_row_of_an_added_token_is_kept(tmp_path):
 
 def test_a_marked_text_has_one_answer(tmp_path):
     """FAULTS 16: classify, vectors and the notebook read the same ids."""
-    tensors = body() | classifier(2)
+    tensors = classifier(2)
     for name in (TABLE,):
         tensors[name] = np.pad(tensors[name], ((0, 2), (0, 0)), constant_values=0.5)
     changes = {"architectures": KIND, "vocab_size": WORDS + 2}
@@ -135,6 +137,27 @@ def test_a_marked_text_has_one_answer(tmp_path):
     vectors, lengths = model.vectors(texts), model.encode(texts)["lengths"]
     means = [row[:n].mean(0) for row, n in zip(vectors, lengths, strict=True)]
     np.testing.assert_allclose(model.sentence_vectors(texts), means, atol=1e-5)
+
+
+def test_words_of_a_marked_text_have_its_tokens(tmp_path):
+    """FAULTS 16: a tagger, a score, vectors and the notebook read the same ids."""
+    texts = ["[E1] the king[E2] stone [MASK].", "a [SEP] king"]
+    tensors = classifier(2)
+    tensors[TABLE] = np.pad(tensors[TABLE], ((0, 2), (0, 0)), constant_values=0.5)
+    labels = {"id2label": {"0": "B-X", "1": "I-X"}}
+    changes = {"architectures": ["BertForTokenClassification"], "vocab_size": WORDS + 2}
+    folder = write_directory(tmp_path / "bert", tensors, **changes, **labels)
+    (folder / "added_tokens.json").write_text(
+        json.dumps({"[E1]": WORDS, "[E2]": WORDS + 1})
+    )
+    exchange.import_model(folder, tmp_path / "run")
+    model = bert_jax.load(tmp_path / "run")
+    for text in texts:
+        [read] = states.rows(model, [text])
+        passage = model.reader.passage(text)
+        [[row]] = model.reader.rows([passage])
+        assert model.reader.features("tag", [row]).ids.tolist() == read.ids.tolist()
+        assert [*inputs.records(model.reader, "tag", Source([text], ""))] == [passage]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, 1e300])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
-from bert_jax import inputs
+from bert_jax import decode, inputs
 from bert_jax.config import UsageError
 from bert_jax.data.labelled import Choice, Question, Sentence
 from bert_jax.inputs import Source
@@ -21,6 +21,7 @@ def records(kind: str, source: Source, mode: str = "", **task: Any) -> list[Any]
     config.objective.kind = kind
     config.task.update(ConfigDict(task))
     reader: Any = SimpleNamespace(kind=kind, config=config)
+    reader.passage = lambda text: Passage(text, decode.words(text))
     return list(inputs.records(reader, mode or kind, source))
 
 

@@ -6,11 +6,14 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ml_collections import ConfigDict
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
-from bert_jax import tokenizer, vocabulary
+from bert_jax import decode, tokenizer, vocabulary
 from bert_jax.config import UsageError
+from bert_jax.data import features
+from bert_jax.data.labelled import Choice, Question, Sentence, Tagged
 from bert_jax.vocabulary import SPECIALS
 
 TOKENS = [*SPECIALS, "[", "]", "anna", "lives", "e", "##1", "mask", "sep", "cat"]
@@ -52,15 +55,32 @@ def test_added_special_tokens_are_whole_through_every_door(marked):
     assert marked.decode(framed[0]) == "anna lives newword"
 
 
-@given(
-    st.lists(st.sampled_from(["[E1]", "[SEP]", "[CLS]", "[PAD]", "[e2]", "anna", " "]))
-)
+PARTS = ["[E1]", "[MASK]", "[SEP]", "[CLS]", "[PAD]", "[e2]", "anna", ".", " "]
+
+
+@given(st.lists(st.sampled_from(PARTS), min_size=1))
 def test_a_text_has_one_encoding(marked, parts):
-    """FAULTS 16: no door reads [SEP] of a text as the end of one."""
+    """FAULTS 16: framed, by its words, and as every kind of task has it; no door reads
+    [SEP] of a text as the end of one."""
     text = "".join(parts)
+    ids = marked.encode(text).ids
     framed = marked.encode_inputs([text], None, 200, pad=False)["ids"][0].tolist()
-    assert framed[1:-1] == marked.encode(text).ids == marked.ids([text])[0]
-    assert not {marked.sep_id, marked.cls_id, marked.pad_id} & set(framed[1:-1])
+    assert framed[1:-1] == ids == marked.ids([text])[0]
+    assert not {marked.sep_id, marked.cls_id, marked.pad_id} & set(ids)
+    assert ids.count(marked.mask_id) == parts.count("[MASK]")
+    spans = decode.words_beside(text, marked.added_spans(text))
+    words = [text[start:end] for start, end in spans]
+    assert [id_ for row in marked.ids(words) for id_ in row] == ids
+    task = ConfigDict({"stride": 8, "max_question": 8})
+    for kind, record, row in [
+        ("classify", Sentence("", text, "", ""), framed),
+        ("regress", Sentence("", text, "", ""), framed),
+        ("tag", Tagged("", tuple(words), ()), framed),
+        ("choose", Choice("", "anna", (text, text), ""), [*ids, marked.sep_id]),
+        ("span", Question("", "", "anna", text, ()), [*ids, marked.sep_id]),
+    ]:
+        made = features.make(kind, [record], (), marked, task, 200)
+        assert made.ids[made.starts[1] - len(row) : made.starts[1]].tolist() == row
 
 
 def test_vocab_txt_is_read_as_transformers_does(tmp_path, capsys):

@@ -115,8 +115,11 @@ def test_sums_are_of_the_pieces_that_have_a_number(found):
     assert none.count == 0 and none.total == 0 and np.isnan(none.mean)
 
 
-def test_specials_in_a_text_are_text(found):
-    assert not {"[MASK]", "[SEP]"} & set(found["piece"][6].pieces)
+def test_a_mask_in_a_text_has_no_number(found):
+    """As a door for a text alone has it; [SEP] is three words."""
+    mask = found["piece"][6]
+    assert [piece == "[MASK]" for piece in mask.pieces] == [False, True, *[False] * 4]
+    assert np.isnan(mask.logs[1]) and "[SEP]" not in mask.pieces
 
 
 def test_what_does_not_fit_is_cut_and_counted(masked, monkeypatch):

@@ -50,16 +50,19 @@ def marks(labels: Iterable[str]) -> dict[str, tuple[str, str]] | None:
     parts of speech do.
 
     Types stand after a place (IOB, BIOES, BILOU), or places stand alone, for entities of
-    one type without a name. Types alone (O PER LOC) mark words: where one of two
-    neighbours ends is not said.
+    one type without a name. Beside O types may stand alone (O PER LOC): neighbours of
+    one type are one entity, as in transformers.
     """
-    names = {OUTSIDE, "", *labels}
+    given = set(labels)
+    names = {OUTSIDE, "", *given}
     tagged = {name for name in names if is_of_a_word(name)} - {SUB_PIECE}
     tags = {name: match for name in tagged if (match := _TAG.fullmatch(name))}
     if tags.keys() == tagged and (tagged or SUB_PIECE not in names):
         found = {name: (PLACES[tag[1]], tag[2]) for name, tag in tags.items()}
     elif tagged <= PLACES.keys() and tagged & {"B", "I"}:
         found = {name: (PLACES[name], "") for name in tagged}
+    elif OUTSIDE in given and not tags and not tagged & PLACES.keys():
+        found = {name: ("I", name) for name in tagged or {SUB_PIECE}}
     else:
         return None
     return {name: (OUTSIDE, "") for name in names} | found

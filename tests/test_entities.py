@@ -131,6 +131,9 @@ def test_tags_of_another_form_are_named():
         ("B M E W O", "W B M E O", [("", 0, 1), ("", 1, 4)]),
         ("O B-X I-X L-X U-X", "U-X B-X L-X B-X I-X L-X", [("X", i, j) for i, j in ((0, 1), (1, 3), (3, 6))]),
         ("O B_X I_X", "B_X I_X O", [("X", 0, 2)]),
+        ("O PER LOC", "PER PER O PER LOC", [("PER", 0, 2), ("PER", 3, 4), ("LOC", 4, 5)]),
+        ("O PER X [CLS]", "[CLS] PER X PER", [("PER", 1, 2), ("PER", 3, 4)]),
+        ("X O", "X X O X", [("X", 0, 2), ("X", 3, 4)]),
         ("O B-X I-X X [CLS] [SEP] [PAD]", "[CLS] B-X X I-X [SEP]", [("X", 1, 2), ("X", 3, 4)]),
     ],
 )  # fmt: skip
@@ -140,7 +143,8 @@ def test_sets_of_labels_are_known_by_their_form(labels, tags, want):
 
 
 @pytest.mark.parametrize(
-    "labels", ["O PER LOC", "NOUN VERB X", "O B-X PER", "O B PER", "O B B-X", "b-x i-x"]
+    "labels",
+    ["PER LOC", "O PER S", "NOUN VERB X", "O B-X PER", "O B PER", "O B B-X", "b-x i-x"],
 )
 def test_other_sets_mark_no_entities(labels):
     assert entities.marks(labels.split()) is None

@@ -3,6 +3,7 @@
 Orbax commits by rename; a step without a manifest is a save that never finished.
 """
 
+import asyncio
 import logging
 import shutil
 import sys
@@ -252,6 +253,7 @@ class Checkpoints:
         self._keep_last, self._keep_every = keep_last, keep_every
         self._keep_powers = keep_powers
         self.best: int | None = None  # a step that is never pruned
+        asyncio.set_event_loop_policy(saving.EventLoops())
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
@@ -332,7 +334,7 @@ class Checkpoints:
                 shutil.rmtree(self._directory / str(step))
 
     def _kept_for_good(self, step: int) -> bool:
-        every = self._keep_every and step % self._keep_every == 0
+        every = step > 0 and self._keep_every and step % self._keep_every == 0
         power = self._keep_powers and is_power(step)
         return bool(every) or power or step == self.best
 

@@ -1,6 +1,7 @@
 """What surrounds the save of a checkpoint: room on the disk, one line for a disk that is
 full, and what a killed save left. Never imports jax."""
 
+import asyncio
 import contextlib
 import re
 import shutil
@@ -9,6 +10,29 @@ from pathlib import Path
 
 from bert_jax import manifest, rundir
 from bert_jax.stop import UsageError
+
+PATIENCE = 60  # seconds that a failed save is given to end what it began
+
+
+class EventLoop(asyncio.SelectorEventLoop):
+    """An event loop that lets its tasks end before it closes.
+
+    Orbax writes arrays side by side and closes its loop at the first that fails; those
+    that fail after it would each print a traceback, of a loop that is closed.
+    """
+
+    def close(self) -> None:
+        if not self.is_closed() and (tasks := asyncio.all_tasks(self)):
+            self.run_until_complete(asyncio.wait(tasks, timeout=PATIENCE))
+        super().close()
+
+
+class EventLoops(asyncio.DefaultEventLoopPolicy):
+    """The policy by which a process that saves makes its event loops: the threads of
+    orbax take theirs from nowhere else."""
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return EventLoop()
 
 
 def require_room(target: Path, needed: int) -> None:

@@ -112,7 +112,9 @@ def opened(run: Run) -> contextlib.closing[Checkpoints]:
     else:
         configs.check_warmup(run.setup.config)
     train = run.setup.config.train
-    keep = train.keep_last, train.keep_every, train.keep_powers
+    # Not for good what was saved because the run was stopped there.
+    keep_every = math.lcm(train.keep_every, train.save_every)
+    keep = train.keep_last, keep_every, train.keep_powers
     return contextlib.closing(Checkpoints(run.workdir, *keep))
 
 

@@ -10,24 +10,29 @@ code is 1 if anything differs.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import launch
 from bert_jax import files, rundir, stop
 from tests.attacks.remains import difference, left_by
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 PARENT = "runs/masks/few/seed_0/pretrain"
+SAID = "said.log"
+IMPORTED = ["train", "lanes", "seeds", "exchange", "data.prepare", "sweep.main"]
+FORKS = multiprocessing.get_context("forkserver")
 AGAIN = 5  # times that a command is run again, while it says that it was stopped
 OTHER = """
 import pretrain
@@ -82,6 +87,8 @@ ATTACKS = {
 
 
 def main(count: int, seed: int, record: Path, names: list[str]) -> int:
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    FORKS.set_forkserver_preload([f"bert_jax.{module}" for module in IMPORTED])
     draw, begun = random.Random(seed), time.monotonic()
     rows, findings = {name: [0, 0, 0] for name in names}, []
     with tempfile.TemporaryDirectory() as place:
@@ -116,8 +123,8 @@ def reference(folder: Path, name: str) -> tuple[dict[str, Any], float]:
         process = start(place, name)
         await_write(place, process)
         begun = time.monotonic()
-        said = process.communicate()[0]
-        assert process.returncode == stop.DONE, said
+        process.join()
+        assert process.exitcode == stop.DONE, (place / SAID).read_text()
     seconds = time.monotonic() - begun
     undisturbed = left_by(folder, ATTACKS[name].written)
     other = difference(undisturbed, left_by(folder / "again", ATTACKS[name].written))
@@ -133,25 +140,26 @@ def attack(
     process = start(folder, name)
     await_write(folder, process)
     time.sleep(after)
-    killed = process.poll() is None
+    killed = process.is_alive()
     if killed:
+        assert process.pid
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.join()
     for _ in range(AGAIN):
         process = start(folder, name)
-        said = process.communicate()[0]
-        if process.returncode != stop.PREEMPTED:
+        process.join()
+        if process.exitcode != stop.PREEMPTED:
             break
-    if process.returncode != stop.DONE:
-        last = said.strip().splitlines()[-1:]
-        return killed, f"exit code {process.returncode}: {' '.join(last)}"
+    if process.exitcode != stop.DONE:
+        last = (folder / SAID).read_text().strip().splitlines()[-1:]
+        return killed, f"exit code {process.exitcode}: {' '.join(last)}"
     return killed, difference(undisturbed, left_by(folder, ATTACKS[name].written))
 
 
-def await_write(folder: Path, process: subprocess.Popen) -> None:
+def await_write(folder: Path, process: BaseProcess) -> None:
     """Return when something is there that was not, or the process has ended."""
     before = len(list(folder.rglob("*")))
-    while process.poll() is None and len(list(folder.rglob("*"))) == before:
+    while process.is_alive() and len(list(folder.rglob("*"))) == before:
         time.sleep(0.02)
 
 
@@ -163,6 +171,7 @@ def fresh(folder: Path, compiled: Path | None) -> None:
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
     shutil.rmtree(folder / "data_cache")
+    (folder / SAID).touch()
     (folder / "other.py").write_text(OTHER)
     (folder / "seeds.py").write_text(EXPERIMENT)
     if compiled:
@@ -170,16 +179,23 @@ def fresh(folder: Path, compiled: Path | None) -> None:
             shutil.copytree(path, folder / path.relative_to(compiled))
 
 
-def start(folder: Path, name: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "launch.py"), *ATTACKS[name].arguments],
-        cwd=folder,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start(folder: Path, name: str) -> BaseProcess:
+    """The command, forked of a process that has imported what it needs: to import takes
+    longer than to train."""
+    process = FORKS.Process(target=run, args=(folder, ATTACKS[name].arguments))
+    process.start()
+    return process
+
+
+def run(folder: Path, arguments: list[str]) -> None:
+    os.setsid()
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = str(folder)
+    sys.path.insert(0, str(folder))
+    said = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    sys.exit(launch.main(arguments))
 
 
 def write(

@@ -10,9 +10,7 @@ run that nothing disturbed. All verbs run in this process, lest each compiles an
 
 import argparse
 import contextlib
-import hashlib
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -26,18 +24,20 @@ from typing import NamedTuple
 
 import launch
 from bert_jax import config as configs
+from tests.attacks.remains import difference, left_by
 
 ROOM = 256  # megabytes of a disk that is not full
 STORY = "The king lost a stone. My aunt found it. A dog took the long road home. "
+NOTHING = "nothing"  # matches no file: the times that are planned are of this moment
 LOST = ("broken", "full", "closed")  # standard output
 
 
 class Verb(NamedTuple):
-    """arguments, given the folder of the disk; results: what must come out the same,
-    given that folder and what was printed. reads: whether it only prints."""
+    """arguments, given the folder of the disk; leaves: the pattern of what must come out
+    the same, "" for what it prints. reads: whether it only prints."""
 
     arguments: Callable[[Path], list[str]]
-    results: Callable[[Path, str], object]
+    leaves: str
     reads: bool
 
 
@@ -45,40 +45,6 @@ class Ended(NamedTuple):
     code: int | None  # None for a traceback
     printed: str
     said: str
-
-
-def printed(disk: Path, text: str) -> object:
-    return text.replace(str(disk), "")
-
-
-def digests(pattern: str) -> Callable[[Path, str], object]:
-    """Of the files of the disk that match."""
-
-    def found(disk: Path, text: str) -> object:
-        return {
-            str(path.relative_to(disk)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(disk.glob(pattern))
-            if path.is_file()
-        }
-
-    return found
-
-
-def metrics(pattern: str) -> Callable[[Path, str], object]:
-    """Of the result.json that match, but for times."""
-
-    def found(disk: Path, text: str) -> object:
-        results = {p: json.loads(p.read_text())["metrics"] for p in disk.glob(pattern)}
-        return {
-            str(path.relative_to(disk)): {
-                name: value
-                for name, value in values.items()
-                if not name.startswith(("time/", "goodput/"))
-            }
-            for path, values in results.items()
-        }
-
-    return found
 
 
 def on(*words: str) -> Callable[[Path], list[str]]:
@@ -89,50 +55,40 @@ def on(*words: str) -> Callable[[Path], list[str]]:
 VERBS = {
     "prepare": Verb(
         on("prepare", "--config={}/config.json", "--config.data.cache={}/cache"),
-        digests("cache/**/*.bin"),
+        "cache/*",
         False,
     ),
     "train": Verb(
-        on("train", "--config={}/config.json", "--workdir={}/new"),
-        metrics("new/result.json"),
-        False,
+        on("train", "--config={}/config.json", "--workdir={}/new"), "new", False
     ),
-    "evaluate": Verb(on("evaluate", "--workdir={}/run"), printed, True),
-    "predict": Verb(
-        on("predict", "--workdir={}/run", "the king [MASK] a stone"), printed, True
-    ),
+    "evaluate": Verb(on("evaluate", "--workdir={}/run"), "", True),
+    "predict": Verb(on("predict", "--workdir={}/run", "the king [MASK] it"), "", True),
     "generate": Verb(
-        on("generate", "--workdir={}/causal", "--max_tokens=3", "the king"),
-        printed,
-        True,
+        on("generate", "--workdir={}/causal", "--max_tokens=3", "the king"), "", True
     ),
-    "export": Verb(
-        on("export", "--workdir={}/run", "--to={}/out"), digests("out/*"), False
-    ),
+    "export": Verb(on("export", "--workdir={}/run", "--to={}/out"), "out", False),
     "import": Verb(
-        on("import", "--from={}/exported", "--workdir={}/imported"),
-        digests("imported/tokenizer.json"),
-        False,
+        on("import", "--from={}/exported", "--workdir={}/imported"), "imported", False
     ),
     "sweep": Verb(
-        on("sweep", "{}/question.py", "--root={}/root", "--on=local"),
-        metrics("root/*/result.json"),
-        False,
+        on("sweep", "{}/question.py", "--root={}/root", "--on=local"), "root", False
     ),
-    "report": Verb(
-        on("report", "{}/done.py", "--root={}/done"), digests("done.csv"), False
-    ),
+    "report": Verb(on("report", "{}/done.py", "--root={}/done"), "done.*", False),
     "inspect": Verb(
         on("inspect", "score", "--workdir={}/run", "the king lost a stone"),
-        digests("run/inspect/score/*.npz"),
+        "run/inspect/score/*.npz",
         True,
     ),
     "plan": Verb(
-        on("plan", "--config={}/config.json", "--topology=cpu:1"),
-        lambda disk, text: None,  # its times are of this moment
-        True,
+        on("plan", "--config={}/config.json", "--topology=cpu:1"), NOTHING, True
     ),
 }
+
+
+def results(verb: Verb, disk: Path, printed: str) -> dict[str, str]:
+    """What the verb leaves or prints, without the name of the disk."""
+    found = left_by(disk, verb.leaves) if verb.leaves else {"standard output": printed}
+    return {name: repr(value).replace(str(disk), "") for name, value in found.items()}
 
 
 def run(arguments: list[str], stdout: str = "") -> Ended:
@@ -208,7 +164,7 @@ def attack(name: str, source: Path, levels: int) -> list[str]:
         before = used(folder)
         straight = run(verb.arguments(folder))
         need = used(folder) - before
-        wanted = verb.results(folder, straight.printed)
+        wanted = results(verb, folder, straight.printed)
     if straight.code != 0:
         return [
             f"{name}: ends with {straight.code} undisturbed: {straight.said[-800:]}"
@@ -226,8 +182,8 @@ def attack(name: str, source: Path, levels: int) -> list[str]:
             ended = run(verb.arguments(folder))
         if ended.code != 0:
             wrong.append(f"{name}, after {how}: {ended.code}: {ended.said[-600:]}")
-        elif verb.results(folder, ended.printed) != wanted:
-            wrong.append(f"{name}, after {how}: other results")
+        elif other := difference(wanted, results(verb, folder, ended.printed)):
+            wrong.append(f"{name}, after {how}: {other}")
 
     for level in range(levels if need > 0 else 1):
         with disk(source) as folder:

@@ -150,10 +150,13 @@ def attack(
         process.join()
         if process.exitcode != stop.PREEMPTED:
             break
-    if process.exitcode != stop.DONE:
+    other = difference(undisturbed, left_by(folder, ATTACKS[name].written))
+    # Import and export refuse what is done: the kill came after the last rename.
+    refused = process.exitcode == stop.USAGE and name in ("import", "export")
+    if process.exitcode != stop.DONE and (other or not refused):
         last = (folder / SAID).read_text().strip().splitlines()[-1:]
         return killed, f"exit code {process.exitcode}: {' '.join(last)}"
-    return killed, difference(undisturbed, left_by(folder, ATTACKS[name].written))
+    return killed, other
 
 
 def await_write(folder: Path, process: BaseProcess) -> None:

@@ -49,10 +49,10 @@ def _contents(path: Path) -> Any:
     if path.name == rundir.METRICS:
         found = rundir.read_metrics(path.parent)
         return {step: _without_time(values) for step, values in found.items()}
-    if path.name == rundir.RESULT:
+    if path.name in (rundir.RESULT, rundir.RUN, rundir.CONFIG):
         told = files.read_json(path)
         kept = {name: value for name, value in told.items() if name not in CLOCK}
-        return kept | {"metrics": _without_time(told["metrics"])}
+        return kept | {"metrics": _without_time(told.get("metrics", {}))}
     return path.read_bytes()
 
 

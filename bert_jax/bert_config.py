@@ -137,7 +137,12 @@ def _number(card: Mapping[str, Any], key: str, silent: float | None) -> float:
     number = float if isinstance(silent, float) else int
     if isinstance(value, bool) or not isinstance(value, int | number):
         raise UsageError(f"{NAME}: {key} must be a number, not {value!r}")
-    return number(value)
+    if number is int and value < 1:
+        raise UsageError(f"{NAME}: {key} must be at least 1, not {value}")
+    try:
+        return number(value)
+    except OverflowError:
+        raise UsageError(f"{NAME}: {key} is a number that is too large") from None
 
 
 def _check_dropout(card: Mapping[str, Any], dropout: float, say: Say) -> None:

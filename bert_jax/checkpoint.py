@@ -73,7 +73,8 @@ def _first_whole(
         reason = fault(directory / str(step), run)
         if not reason:
             return step
-        say(f"passing over checkpoint {directory / str(step)}: {reason}")
+        if step != kept[0]:
+            say(f"passing over checkpoint {directory / str(step)}: {reason}")
     raise Damaged(
         f"{directory.parent} has no checkpoint that verifies: "
         f"{directory / str(kept[0])}: {reason}. Restore one from a copy, or remove "

@@ -66,9 +66,9 @@ def import_model(
     facts = {"source": str(source), "labels": labels, "data": setup.NO_DATA}
     facts["kept"] = {CARD: bert_config.kept(card), RULES: read.kept}
 
-    workdir = workdir.resolve()
     with _named(workdir):
         rundir.create(workdir)
+        workdir = workdir.resolve()
         with rundir.lease(workdir, "--workdir"):
             _check_is_empty(workdir)
             with files.whole_directory(workdir) as beside:
@@ -114,6 +114,8 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not empty: choose another --to")
+    if target.is_symlink() and not target.exists():
+        raise UsageError(f"{target} is a link to nothing: choose another --to")
     target = target.resolve()  # "." has no name, and a link cannot be replaced
     step = checkpoint.chosen(workdir, step)
     words = setup.read_tokenizer(workdir)

@@ -84,6 +84,7 @@ def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
     if not rundir.is_run(workdir):
         return
     setups.check_has_data(workdir)
+    setups.read_tokenizer(workdir)
     old = configs.without_execution(setups.read_config(workdir))
     new = configs.without_execution(config.to_dict())
     if changed := rundir.differences(old, new):

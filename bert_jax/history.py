@@ -137,15 +137,15 @@ def _ends_whole(path: Path) -> bool:
 def read(path: Path) -> History:
     """All lines of a file, which need not be there. Raises UsageError.
 
-    A last line torn by a kill is passed over in silence, another that is damaged by its
-    number, once a process.
+    A last line torn by a kill is passed over in silence, another that is damaged is told
+    by its number, once a process.
     """
     found, damaged = History(), []
     for number, content in _lines(path):
         values = parse(content, f"{path}, line {number}")
         if values is not None:
             found.add(int(values.pop(STEP)), values)
-        elif content.endswith(b"\n"):
+        elif not _is_torn(content):
             damaged.append(number)
     if damaged:
         say_once(f"{path}: {_numbered(damaged)} passed over: no JSON")
@@ -227,10 +227,9 @@ def repair(path: Path, say: Callable[[str], None]) -> None:
     with path.with_name(DAMAGED).open("ab") as file:
         file.writelines(damaged.values())
     files.write_parts(path, (c for n, c in _lines(path) if n not in damaged))
-    whole = [number for number, content in damaged.items() if content.endswith(b"\n")]
-    if whole:
-        beside = path.with_name(DAMAGED)
-        say(f"{path}: {_numbered(whole)} damaged and moved to {beside.name}")
+    told = [number for number, content in damaged.items() if not _is_torn(content)]
+    if told:
+        say(f"{path}: {_numbered(told)} damaged and moved to {DAMAGED}")
 
 
 def rewind(path: Path, size: int, say: Callable[[str], None]) -> None:
@@ -240,7 +239,7 @@ def rewind(path: Path, size: int, say: Callable[[str], None]) -> None:
     damaged = [
         number
         for number, (offset, content) in enumerate(_placed(path), 1)
-        if offset >= size and content.endswith(b"\n") and _is_damaged(content)
+        if offset >= size and not _is_torn(content) and _is_damaged(content)
     ]
     if damaged:
         say(f"{path}: {_numbered(damaged)} damaged and removed: its step is repeated")
@@ -252,6 +251,11 @@ def _is_damaged(content: bytes) -> bool:
         return parse(content, "") is None
     except UsageError:
         return True
+
+
+def _is_torn(content: bytes) -> bool:
+    """Whether a kill may have left that of a line; a crash of the machine leaves NULs."""
+    return not content.endswith(b"\n") and b"\0" not in content
 
 
 def _numbered(numbers: list[int]) -> str:

@@ -163,6 +163,7 @@ def reopen(workdir: Path) -> Setup:
 def reopen_as(workdir: Path, config: FrozenConfigDict) -> Setup:
     """`reopen` with another config, which differs in how the run is evaluated."""
     check_has_data(workdir)
+    read_tokenizer(workdir)
     setup = build(config, workdir)
     check_data(workdir, setup.data)
     return setup

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bert_jax import record, rules, rundir
-from bert_jax.history import History
+from bert_jax.history import History, Series
 from bert_jax.report.drawing import BASELINE, FAINT, INK
 
 SMOOTH = 20  # logs in one running mean of the training loss
@@ -24,9 +24,8 @@ def draw(workdir: Path) -> Path:
     figure = Figure(figsize=(9 if paired else 5, 3.2), layout="constrained", dpi=150)
     panels = figure.subplots(1, 2 if paired else 1, squeeze=False)[0]
     _panel(panels[0], log, f"{token}_loss", "loss of the predicted tokens, nats")
-    unigram = log.series("valid/unigram_loss").values
-    if len(unigram):
-        panels[0].axhline(unigram[-1], color=BASELINE, ls="--", lw=1, label="unigram")
+    for unigram in _last(log, "valid/unigram_loss"):
+        panels[0].axhline(unigram, color=BASELINE, ls="--", lw=1, label="unigram")
     if paired:
         _panel(panels[1], log, "pair_accuracy", "pair accuracy")
         panels[1].axhline(0.5, color=BASELINE, ls="--", lw=1, label="chance")
@@ -42,9 +41,9 @@ def _draw_task(workdir: Path, log: History) -> Path:
     figure = Figure(figsize=(9, 3.2), layout="constrained", dpi=150)
     left, right = figure.subplots(1, 2)
     _panel(left, log, "task_loss", "loss, nats or squared error")
-    steps, values = log.series(f"valid/{decides}")
+    steps, values = _finite(log.series(f"valid/{decides}"))
     right.plot(steps, values, "o-", ms=3, color="k", lw=1, label="held out")
-    for baseline in log.series("valid/baseline").values[-1:]:
+    for baseline in _last(log, "valid/baseline"):
         right.axhline(
             baseline, color=BASELINE, ls="--", lw=1, label="looking at nothing"
         )
@@ -59,7 +58,7 @@ def _draw_task(workdir: Path, log: History) -> Path:
 
 def _panel(panel: Axes, log: History, name: str, label: str) -> None:
     """Training by log, faint, and as a running mean; held-out documents as points."""
-    steps, values = log.series(f"train/{name}")
+    steps, values = _finite(log.series(f"train/{name}"))
     window = min(SMOOTH, len(values))
     if window:
         centre = steps[(window - 1) // 2 :][: len(steps) - window + 1]
@@ -67,9 +66,26 @@ def _panel(panel: Axes, log: History, name: str, label: str) -> None:
         panel.plot(steps, values, color=FAINT, lw=0.5)
         panel.plot(centre, smooth, color=INK, lw=1.2, label="training")
     panel.plot(
-        *log.series(f"valid/{name}"), "o-", ms=3, color="k", lw=1, label="held out"
+        *_finite(log.series(f"valid/{name}")),
+        "o-",
+        ms=3,
+        color="k",
+        lw=1,
+        label="held out",
     )
     panel.set_xlabel("step")
     panel.set_ylabel(label)
     panel.xaxis.set_major_locator(MaxNLocator(5))
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def _last(log: History, name: str) -> np.ndarray:
+    """The last value of that name, nothing if there is none or it is no number."""
+    last = log.series(name).values[-1:]
+    return last[np.isfinite(last)]
+
+
+def _finite(series: Series) -> Series:
+    """The series without the steps where it is no number: no mean is over these."""
+    kept = np.isfinite(series.values)
+    return Series(series.steps[kept], series.values[kept])

@@ -198,9 +198,14 @@ def _differences(runs: list[Run]) -> Iterator[str]:
 
 
 def _unlike(group: list[Run], what: str, found: Mapping[str, str]) -> Iterator[str]:
-    names: dict[str, list[str]] = defaultdict(list)
+    """Between versions of a fingerprint nothing is known: the runs of the older one do
+    not say what they were measured on either."""
+    versions: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for run in group:
-        names[found[run.name]].append(run.name)
-    if len(names) > 1:
+        value = found[run.name]
+        versions[value.rpartition(":")[0]][value].append(run.name)
+    for names in versions.values():
+        if len(names) == 1:
+            continue
         sides = [f"{value} of {', '.join(who)}" for value, who in names.items()]
         yield f"{what} differ: {'; '.join(sides)}"

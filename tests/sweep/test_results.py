@@ -154,6 +154,18 @@ def test_seeds_may_have_data_of_their_own_and_arms_may_not(sweep):
     )
 
 
+def test_fingerprints_of_two_versions_are_not_said_to_differ(sweep):
+    """Kind C: the same data have another fingerprint in runs of an older version."""
+    folder, _ = sweep
+    change(folder, "nsp/seed_1/topics", {"data": "2:x"}, rundir.RUN)
+    change(folder, "nsp/seed_1/pretrain", {"tokenizer": "2:x"}, rundir.RUN)
+    results.check_comparable(results.read(*sweep))
+    assert not results.unlike(results.read(*sweep), "test/accuracy")
+    change(folder, "deep/seed_1/topics", {"data": "2:y"}, rundir.RUN)
+    with pytest.raises(UsageError, match="data differ: 2:x of nsp.*; 2:y of deep"):
+        results.check_comparable(results.read(*sweep))
+
+
 def test_a_task_may_have_a_vocabulary_of_its_own(sweep):
     folder, _ = sweep
     change(folder, "nsp/seed_1/topics", {"tokenizer": "x"}, rundir.RUN)

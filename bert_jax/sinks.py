@@ -12,6 +12,7 @@ import tensorboardX
 import tqdm
 
 from bert_jax import files, rundir
+from bert_jax.history import History
 
 UNIGRAM = "train/unigram_loss"
 LEARNED = ("train/mlm_loss", "train/lm_loss")
@@ -153,13 +154,13 @@ class Plateau(Sink):
     """Says once when the loss does not leave the unigram loss."""
 
     def __init__(
-        self, name: str, workdir: Path, start: int, warmup: int, tokens_per_step: int
+        self, name: str, history: History, start: int, warmup: int, tokens_per_step: int
     ):
         self._name = name
         self._warmup, self._tokens = warmup, tokens_per_step
         self._gaps: list[float] = []
         self._said = False
-        for step, metrics in rundir.read_metrics(workdir).items():
+        for step, metrics in history.items():
             if step < start:
                 self._take(step, metrics)
 

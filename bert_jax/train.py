@@ -155,7 +155,7 @@ def _loop(
     with contextlib.ExitStack() as stack:
         batches = stack.enter_context(contextlib.closing(_batches(setup, first)))
         history = rundir.read_metrics(workdir)
-        writer = stack.enter_context(_writer(run, first))
+        writer = stack.enter_context(_writer(run, history, first))
         clock = _clock(history, first, run.now)
         goodput = run.goodput
         goodput.resume(history.get(first, {}))
@@ -274,7 +274,7 @@ def _batches(setup: Setup, first: int) -> Generator[Batch]:
     return prefetch(lambda step: setup.train.batch(step, size, rows), first, depth)
 
 
-def _writer(run: Run, first: int) -> Writer:
+def _writer(run: Run, history: History, first: int) -> Writer:
     setup, config = run.setup, run.setup.config
     length = setup.train.mean_length
     rows = setup.train.rows
@@ -283,6 +283,7 @@ def _writer(run: Run, first: int) -> Writer:
     seconds = rows * flops.training_flops(config, 1, length) / jax.device_count()
     return Writer(
         run.workdir,
+        history,
         primary=jax.process_index() == 0,
         fetch=lambda said: {
             f"train/{name}": float(value)

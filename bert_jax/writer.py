@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from bert_jax import rundir, sinks
 from bert_jax.config import UsageError
+from bert_jax.history import History
 
 Fetch = Callable[[Any], Mapping[str, float]]  # values on a device -> floats
 TARGETS = "train/targets"  # of every step, and not written down: how many it had
@@ -29,6 +30,7 @@ class Writer:
     def __init__(
         self,
         workdir: Path,
+        history: History,
         *,
         primary: bool,
         fetch: Fetch,
@@ -57,7 +59,7 @@ class Writer:
                 sinks.Lines(workdir),
                 sinks.TensorBoard(workdir, start),
                 sinks.Progress(name, start, steps),
-                sinks.Plateau(name, workdir, start, warmup, tokens_per_step),
+                sinks.Plateau(name, history, start, warmup, tokens_per_step),
             ]
 
     def __enter__(self) -> Self:

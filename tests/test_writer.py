@@ -43,7 +43,8 @@ def make(workdir, **changes):
         "examples": 24,
         "untaught": "no word can be masked",
     }
-    return writer.Writer(workdir, **(settings | changes))
+    history = rundir.read_metrics(workdir)
+    return writer.Writer(workdir, history, **(settings | changes))
 
 
 def losses(workdir):

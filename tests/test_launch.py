@@ -1,6 +1,7 @@
 """The command line: help, and one line and exit code 2 for every mistake."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,8 @@ def test_a_mistyped_command_ends_with_2(arguments, capsys):
     ("arguments", "said"),
     [
         ("train --workdir=w --seed=3", "did you mean --config.seed=3?"),
+        ("prepare --config=c --seed=3", "did you mean --config.seed=3?"),
+        ("sweep x.py --seed=3", "there is no --seed=3: launch.py sweep --help lists"),
         ("train --workdir=w --learning_rate=3", "--config.optim.learning_rate=3?"),
         ("train --workdir=w --agains=x", "did you mean --against=x?"),
         ("generate --workdir=w --max=3 text", "did you mean --max_tokens=3?"),
@@ -233,24 +236,43 @@ def test_ctrl_c_before_there_is_anything_to_save_is_one_line(
     assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
 
 
-@pytest.mark.parametrize(("verb", "code"), [("predict", 0), ("train", 9)])
-def test_a_reader_that_has_seen_enough_ends_what_only_reads(verb, code):
-    """As `| head` does; FAULTS 57."""
+def printing(command: str, tail: str) -> subprocess.CompletedProcess[str]:
+    """A command, its verb one that prints a lot and returns 9, in a shell."""
+    verb = command.split()[0]
     script = (
-        "import sys, launch\n"
-        f"launch.VERBS[{verb!r}] = lambda args, overrides: print('x' * 200_000) or 9\n"
-        f"sys.exit(launch.main([{verb!r}, '--workdir=w']))"
+        f"import sys, launch; launch.VERBS[{verb!r}] = "
+        "lambda args, overrides: print(*range(40_000)) or 9; "
+        f"sys.exit(launch.main({command.split()}))"
     )
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as run:
-        assert run.stdout and run.stderr
-        run.stdout.read(1)
-        run.stdout.close()
-        said = run.stderr.read()
-    assert run.returncode == code
-    assert not said
+    shell = (
+        f"{shlex.join([sys.executable, '-c', script])} {tail}; exit ${{PIPESTATUS[0]}}"
+    )
+    return subprocess.run(
+        ["bash", "-c", shell], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False
+    )
+
+
+FULL = "standard output cannot be written: No space left on device"
+CLOSED = "standard output is closed, and there is nothing but to print"
+
+
+@pytest.mark.parametrize(
+    ("command", "tail", "code", "said"),
+    [
+        ("predict --workdir=w", "| head -0", 0, ""),
+        ("predict --workdir=w", "> /dev/full", 2, f"launch.py predict: {FULL}\n"),
+        ("predict --workdir=w", ">&-", 2, f"launch.py predict: {CLOSED}\n"),
+        ("sweep x.py --status", "| head -0", 0, ""),
+        ("sweep x.py --status", ">&-", 2, f"launch.py sweep: {CLOSED}\n"),
+        ("report x.py", "| head -0", 9, ""),
+        ("report x.py", ">&-", 9, ""),
+        ("train --workdir=w", "| head -0", 9, ""),
+    ],
+)
+def test_a_reader_that_has_seen_enough_ends_what_only_reads(command, tail, code, said):
+    """FAULTS 57: what writes files besides goes on to its end."""
+    done = printing(command, tail)
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 def test_help_loads_no_jax():

@@ -8,6 +8,7 @@ import jax
 from bert_jax import checkpoint, evaluate, held, rundir, stop
 from bert_jax.held import Run
 from bert_jax.setup import check_data
+from bert_jax.watchdog import Watchdog
 
 AGREE = 1e-5  # relative: how near another machine comes to what a run measured
 
@@ -28,7 +29,9 @@ def evaluate_rows(run: Run, stopping: Callable[[], bool]) -> int:
     names = rundir.lacking(result, run.config)
     if "valid" not in result.get("measured", {}):
         names = ["valid", *names]
-    found = evaluate.of_prefixes(setup, function, params, names, stopping)
+    with Watchdog([workdir], run.config.train.watchdog) as watchdog:
+        asked = watchdog.feeding(stopping)
+        found = evaluate.of_prefixes(setup, function, params, names, asked)
     if found is None:
         run.say("stopped; the same command evaluates the rows that are left")
         return stop.PREEMPTED

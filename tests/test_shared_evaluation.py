@@ -9,6 +9,7 @@ import launch
 from bert_jax import (
     checkpoint,
     evaluate,
+    finished,
     lanes,
     record,
     rundir,
@@ -18,6 +19,7 @@ from bert_jax import (
 )
 from bert_jax import config as configs
 from bert_jax.config import UsageError
+from bert_jax.watchdog import Watchdog
 from tests.running import metrics, unchecked
 
 ROWS = {"eval.rows": "single,pair,nsp,single_word", "eval.length": 32}
@@ -150,6 +152,21 @@ def test_rows_of_another_length_are_evaluated_again(run, tiny, tmp_path):
     changed = {k for k, v in new["measured"].items() if old["measured"][k] != v}
     assert changed == {"valid/pair"}
     assert new["row_lengths"] == old["row_lengths"] | {"valid/pair": 24}
+
+
+def test_the_watchdog_sees_what_is_only_evaluated(run, tiny, tmp_path, monkeypatch):
+    seen = []
+
+    class Watched(Watchdog):
+        def fed(self):
+            seen.append(self._seconds)
+            super().fed()
+
+    monkeypatch.setattr(finished, "Watchdog", Watched)
+    workdir = shutil.copytree(run, tmp_path / "run")
+    rows = {"eval.rows": "pair", "eval.length": 24, "train.watchdog": 300.0}
+    assert train.run(tiny({**SHORT, **rows}), workdir) == stop.DONE
+    assert set(seen) == {300.0} and len(seen) > 2
 
 
 def test_own_rows_stay_unknown_where_the_numbers_differ(plain, tiny, tmp_path, capsys):

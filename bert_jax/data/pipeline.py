@@ -98,19 +98,12 @@ class Pipeline:
     def evaluation(
         self, batch_size: int, max_examples: int, rows: Rows
     ) -> Iterator[Batch]:
-        """The same examples for every seed, in the order of the text, each once.
-
-        With max_examples > 0 at most that many, evenly spread over the text. The last
-        batch is filled up with rows of weight 0.
-        """
-        count = min(max_examples or self.num_examples, self.num_examples)
-        rows = np.arange(batch_size)[rows]
-        for begin in range(0, count, batch_size):
-            index = begin + rows
-            weights = index < count
-            examples = np.where(weights, index * self.num_examples // count, 0)
+        """The same examples for every seed, as `evenly` takes them."""
+        seed, rows = stream(0, "evaluation"), np.arange(batch_size)[rows]
+        for examples, weights in evenly(
+            self.num_examples, max_examples, batch_size, rows
+        ):
             epochs = np.zeros_like(rows)
-            seed = stream(0, "evaluation")
             yield self._assemble(examples, epochs, rows, weights, seed)
 
     def audit(self, max_examples: int) -> dict[str, float]:
@@ -194,6 +187,21 @@ def walk(
         here = epochs == epoch
         examples[here] = order(int(epoch))[places[here]]
     return examples, epochs
+
+
+def evenly(
+    count: int, most: int, batch_size: int, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The examples of each batch of an evaluation and their weights, at `rows` of it.
+
+    They are in order, each once; with `most` > 0 at most that many of the `count`,
+    evenly spread. The last batch is filled up with examples of weight 0.
+    """
+    seen = min(most or count, count)
+    for begin in range(0, seen, batch_size):
+        index = begin + rows
+        weights = index < seen
+        yield np.where(weights, index * count // seen, 0), weights
 
 
 def prefetch(

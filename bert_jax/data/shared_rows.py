@@ -16,7 +16,7 @@ from bert_jax.data import pairs
 from bert_jax.data.chunks import Chunks, Text, as_text, chunks
 from bert_jax.data.draws import between, hashes
 from bert_jax.data.pairs import Segments
-from bert_jax.data.pipeline import Batch, Rows
+from bert_jax.data.pipeline import Batch, Rows, evenly
 from bert_jax.data.store import Split
 from bert_jax.tokenizer import Tokenizer
 
@@ -51,18 +51,13 @@ class SharedRows:
     def evaluation(
         self, batch_size: int, max_examples: int, rows: Rows
     ) -> Iterator[Batch]:
-        """The rows in the order of the text, each once, masked already.
-
-        With max_examples > 0 at most that many, evenly spread over the text. The last
-        batch is filled up with rows of weight 0.
-        """
-        count = min(max_examples or self.num_examples, self.num_examples)
+        """The rows as `evenly` takes them, masked already."""
         rows = np.arange(batch_size)[rows]
-        for begin in range(0, count, batch_size):
-            index = begin + rows
-            weights = (index < count).astype(np.float32)
-            chosen = np.where(weights, index * self.num_examples // count, 0)
-            yield self._assemble(self.numbers[chosen], rows, weights)
+        for chosen, weights in evenly(
+            self.num_examples, max_examples, batch_size, rows
+        ):
+            numbers = self.numbers[chosen]
+            yield self._assemble(numbers, rows, weights.astype(np.float32))
 
     def describe(self) -> str:
         types = "0 in A and 1 in B" if self.typed else "0 everywhere"

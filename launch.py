@@ -10,9 +10,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from bert_jax import files, options, pages, stop, streams
-from bert_jax.config import UsageError
 from bert_jax.inspect import options as inspecting
+from bert_jax.run import exits, files, hugepages, options, streams
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import options as sweeping
 
 EXAMPLE = "example: python launch.py "
@@ -36,16 +36,16 @@ def _main(name: str, arguments: list[str]) -> int:
         return VERBS[args.verb](args, overrides)
     except UsageError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return stop.USAGE
+        return exits.USAGE
     except KeyboardInterrupt:
         more = "nothing was left half-made, the same command starts again"
         print(f"{name}: interrupted; {more}", file=sys.stderr)
-        return stop.PREEMPTED
+        return exits.PREEMPTED
     except Exception as error:
         if not (fault := files.fault(error)):
             raise
         print(f"{name}: {fault}", file=sys.stderr)
-        return stop.USAGE
+        return exits.USAGE
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -234,10 +234,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _prepare(args, overrides) -> int:
-    lineage = _load("bert_jax.lineage")
+    lineage = _load("bert_jax.run.lineage")
     config = lineage.with_vocabulary(lineage.load(args.config, overrides), None)
-    _load("bert_jax.data.prepare").main(config)
-    return stop.DONE
+    _load("bert_jax.prepare").main(config)
+    return exits.DONE
 
 
 def _train(args, overrides) -> int:
@@ -256,7 +256,7 @@ def _train(args, overrides) -> int:
     if len(runs) > 1:
         if args.seeds or args.on != "local":
             raise UsageError("several --workdir are lanes here: no --seeds, no --on")
-        return _load("bert_jax.lanes").run(runs)
+        return _load("bert_jax.train.lanes").run(runs)
     config, workdir = runs[0]
     if args.on != "local":
         if args.seeds:
@@ -264,37 +264,43 @@ def _train(args, overrides) -> int:
         remote = _load("bert_jax.sweep.remote")
         return remote.train(config, workdir, args.on, args.cluster)
     if args.seeds:
-        return _load("bert_jax.seeds").run(config, workdir, args.seeds, args.against)
-    return _load("bert_jax.train").run(config, workdir)
+        return _load("bert_jax.train.seeds").run(
+            config, workdir, args.seeds, args.against
+        )
+    return _load("bert_jax.train.loop").run(config, workdir)
 
 
 def _train_config(spec: str, workdir: Path, overrides):
     """What is asked of a run; without a file, that with which it began."""
     if spec:
-        return _load("bert_jax.lineage").load(spec, overrides)
+        return _load("bert_jax.run.lineage").load(spec, overrides)
     own = workdir / "config.json"
     if not own.is_file():
         raise UsageError(f"{workdir} is no run to continue: give --config=FILE")
-    return _load("bert_jax.config").load(str(own), overrides)
+    return _load("bert_jax.run.config").load(str(own), overrides)
 
 
 def _evaluate(args, overrides) -> int:
-    return _load("bert_jax.scores").main(args.workdir, args.step, overrides)
+    return _load("bert_jax.train.scores").main(args.workdir, args.step, overrides)
 
 
 def _predict(args, overrides) -> int:
-    predict = _load("bert_jax.predict")
+    predict = _load("bert_jax.predict.main")
     source = predict.Source(args.texts, args.file)
     style = predict.Style(args.json, args.explain, args.vectors)
     return predict.main(args.workdir, args.step, source, style)
 
 
 def _import(args, overrides) -> int:
-    return _load("bert_jax.exchange").import_model(args.source, args.workdir, overrides)
+    return _load("bert_jax.huggingface.exchange").import_model(
+        args.source, args.workdir, overrides
+    )
 
 
 def _export(args, overrides) -> int:
-    return _load("bert_jax.exchange").export_run(args.workdir, args.step, args.to)
+    return _load("bert_jax.huggingface.exchange").export_run(
+        args.workdir, args.step, args.to
+    )
 
 
 def _sweep(args, overrides) -> int:
@@ -302,7 +308,7 @@ def _sweep(args, overrides) -> int:
 
 
 def _report(args, overrides) -> int:
-    return _load("bert_jax.sweep.report").main(args.experiment, args.root)
+    return _load("bert_jax.sweep.report.main").main(args.experiment, args.root)
 
 
 def _inspect(args, overrides) -> int:
@@ -310,14 +316,14 @@ def _inspect(args, overrides) -> int:
 
 
 def _generate(args, overrides) -> int:
-    return _load("bert_jax.generate").main(args)
+    return _load("bert_jax.predict.generate").main(args)
 
 
 def _plan(args, overrides) -> int:
-    hardware = _load("bert_jax.hardware")
-    config = _load("bert_jax.lineage").load(args.config, overrides)
+    hardware = _load("bert_jax.run.hardware")
+    config = _load("bert_jax.run.lineage").load(args.config, overrides)
     os.environ.update(hardware.environment(args.topology))  # JAX reads it once
-    return _load("bert_jax.plan").main(config, args.topology)
+    return _load("bert_jax.train.plan.main").main(config, args.topology)
 
 
 def _load(module: str):
@@ -340,5 +346,5 @@ VERBS = {
 
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in COMPUTING:
-        pages.start_again()
+        hugepages.start_again()
     sys.exit(main(sys.argv[1:]))

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_jax import config as configs
-from bert_jax import flops
+from bert_jax.run import config as configs
+from bert_jax.run import flops
 
 VOCABULARY, SPECIALS, MASK_ID = 30_522, 1_000, 103
 BATCHES = {  # by row; on a CPU the first two, on a GPU the others
@@ -55,7 +55,7 @@ class Case(NamedTuple):
     epsilon: float  # of AdamW
     weight_decay: float
     clip_norm: float
-    flops: float  # of one training step, by the formula of bert_jax.flops
+    flops: float  # of one training step, by the formula of bert_jax.run.flops
 
     @property
     def name(self) -> str:

@@ -26,8 +26,9 @@ import torch  # pyright: ignore[reportMissingImports]
 import transformers as hf  # pyright: ignore[reportMissingImports]
 
 from benchmarks import finetune_torch as theirs_of
-from bert_jax import lineage, setup, start, state, train
-from bert_jax.checkpoint import Checkpoints
+from bert_jax.run import lineage
+from bert_jax.train import loop, restore, setup, state
+from bert_jax.train.checkpoint import Checkpoints
 
 TURN = 10  # batches
 Turn = Callable[[], int]  # trains on the next TURN batches; how many pieces, padded
@@ -45,8 +46,8 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
     )
     parts = setup.build(config, None)
     checkpoints = Checkpoints(scratch, 1, 0, False)
-    current, _ = start.restore_or_init(parts, checkpoints, print)
-    step, size = parts.placement.step(train.step_of(parts)), config.train.batch
+    current, _ = restore.restore_or_init(parts, checkpoints, print)
+    step, size = parts.placement.step(loop.step_of(parts)), config.train.batch
     own = state.own(parts.config)
 
     def batches() -> Iterator[dict]:

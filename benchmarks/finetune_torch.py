@@ -27,7 +27,7 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 import transformers as hf  # pyright: ignore[reportMissingImports]
 
-from bert_jax import answers, entities
+from bert_jax.tasks import entities, squad
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01}
 CLIP_NORM, WARMUP = 1.0, 0.1
@@ -138,7 +138,7 @@ def xquad(tokenizer: Any, length: int, data: Path) -> Problem:
                 text = cases["test"][number][1][offsets[first, 0] : offsets[last, 1]]
                 best[number] = value, text
         gold = [[answer["text"] for answer in case[2]] for case in cases["test"]]
-        return answers.squad_v1(gold, [text for _, text in best])
+        return squad.squad_v1(gold, [text for _, text in best])
 
     held_out, rows = windows("test"), [row for _, row, _ in windows("train")]
     tests = {"test": ([row for _, row, _ in held_out], score)}

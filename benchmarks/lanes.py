@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from benchmarks import cases, ours, tables
-from bert_jax import state, train
 from bert_jax.data.pipeline import Batch
-from bert_jax.lanes import Together
+from bert_jax.train import loop, state
+from bert_jax.train.lanes import Together
 
 REACH, STRETCH = 3.0, 5.0  # times, on one H100
 
@@ -57,7 +57,7 @@ class Sides:
         self.setups = [ours.setup_of(self.case, side, seed) for seed in seeds]
         first = self.setups[0]
         self._put = first.placement.batch
-        self._step = first.placement.step(train.step_of(first))
+        self._step = first.placement.step(loop.step_of(first))
         self._states = [ours.initial(setup) for setup in self.setups]
         self._own = [state.own(setup.config) for setup in self.setups]
         self._lanes = Together(self.setups, [ours.initial(s) for s in self.setups])

@@ -22,10 +22,12 @@ import numpy as np
 from ml_collections import FrozenConfigDict
 
 from benchmarks import cases, ours, tables
-from bert_jax import config as configs
-from bert_jax import evaluate, held, parallel, setup, start, state, train
-from bert_jax.goodput import Goodput
-from bert_jax.stop import Stopping
+from bert_jax.run import config as configs
+from bert_jax.run.exits import Stopping
+from bert_jax.train import evaluate, restore, session, setup, state
+from bert_jax.train import loop as train
+from bert_jax.train.goodput import Goodput
+from bert_jax.train.parallel import placement
 
 REACH, STRETCH = 0.03, 0.01  # of the bare step's time
 WORDS, DOCUMENTS, SENTENCES = 20_000, 300, 100
@@ -72,14 +74,14 @@ def sides(
     stack: contextlib.ExitStack, config: FrozenConfigDict, workdir: Path
 ) -> dict[str, Turn]:
     """The loop, put together as `train.run` does, and the step alone."""
-    parent = held.hold(stack, config, workdir)
+    parent = session.hold(stack, config, workdir)
     assert parent is not None  # the run is not done
     parts = setup.build(config, workdir)
     goodput = Goodput(workdir, time.perf_counter)
-    run = held.Run(config, workdir, parent, parts, "", time.perf_counter, goodput)
+    run = session.Run(config, workdir, parent, parts, "", time.perf_counter, goodput)
     checkpoints = stack.enter_context(train.opened(run))
-    stopping = stack.enter_context(Stopping(parallel.any_host))
-    current, first = start.restore_or_init(parts, checkpoints, held.say)
+    stopping = stack.enter_context(Stopping(placement.any_host))
+    current, first = restore.restore_or_init(parts, checkpoints, session.say)
     place, own = parts.placement, state.own(parts.config)
     step, evaluation = place.step(train.step_of(parts)), evaluate.compiled(parts)
     protocol = train.protocol(

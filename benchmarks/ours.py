@@ -9,11 +9,12 @@ from ml_collections import FrozenConfigDict
 from benchmarks import cases
 from benchmarks.cases import Case, Side
 from benchmarks.worker import Stepper
-from bert_jax import parallel, state, train
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
-from bert_jax.setup import Setup, without_data
-from bert_jax.state import TrainState
+from bert_jax.train import loop, state
+from bert_jax.train.parallel import placement
+from bert_jax.train.setup import Setup, without_data
+from bert_jax.train.state import TrainState
 
 
 def setup_of(case: Case, side: Side, seed: int) -> Setup:
@@ -24,7 +25,7 @@ def setup_of(case: Case, side: Side, seed: int) -> Setup:
     vocabulary = Vocabulary(np.zeros_like(special), special, cases.MASK_ID)
     unigram = pretrain.unigram_log_probs(np.ones(case.vocabulary, int), special)
     objective = pretrain.build(config, vocabulary, unigram, evaluation=False)
-    place = parallel.place("jit", "1x1x1", {"train.batch": case.batch})
+    place = placement.place("jit", "1x1x1", {"train.batch": case.batch})
     return without_data(FrozenConfigDict(config), objective, place)
 
 
@@ -43,7 +44,7 @@ def build(case: Case, side: Side) -> Stepper:
 def stepper(setup: Setup, host: dict[str, np.ndarray]) -> Stepper:
     """Steps on one batch, which stays on the device; masks are drawn in each."""
     place, current = setup.placement, initial(setup)
-    step, own = place.step(train.step_of(setup)), state.own(setup.config)
+    step, own = place.step(loop.step_of(setup)), state.own(setup.config)
     batch = place.batch(host)
 
     def run(steps: int) -> None:

@@ -19,10 +19,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import cases, tables
-from bert_jax import config as configs
 from bert_jax.data import store
 from bert_jax.data.pipeline import Pipeline
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.run import config as configs
 
 CONFIG = "configs/pretrain/bert_base.py"
 REACH, STRETCH = 10e6, 30e6  # tokens/s of one core

@@ -27,9 +27,9 @@ from ml_collections import FrozenConfigDict
 
 from benchmarks import cases, tables, worker
 from benchmarks.worker import ROOT, Stepper
-from bert_jax import config as configs
-from bert_jax import rundir
 from bert_jax.data import corpus, store
+from bert_jax.run import config as configs
+from bert_jax.run import rundir
 
 CONFIG = "configs/pretrain/bert_base.py"
 AT_ONCE = 8_000_000  # characters encoded by one call: it holds the offsets of all

@@ -22,8 +22,9 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import cases, ours, tables, worker
 from benchmarks.cases import Case, Side
 from benchmarks.worker import Stepper
-from bert_jax import hardware, parallel
-from bert_jax.checkpoint import Checkpoints
+from bert_jax.run import hardware
+from bert_jax.train.checkpoint import Checkpoints
+from bert_jax.train.parallel import placement
 
 DEVICES = 8
 SIDES = ("ours", "orbax")
@@ -37,7 +38,7 @@ def build(case: Case, side: str, folder: str) -> Stepper:
     if side == "orbax":
         handler = ocp.type_handlers.ArrayHandler()
         ocp.type_handlers.register_type_handler(jax.Array, handler, override=True)
-    mesh = parallel.grid(jax.devices(), (DEVICES, 1, 1))
+    mesh = placement.grid(jax.devices(), (DEVICES, 1, 1))
     alone = ours.initial(ours.setup_of(case, Side("ours", "float32"), 0))
     state = jax.block_until_ready(jax.device_put(alone, NamedSharding(mesh, P())))
     checkpoints = Checkpoints(Path(folder), 1, 0, False)

@@ -23,9 +23,11 @@ from matplotlib.figure import Figure
 from ml_collections import FrozenConfigDict
 
 from benchmarks import cases, tables
-from bert_jax import hardware, plan, program, rundir
-from bert_jax.config import UsageError
-from bert_jax.hardware import GB, Bounds
+from bert_jax.run import hardware, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.run.hardware import GB, Bounds
+from bert_jax.train.plan import main as plan
+from bert_jax.train.plan import program
 
 ROOT = Path(__file__).parents[1]
 ROWS = ("base-128", "base-512", "large-512")

@@ -18,13 +18,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bert_jax import config as configs
-from bert_jax import setup, tokenizer
-from bert_jax.inspect import likelihood
-from bert_jax.model import Model
+from bert_jax.data import tokenizer
+from bert_jax.inspect.score import likelihood
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import WHOLE, Network
+from bert_jax.predict.model import Model
+from bert_jax.run import config as configs
+from bert_jax.train import setup
 
 WANTED = 240  # seconds
 VOCABULARY = 30_522

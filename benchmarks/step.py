@@ -10,7 +10,7 @@ flax. All take the same random full rows, positions to predict and dropout, clip
 AdamW; ours also draws the masks of every step, inside it. Each side is a process of its
 own, with as many threads as there are cores; they take rounds in turns, and nothing is
 fetched before the end of a round. The peak is that of the device, on a CPU of the
-process. The first step includes compilation. MFU counts the FLOPs of bert_jax/flops.py,
+process. The first step includes compilation. MFU counts the FLOPs of bert_jax/run/flops.py,
 the same for every side, and divides by the device's peak in bfloat16.
 
 torch and transformers are no dependencies of the project, and a side that fails is a
@@ -33,7 +33,7 @@ from typing import Any
 from benchmarks import cases, tables, worker
 from benchmarks.cases import Case, Side
 from benchmarks.worker import Failed, Worker
-from bert_jax import flops, pages
+from bert_jax.run import flops, hugepages
 
 MODULES = {
     "ours": "benchmarks.ours",
@@ -67,7 +67,7 @@ def measure(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Fou
 
 def together(case: Case, sides: Sequence[Side], given: argparse.Namespace) -> Found:
     found: Found = {str(side): {"seconds": []} for side in sides}
-    large = pages.environment(os.environ, pages.KERNEL)
+    large = hugepages.environment(os.environ, hugepages.KERNEL)
     workers: dict[str, Worker] = {}
 
     def turn(name: str, steps: int) -> float:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bert_jax import rundir
+from bert_jax.run import rundir
 from bert_jax.sweep import main
 from bert_jax.sweep.main import Local, machine
 

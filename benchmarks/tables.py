@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bert_jax import files, rundir
+from bert_jax.run import files, rundir
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:

@@ -13,7 +13,8 @@ from statistics import mean, stdev
 
 from matplotlib.figure import Figure
 
-from bert_jax import curve, rundir
+from bert_jax.render import curve
+from bert_jax.run import rundir
 
 METRICS = {
     "sst2": ("accuracy",),

@@ -16,8 +16,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 import bert_jax
-from bert_jax import checkpoint
 from bert_jax.data import news
+from bert_jax.train import checkpoint
 
 DRAWS, PENALTIES = 20, (1e-3, 1e-2, 1e-1)
 

@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bert_jax import seeds
+from bert_jax.train import seeds
 from experiments.finetune_scores import Scores, draw, table
 
 

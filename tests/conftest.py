@@ -32,7 +32,7 @@ import hypothesis
 import jaxtyping
 import pytest
 
-from bert_jax import config as configs
+from bert_jax.run import config as configs
 
 # Not on the whole package: it breaks pytrees that eval_shape rebuilds.
 jaxtyping.install_import_hook(

@@ -11,8 +11,8 @@ import pytest
 from flax import traverse_util
 from safetensors.numpy import save_file
 
-from bert_jax import exchange
-from bert_jax.config import UsageError
+from bert_jax.huggingface import exchange
+from bert_jax.run.config import UsageError
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = list(string.ascii_lowercase)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax import config as configs
-from bert_jax import lineage, stop, train
+from bert_jax.run import config as configs
+from bert_jax.run import exits, lineage
+from bert_jax.train import loop
 from tests.running import metrics
 
 SIZES = {"train": 48, "valid": 16, "test": 16}
@@ -131,7 +132,7 @@ def tuned(task, tmp_path_factory):
     def run(kind: str) -> Path:
         workdir = folder / kind
         if not workdir.exists():
-            assert train.run(task(kind, {}), workdir) == stop.DONE
+            assert loop.run(task(kind, {}), workdir) == exits.DONE
         return workdir
 
     return run

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
-from bert_jax import checkpoint, files, record, rundir, setup, stop, tokenizer, train
-from bert_jax import config as configs
-from bert_jax.model import Model
+from bert_jax.data import tokenizer
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import WHOLE, Network
+from bert_jax.predict.model import Model
+from bert_jax.run import config as configs
+from bert_jax.run import exits, files, record, rundir
+from bert_jax.train import checkpoint, loop, setup
 
 ROOT = Path(__file__).parents[1]
 STEPS = 24
@@ -44,7 +46,7 @@ def config(tiny):
 def straight(config, tmp_path_factory) -> Path:
     """The directory of the run that nothing interrupts."""
     workdir = tmp_path_factory.mktemp("runs") / "straight"
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
     return workdir
 
 
@@ -76,7 +78,7 @@ def finetune(tiny, straight, tmp_path_factory):
         config = tiny(
             {**FINETUNING, **start, **given, **changes}, f"configs/finetune/{recipe}.py"
         )
-        assert train.run(config, folder / "run") == stop.DONE
+        assert loop.run(config, folder / "run") == exits.DONE
         return folder / "run"
 
     return run

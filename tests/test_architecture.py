@@ -14,58 +14,40 @@ PACKAGE = ROOT / "bert_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [*FILES, ROOT / "launch.py", *sorted((ROOT / "configs").rglob("*.py"))]
 
-# Low to high: a unit imports only what stands to its left, in its own chain or below.
-HOST = ["stop", "streams", "files", "history", "rules", "consistency", "config"]
-HOST += ["options", "mesh"]
-HOST += [
-    "rundir",
-    "record",
-    "manifest",
-    "saving",
-    "lineage",
-    "best",
-    "flops",
-    "hardware",
-    "pages",
-    "statistics",
-    "vocabulary",
-    "tokenizer",
-    "report",
-    "curve",
-]
-HOST += ["data"]
-MODEL = ["models", "objectives"]
-RUN = ["optim", "division", "parallel", "compiled", "state", "step", "checkpoint"]
-RUN += ["metrics", "entities", "answers", "decode", "tasks", "sinks", "writer"]
-RUN += ["setup"]
-RUN += ["goodput", "watchdog"]
-RUN += ["evaluate", "scores", "start", "held", "finished", "train", "lanes", "seeds"]
-USE = ["reader", "model", "pieces", "explain", "inputs", "predict"]
-USE += ["keys", "huggingface", "directory", "bert_config", "added_tokens"]
-USE += ["bert_tokenizer", "exchange", "program", "topology", "plan"]
-USE += ["generate", "inspect"]
-ALLOWED = {
-    **{unit: HOST[:i] for i, unit in enumerate(HOST)},
-    **{unit: MODEL[:i] for i, unit in enumerate(MODEL)},
-    **{unit: HOST + MODEL + (RUN + USE)[:i] for i, unit in enumerate(RUN + USE)},
-    "cluster": ["config", "files", "rundir", "stop", "hardware"],
-    "sweep": [*HOST, "cluster"],
-    "__init__": ["model"],  # bert_jax.load, on demand
+# What each of the eleven rooms may import; the door `prepare` stands between rooms.
+HOST = ["run", "render", "data", "tasks"]
+CORE = [*HOST, "prepare", "models", "objectives"]
+ROOMS = {
+    "run": [],
+    "render": ["run"],
+    "data": ["run", "render"],
+    "tasks": ["run", "render", "data"],
+    "models": [],
+    "objectives": ["models"],
+    "train": CORE,
+    "predict": [*CORE, "train"],
+    "huggingface": [*CORE, "train", "predict"],
+    "inspect": [*CORE, "train", "predict", "huggingface"],
+    "sweep": [*HOST, "prepare"],
 }
-WITHOUT_JAX = [*HOST, "metrics", "entities", "answers", "decode", "tasks"]
-WITHOUT_JAX += ["sinks", "writer", "cluster", "sweep"]
+DOORS = {
+    "prepare": HOST,
+    "__init__": ["predict"],  # bert_jax.load, on demand
+}
+ALLOWED = ROOMS | DOORS
+WITHOUT_JAX = [*HOST, "prepare", "sweep"]
 
 
 def module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def unit(name: str) -> str:
-    """`bert_jax.data.store` stands on the page as `data`."""
-    return name.split(".")[1]
+def room(name: str) -> str:
+    """The room of `bert_jax.data.store` is `data`."""
+    return (name.split(".") + ["__init__"])[1]
 
 
-MODULES = {module(path): path for path in FILES}
+MODULES = {module(path).removesuffix(".__init__"): path for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
@@ -81,14 +63,16 @@ def imports(path: Path) -> set[str]:
     return {name for name in found if name.startswith("bert_jax.")}
 
 
-def test_every_module_stands_on_the_design_page():
-    assert {unit(name) for name in MODULES} <= ALLOWED.keys()
+def test_the_package_has_eleven_rooms():
+    folders = {path.name for path in PACKAGE.iterdir() if list(path.glob("*.py"))}
+    assert folders == ROOMS.keys() and len(ROOMS) == 11
+    assert {room(name) for name in MODULES} == ALLOWED.keys()
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_what_stands_to_its_left(name):
-    outside = {unit(other) for other in imports(MODULES[name])} - {unit(name)}
-    assert outside <= set(ALLOWED[unit(name)])
+def test_rooms_import_only_rooms_before_them(name):
+    others = {room(other) for other in imports(MODULES[name])} - {room(name)}
+    assert others <= set(ALLOWED[room(name)])
 
 
 def test_no_circle():
@@ -122,17 +106,22 @@ def test_every_module_is_short_and_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(text)) or not text
 
 
-def test_folders_are_one_level_deep():
-    assert {len(path.relative_to(PACKAGE).parts) for path in FILES} <= {1, 2}
+def test_folders_are_at_most_two_levels_deep():
+    assert {len(path.relative_to(PACKAGE).parts) for path in FILES} <= {1, 2, 3}
+
+
+def test_no_module_bears_a_name_of_the_standard_library():
+    names = {part for name in MODULES for part in name.split(".")}
+    assert names & sys.stdlib_module_names == {"inspect"}
 
 
 def test_what_needs_no_jax_never_loads_it():
-    names = [name for name in MODULES if unit(name) in WITHOUT_JAX]
+    names = [name for name in MODULES if room(name) in WITHOUT_JAX]
     assert loaded(["launch", *names], {"jax", "jaxlib", "tensorflow"}) == "set()\n"
 
 
 def test_a_run_starts_without_what_it_does_not_draw_with():
-    assert loaded(["bert_jax.train"], {"matplotlib", "tensorflow"}) == "set()\n"
+    assert loaded(["bert_jax.train.loop"], {"matplotlib", "tensorflow"}) == "set()\n"
 
 
 def loaded(names: list[str], packages: set[str]) -> str:

@@ -10,17 +10,11 @@ from pathlib import Path
 import pytest
 
 import launch
-from bert_jax import (
-    checkpoint,
-    directory,
-    exchange,
-    files,
-    manifest,
-    record,
-    rundir,
-    stop,
-)
-from bert_jax import config as configs
+from bert_jax.huggingface import exchange
+from bert_jax.huggingface import files as directory
+from bert_jax.run import config as configs
+from bert_jax.run import exits, files, manifest, record, rundir
+from bert_jax.train import checkpoint
 from tests.exchanging import classifier, write_directory
 from tests.running import ROOT, begin_run, end_run
 
@@ -53,7 +47,7 @@ def run(imported, tmp_path) -> Path:
 def said(capsys, *command: object) -> str:
     """The one line with which a command ends at once."""
     capsys.readouterr()
-    assert launch.main([str(each) for each in command]) == stop.USAGE
+    assert launch.main([str(each) for each in command]) == exits.USAGE
     out, error = capsys.readouterr()
     assert not out
     assert error.count("\n") == 1

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax import exchange
-from bert_jax.config import UsageError
+from bert_jax.huggingface import exchange
+from bert_jax.run.config import UsageError
 from tests.exchanging import WORDS, classifier, refuses, weights, write_directory
 
 NAME = "model.safetensors"

@@ -15,10 +15,13 @@ from safetensors.numpy import save_file
 
 import bert_jax
 import launch
-from bert_jax import checkpoint, directory, exchange, inputs, rundir, setup
-from bert_jax.config import UsageError
-from bert_jax.inputs import Source
-from bert_jax.inspect import states
+from bert_jax.huggingface import exchange, files
+from bert_jax.inspect.measure import states
+from bert_jax.predict import inputs
+from bert_jax.predict.inputs import Source
+from bert_jax.run import rundir
+from bert_jax.run.config import UsageError
+from bert_jax.train import checkpoint, setup
 from tests.exchanging import (
     DIM,
     POSITIONS,
@@ -243,7 +246,7 @@ def test_an_adapter_is_refused(source, name):
     refuses(source, f"{name} is an adapter, which changes the weights")
 
 
-@pytest.mark.parametrize("name", sorted(directory.READ))
+@pytest.mark.parametrize("name", sorted(files.READ))
 @pytest.mark.parametrize(
     "content", [b"\x00\xff", b"[" * 5000, b"5", b'{"a": NaN}', b'"']
 )

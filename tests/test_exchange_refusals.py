@@ -5,9 +5,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 import launch
-from bert_jax import config as configs
-from bert_jax import exchange, files, record
-from bert_jax.config import UsageError
+from bert_jax.huggingface import exchange
+from bert_jax.run import config as configs
+from bert_jax.run import files, record
+from bert_jax.run.config import UsageError
 from tests.exchanging import (
     VOCABULARY,
     WORDS,

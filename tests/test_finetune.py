@@ -9,22 +9,11 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax import (
-    best,
-    checkpoint,
-    evaluate,
-    lineage,
-    rules,
-    rundir,
-    seeds,
-    setup,
-    start,
-    stop,
-    train,
-)
-from bert_jax import config as configs
-from bert_jax.config import UsageError
-from bert_jax.data import dataset
+from bert_jax.run import best, exits, lineage, rules, rundir
+from bert_jax.run import config as configs
+from bert_jax.run.config import UsageError
+from bert_jax.tasks import dataset
+from bert_jax.train import checkpoint, evaluate, loop, restore, seeds, setup
 from tests.finetuning import EPOCH, EPOCHS, SIZES, TASKS, scores
 from tests.running import CHANGES, STEPS, assert_same_run, become, final_state
 
@@ -78,7 +67,7 @@ KEEP = {
 def kept(task, tmp_path_factory):
     """A run of up to twelve epochs, that ends two after its best."""
     workdir = tmp_path_factory.mktemp("runs") / "kept"
-    assert train.run(task("tag", KEEP), workdir) == stop.DONE
+    assert loop.run(task("tag", KEEP), workdir) == exits.DONE
     return workdir
 
 
@@ -101,7 +90,7 @@ def test_the_best_step_and_the_last_are_kept(kept):
 def test_the_best_step_is_what_others_read_of_the_run(kept, task, tmp_path):
     chosen = result_of(kept)["best_step"]
     assert checkpoint.chosen(kept, None) == chosen != result_of(kept)["steps"]
-    parent = start.parent(task("tag", {"init_from": kept}), tmp_path)
+    parent = restore.parent(task("tag", {"init_from": kept}), tmp_path)
     assert parent == f"{rundir.read(kept, rundir.RUN)['fingerprint']}/{chosen}"
 
 
@@ -132,17 +121,17 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
         return split(setup, function, params, name, stopping)
 
     monkeypatch.setattr(
-        train,
+        loop,
         "Stopping",
         lambda _: contextlib.nullcontext(lambda: next(asked) % 17 == 0),
     )
     monkeypatch.setattr(evaluate, "split", stopped_in_the_test)
     config, codes = task("tag", KEEP), []
-    while not codes or codes[-1] == stop.PREEMPTED:
+    while not codes or codes[-1] == exits.PREEMPTED:
         assert not (workdir / rundir.RESULT).exists()
-        codes.append(train.run(config, workdir))
+        codes.append(loop.run(config, workdir))
         assert len(codes) < 20
-    assert codes[-1] == stop.DONE
+    assert codes[-1] == exits.DONE
     assert len(codes) > 3
     assert_same_run(workdir, kept)
     once, again = result_of(kept), result_of(workdir)
@@ -166,7 +155,7 @@ def test_a_run_that_is_stopped_again_and_again_ends_the_same(
 def test_eight_devices_and_micro_batches_give_the_numbers_of_one(
     tuned, task, tmp_path, kind, changes
 ):
-    assert train.run(task(kind, changes), tmp_path / "run") == stop.DONE
+    assert loop.run(task(kind, changes), tmp_path / "run") == exits.DONE
     alone, together = scores(tuned(kind)), scores(tmp_path / "run")
     assert alone.keys() == together.keys()
     assert len(alone[LAST]) > 3
@@ -185,7 +174,7 @@ def test_a_linear_probe_of_a_layer_leaves_the_encoder_as_it_was(
         "objective.pool": "mean",
         "optim.freeze": "^encoder",
     }
-    assert train.run(task("classify", changes), tmp_path / "run") == stop.DONE
+    assert loop.run(task("classify", changes), tmp_path / "run") == exits.DONE
     parts = setup.reopen(tmp_path / "run")
     begun, ended = (
         checkpoint.restore_alone(run, step)
@@ -202,9 +191,9 @@ def test_a_linear_probe_of_a_layer_leaves_the_encoder_as_it_was(
 def test_continued_pretraining_and_then_a_task(straight, tiny, task, tmp_path):
     seldom = {"eval.every": STEPS, "train.save_every": STEPS}
     more = tiny({**CHANGES, **seldom, "init_from": straight})
-    assert train.run(more, tmp_path / "more") == stop.DONE
+    assert loop.run(more, tmp_path / "more") == exits.DONE
     config = task("classify", {"init_from": tmp_path / "more"})
-    assert train.run(config, tmp_path / "task") == stop.DONE
+    assert loop.run(config, tmp_path / "task") == exits.DONE
     facts = [
         rundir.read(run, rundir.RUN)
         for run in (straight, tmp_path / "more", tmp_path / "task")
@@ -221,14 +210,14 @@ def test_a_run_goes_on_without_its_parent_but_not_with_another(
     parent = shutil.copytree(straight, tmp_path / "parent")
     config = task("classify", {"init_from": parent, "train.epochs": 1})
     workdir = tmp_path / "run"
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
     (workdir / rundir.RESULT).unlink()
     become(parent, {"seed": 1})
     with pytest.raises(UsageError, match="is .*/.* by now: name the step"):
-        train.run(config, workdir)
+        loop.run(config, workdir)
     shutil.rmtree(parent)
-    assert train.run(config, workdir) == stop.DONE
-    assert launch.main(["evaluate", f"--workdir={workdir}"]) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
+    assert launch.main(["evaluate", f"--workdir={workdir}"]) == exits.DONE
 
 
 def test_class_weights_of_the_config_weigh_the_loss(task):
@@ -252,13 +241,13 @@ def test_seeds_are_runs_of_their_own_and_done_ones_stay(task, tmp_path, capsys):
     path, workdir = tmp_path / "config.json", tmp_path / "runs"
     path.write_text(configs.canonical(task("choose", {"train.epochs": 1})))
     command = ["train", f"--config={path}", f"--workdir={workdir}", "--seeds=2"]
-    assert launch.main(command) == stop.DONE
+    assert launch.main(command) == exits.DONE
     said = capsys.readouterr().out
     assert "test/accuracy of 2 seeds" in said
     names = {entry.name for entry in workdir.iterdir()}
     assert names == {"seed_0", "seed_1", seeds.SUMMARY, seeds.FIGURE}
     assert rundir.read(workdir / "seed_1", rundir.RUN)["seed"] == 1
-    assert launch.main([*command, f"--against={workdir}"]) == stop.DONE
+    assert launch.main([*command, f"--against={workdir}"]) == exits.DONE
     again = capsys.readouterr()
     assert said in again.out
     assert again.err.count("is done: 6 steps") == 2

@@ -13,9 +13,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import launch
-from bert_jax import checkpoint, evaluate, rundir, setup, stop
 from bert_jax.data import store
+from bert_jax.run import exits, rundir
 from bert_jax.sweep import main as sweeping
+from bert_jax.train import checkpoint, evaluate, setup
 
 ARCHIVES = Path(__file__).parent / "golden"
 FEW = Path("runs/masks/few/seed_0")
@@ -75,7 +76,7 @@ def test_the_archives_are_small():
 @pytest.mark.parametrize("workdir", RUNS, ids=str)
 def test_golden_runs_are_done(workdir, inside, capsys):
     before = contents(workdir)
-    assert launch.main(["train", f"--workdir={workdir}"]) == stop.DONE
+    assert launch.main(["train", f"--workdir={workdir}"]) == exits.DONE
     assert f"{workdir} is done: {RUNS[workdir]} steps" in capsys.readouterr().err
     assert contents(workdir) == before
 
@@ -85,7 +86,7 @@ def test_golden_runs_resume_from_half_way(workdir, copied, capsys):
     before, last = expected(workdir), RUNS[workdir]
     (workdir / rundir.RESULT).unlink()
     shutil.rmtree(workdir / rundir.CHECKPOINTS / str(last))
-    assert launch.main(["train", f"--workdir={workdir}"]) == stop.DONE
+    assert launch.main(["train", f"--workdir={workdir}"]) == exits.DONE
     assert f"continuing from step {last // 2}" in capsys.readouterr().err
     after = expected(workdir)
     assert {name: after[name] for name in before} == pytest.approx(before, abs=1e-5)
@@ -109,7 +110,7 @@ def test_golden_runs_evaluate_to_their_results(workdir, inside):
 @pytest.mark.parametrize("name", NAMES)
 def test_golden_runs_predict_as_before(name, inside, capsys):
     for asked in json.loads(Path(f"expected/{name}.json").read_text()):
-        assert launch.main(asked["arguments"]) == stop.DONE
+        assert launch.main(asked["arguments"]) == exits.DONE
         lines = capsys.readouterr().out.splitlines()
         assert [json.loads(line) for line in lines] == near(asked["lines"])
 
@@ -126,7 +127,7 @@ def near(value):
 def test_a_golden_import_exports_what_was_imported(inside, tmp_path):
     target = tmp_path / "exported"
     code = launch.main(["export", f"--workdir={IMPORTED}", f"--to={target}"])
-    assert code == stop.DONE
+    assert code == exits.DONE
     ours, theirs = (
         load_file(folder / "model.safetensors") for folder in (target, Path("theirs"))
     )
@@ -140,7 +141,7 @@ def test_golden_exports_are_imported_again(workdir, inside, tmp_path):
     target, again = tmp_path / "exported", tmp_path / "again"
     launch.main(["export", f"--workdir={workdir}", f"--to={target}"])
     code = launch.main(["import", f"--from={target}", f"--workdir={again}"])
-    assert code == stop.DONE
+    assert code == exits.DONE
     params, same = (
         checkpoint.restore_alone(run, checkpoint.chosen(run, None))
         for run in (workdir, again)
@@ -149,7 +150,7 @@ def test_golden_exports_are_imported_again(workdir, inside, tmp_path):
 
 
 def test_a_golden_experiment_is_reported(copied, capsys):
-    assert launch.main(["report", "masks.py", "--root=runs"]) == stop.DONE
+    assert launch.main(["report", "masks.py", "--root=runs"]) == exits.DONE
     told = Path("masks.csv").read_text()
     for arm in ("few", "many"):
         for seed in ("seed_0", "seed_1"):
@@ -160,7 +161,7 @@ def test_a_golden_experiment_is_reported(copied, capsys):
 def test_a_golden_sweep_has_nothing_left_to_do(copied, capsys):
     before = contents(Path("runs"))
     # Imported above: submitit closes what handlers of logging write to.
-    assert sweeping and launch.main(["sweep", "masks.py", "--root=runs"]) == stop.DONE
+    assert sweeping and launch.main(["sweep", "masks.py", "--root=runs"]) == exits.DONE
     assert "8 runs ended" in capsys.readouterr().err
     after = contents(Path("runs"))
     del before["runs/masks/plan.json"], after["runs/masks/plan.json"]  # has more keys

@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from bert_jax import checkpoint, rundir, train
+from bert_jax.run import rundir
+from bert_jax.train import checkpoint, loop
 from tests.finetuning import scores
 from tests.running import SHALLOW, logged, metrics, start_two_hosts, wait_until
 
@@ -14,7 +15,7 @@ def test_two_hosts_give_the_losses_of_one(tiny, tmp_path):
     rows = {"eval.rows": "single,pair", "eval.length": 32}
     changes = {**SHALLOW, **rows, "train.steps": 6}
     alone = tiny({**changes, "parallel.mesh": "4x1x1"})
-    train.run(alone, tmp_path / "alone")
+    loop.run(alone, tmp_path / "alone")
     together = tiny({**changes, "parallel.mesh": "-1x1x1"})
     processes = start_two_hosts(together, tmp_path / "together", devices=2)
     said = [process.communicate(timeout=300)[1] for process in processes]

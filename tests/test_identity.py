@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax import config as configs
-from bert_jax import files, tokenizer
-from bert_jax.config import UsageError
-from bert_jax.data import dataset, news, store
+from bert_jax.data import news, store, tokenizer
+from bert_jax.run import config as configs
+from bert_jax.run import files
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import snapshot
+from bert_jax.tasks import dataset
 from configs import base
 from tests.storing import VOCABULARY, config_of
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import launch
-from bert_jax import config as configs
-from bert_jax import rundir, stop
+from bert_jax.run import config as configs
+from bert_jax.run import exits, rundir
 
 ROOT = Path(__file__).parents[1]
 TEXT = "The king lost a stone. My aunt found it. " * 20
@@ -311,7 +311,7 @@ def test_the_command_line_exits_with_the_code(tmp_path):
 def test_control_characters_in_paths_are_refused(arguments, character, capsys):
     """FAULTS 51: a line's end in --root ran as a line of the batch script."""
     given = [argument.format(character) for argument in arguments]
-    assert launch.main(given) == stop.USAGE
+    assert launch.main(given) == exits.USAGE
     said = capsys.readouterr().err
     assert f"holds {character!r}, which no path here may: choose another name" in said
     assert len(said.splitlines()) == 1

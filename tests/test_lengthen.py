@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax import rundir, stop, train
-from bert_jax.config import UsageError
+from bert_jax.run import exits, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.train import loop
 from tests.running import final_state, metrics
 
 SHORT, LONG = 6, 10
@@ -22,18 +23,18 @@ MORE = {**CONSTANT, "train.steps": LONG, "init_state": "true"}
 @pytest.fixture(scope="module")
 def short(tiny, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "short"
-    assert train.run(tiny(CONSTANT), workdir) == stop.DONE
+    assert loop.run(tiny(CONSTANT), workdir) == exits.DONE
     return workdir
 
 
 def test_lengthened_is_the_run_that_was_never_shorter(short, tiny, tmp_path, capsys):
     """FAULTS 12: bit for bit, with the optimiser, the data and the dropout."""
-    assert train.run(tiny({**MORE, "init_from": short}), tmp_path / "more") == stop.DONE
+    assert loop.run(tiny({**MORE, "init_from": short}), tmp_path / "more") == exits.DONE
     assert "the learning rate is 0.001 there; the parent's last was 0.001" in (
         capsys.readouterr().err
     )
     once = {**CONSTANT, "train.steps": LONG}
-    assert train.run(tiny(once), tmp_path / "once") == stop.DONE
+    assert loop.run(tiny(once), tmp_path / "once") == exits.DONE
     whole = metrics(tmp_path / "once")
     assert metrics(tmp_path / "more") == {k: v for k, v in whole.items() if k >= SHORT}
     began = rundir.read(tmp_path / "more", rundir.RUN)
@@ -47,7 +48,7 @@ def test_lengthened_is_the_run_that_was_never_shorter(short, tiny, tmp_path, cap
 
 def test_other_schedules_say_how_the_rate_goes_on(short, tiny, tmp_path, capsys):
     changes = {"init_from": short, "optim.schedule": "linear", "train.steps": 7}
-    assert train.run(tiny(MORE | changes), tmp_path / "more") == stop.DONE
+    assert loop.run(tiny(MORE | changes), tmp_path / "more") == exits.DONE
     said = capsys.readouterr().err
     assert "the learning rate is 0.000143 there; the parent's last was 0.001" in said
     assert rundir.read_metrics(tmp_path / "more")[SHORT]["train/lr"] == pytest.approx(
@@ -69,7 +70,7 @@ def test_what_cannot_go_on_is_refused_before_it_begins(
     short, tiny, tmp_path, changes, said
 ):
     with pytest.raises(UsageError, match=said):
-        train.run(tiny({**MORE, "init_from": short, **changes}), tmp_path / "run")
+        loop.run(tiny({**MORE, "init_from": short, **changes}), tmp_path / "run")
     assert not rundir.is_run(tmp_path / "run")
 
 
@@ -81,7 +82,7 @@ def test_state_without_a_run_to_take_it_from_is_refused(tiny):
 def test_a_done_run_names_the_way_to_more_steps(short, tiny):
     """FAULTS 12."""
     with pytest.raises(UsageError, match=r"--config.init_from=\S+ --config.init_state"):
-        train.run(tiny({**CONSTANT, "train.steps": LONG}), short)
+        loop.run(tiny({**CONSTANT, "train.steps": LONG}), short)
     with pytest.raises(UsageError) as error:
-        train.run(tiny({**CONSTANT, "train.steps": LONG, "seed": 1}), short)
+        loop.run(tiny({**CONSTANT, "train.steps": LONG, "seed": 1}), short)
     assert "init_state" not in str(error.value)

@@ -9,24 +9,16 @@ import numpy as np
 import optax
 import pytest
 
-from bert_jax import (
-    checkpoint,
-    held,
-    optim,
-    parallel,
-    record,
-    rundir,
-    state,
-    stop,
-    train,
-)
-from bert_jax import config as configs
-from bert_jax.config import UsageError
-from bert_jax.division import same
-from bert_jax.history import History
 from bert_jax.objectives.base import Objective
-from bert_jax.state import TrainState
-from bert_jax.step import MOST_SKIPPED, make_step
+from bert_jax.run import config as configs
+from bert_jax.run import exits, record, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.run.history import History
+from bert_jax.train import checkpoint, loop, optim, session, state
+from bert_jax.train.parallel import placement as parallel
+from bert_jax.train.parallel.sharding import same
+from bert_jax.train.state import TrainState
+from bert_jax.train.step import MOST_SKIPPED, make_step
 
 OWN = {"masking": np.uint32(0), "dropout": np.uint32(0)}
 PLACES = [("jit", "8x1x1"), ("jit", "2x4x1"), ("jit", "2x2x2"), ("pmap", "8x1x1")]
@@ -146,7 +138,7 @@ SPIKE = {
 def test_the_newest_checkpoint_of_a_diverged_run_is_finite(tiny, tmp_path, capsys):
     """FAULTS 4, 37: the spike is in the first update; the only one kept is before it."""
     for _ in range(2):  # a rerun goes on from there, and ends alike
-        assert train.run(tiny(SPIKE), tmp_path / "run") == stop.DIVERGED
+        assert loop.run(tiny(SPIKE), tmp_path / "run") == exits.DIVERGED
         assert "end here again" in capsys.readouterr().err
         kept = checkpoint.steps(tmp_path / "run" / rundir.CHECKPOINTS)
         assert len(kept) <= 1
@@ -160,7 +152,7 @@ def test_the_newest_checkpoint_of_a_diverged_run_is_finite(tiny, tmp_path, capsy
 
 def test_a_run_that_skips_everything_ends_with_its_reason(tiny, tmp_path, capsys):
     config = tiny({**SPIKE, "train.on_nonfinite": "skip"})
-    assert train.run(config, tmp_path / "run") == stop.DIVERGED
+    assert loop.run(config, tmp_path / "run") == exits.DIVERGED
     said = capsys.readouterr().err
     assert f"too many skipped in a row ({MOST_SKIPPED} in all)" in said
     newest = checkpoint.steps(tmp_path / "run" / rundir.CHECKPOINTS)[-1]
@@ -199,19 +191,19 @@ def test_no_older_number_stands_in_a_result():
     for step, values in lines.items():
         history.add(step, values)
     times = {"time/step_ms": 3.0, "time/seconds": 7.0}
-    assert held.final(history, 10) == {**times, "train/grad_norm": 2.0}
+    assert session.final(history, 10) == {**times, "train/grad_norm": 2.0}
     best = {"train/loss": 3.0, "valid/mlm_loss": 4.0, "valid/mlm_accuracy": 0.5}
-    assert held.final(history, 5) == {**times, **best}
+    assert session.final(history, 5) == {**times, **best}
 
 
 def test_a_validation_that_is_not_finite_ends_the_run(tiny, tmp_path, monkeypatch):
     """At its end alone, and again if the same command is given again."""
     config = tiny({"train.steps": 4, "eval.every": 2, "model.num_layers": 1})
     monkeypatch.setattr(
-        train.evaluate, "of_prefixes", lambda *_: {"valid/mlm_loss": math.nan}
+        loop.evaluate, "of_prefixes", lambda *_: {"valid/mlm_loss": math.nan}
     )
     for _ in range(2):
-        assert train.run(config, tmp_path / "run") == stop.DIVERGED
+        assert loop.run(config, tmp_path / "run") == exits.DIVERGED
         log = rundir.read_metrics(tmp_path / "run")
         assert log[4][rundir.FINITE] == 0
         assert rundir.FINITE not in log[2]

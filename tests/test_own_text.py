@@ -6,7 +6,8 @@ import pytest
 
 import bert_jax
 import launch
-from bert_jax import rundir, setup
+from bert_jax.run import rundir
+from bert_jax.train import setup
 
 CHINESE = "山水日月風雨春夏秋冬老人小子大路家門花草鳥魚來去見聞說笑行坐"
 

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax import bert_config, huggingface, optim
+from bert_jax.huggingface import bert_config, names
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
-from bert_jax.state import TrainState, own
-from bert_jax.step import make_step
+from bert_jax.train import optim
+from bert_jax.train.state import TrainState, own
+from bert_jax.train.step import make_step
 from tests.running import ROOT
 
 GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.npz"))
@@ -85,7 +86,7 @@ def group(case, kind: str) -> dict[str, np.ndarray]:
 def ours(case, kind: str):
     """Weights or gradients of theirs in our tree."""
     said = []
-    tree = huggingface.to_ours(
+    tree = names.to_ours(
         group(case, kind), json.loads(str(case["config"])), said.append
     )
     assert said == ["no decoder of its own: it is tied to the token table"]
@@ -135,7 +136,7 @@ def test_the_loss_and_the_gradient_of_every_parameter(case, config):
     loss = jax.jit(lambda params: whole.loss(params, inputs, None, counts)[0])
     value, found = jax.value_and_grad(loss)(ours(case, "weight"))
     assert value == pytest.approx(float(case["loss"]), rel=1e-5)
-    _, found = huggingface.to_theirs(jax.device_get(found))
+    _, found = names.to_theirs(jax.device_get(found))
     expected = group(case, "gradient")
     assert found.keys() == expected.keys()
     total = np.sqrt(sum(np.square(array).sum() for array in expected.values()))
@@ -164,7 +165,7 @@ def test_ten_updates_of_adamw(case, config):
         state, metrics = step(state, batch(case, number), numbers)
         assert metrics["lr"] == pytest.approx(1e-4)
     moved = 0.0
-    _, found = huggingface.to_theirs(jax.device_get(state.params))
+    _, found = names.to_theirs(jax.device_get(state.params))
     for name, array in group(case, "updated").items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-5, err_msg=name)
         moved = max(moved, np.abs(array - case[f"weight/{name}"]).max())

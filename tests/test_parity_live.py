@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax import config as configs
-from bert_jax import exchange, predict, rundir
-from bert_jax.config import UsageError
+from bert_jax.huggingface import exchange
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.objectives import finetune
+from bert_jax.predict import main as predict
+from bert_jax.run import config as configs
+from bert_jax.run import rundir
+from bert_jax.run.config import UsageError
 from tests.running import ROOT
 
 torch = pytest.importorskip("torch", reason="needs torch: make parity")

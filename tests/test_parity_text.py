@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert_jax import exchange, predict
 from bert_jax.data import news
 from bert_jax.data.sentences import sentences
+from bert_jax.huggingface import exchange
+from bert_jax.predict import main as predict
 from tests.running import ROOT
 
 torch = pytest.importorskip("torch", reason="needs torch: make parity")

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax import rundir, stop, train
-from bert_jax.config import UsageError
-from bert_jax.writer import Writer
+from bert_jax.run import exits, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.train import loop
+from bert_jax.train.writer import Writer
 from tests.running import (
     CHANGES,
     SHALLOW,
@@ -29,7 +30,7 @@ from tests.running import (
 
 def test_a_finished_run_is_left_alone(straight, config, capsys):
     before = (straight / "metrics.jsonl").read_bytes()
-    assert train.run(config, straight) == stop.DONE
+    assert loop.run(config, straight) == exits.DONE
     assert "is done" in capsys.readouterr().err
     assert (straight / "metrics.jsonl").read_bytes() == before
 
@@ -41,13 +42,13 @@ def test_each_signal_saves_and_the_same_command_continues(straight, config, tmp_
         wait_until(partial(reached, workdir, step), process)
         process.send_signal(number)
         _, said = process.communicate()
-        assert process.returncode == stop.PREEMPTED, said
+        assert process.returncode == exits.PREEMPTED, said
         assert "the same command continues" in said
         assert ("continuing from step" in said) == (number != signal.SIGTERM)
         assert not (workdir / "result.json").exists()
     process = start(config, workdir)
     _, said = process.communicate()
-    assert process.returncode == stop.DONE, said
+    assert process.returncode == exits.DONE, said
     assert_same_run(workdir, straight)
 
 
@@ -71,13 +72,13 @@ def test_killed_ten_times_also_while_saving_it_ends_the_same(
         if (workdir / "result.json").exists():
             break
     assert killed_in_a_save
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
     assert_same_run(workdir, straight)
 
 
 def test_what_four_devices_saved_goes_on_with_one_two_and_eight(tiny, tmp_path):
     def on(devices: int, workdir: Path):
-        train.run(tiny({**SHALLOW, "parallel.mesh": f"{devices}x1x1"}), workdir)
+        loop.run(tiny({**SHALLOW, "parallel.mesh": f"{devices}x1x1"}), workdir)
         return metrics(workdir)
 
     expected = on(4, tmp_path / "four")
@@ -103,14 +104,14 @@ def before(line: str, step: int) -> bool:
 def test_a_config_that_changed_is_shown_and_refused(straight, tiny):
     changed = tiny({**CHANGES, "optim.learning_rate": 0.5, "seed": 3})
     with pytest.raises(UsageError) as error:
-        train.run(changed, straight)
+        loop.run(changed, straight)
     assert "optim.learning_rate: 0.001 -> 0.5" in str(error.value)
     assert "seed: 0 -> 3" in str(error.value)
 
 
 def test_how_a_run_is_executed_may_change(straight, tiny):
     changed = tiny({**CHANGES, "train.log_every": 2, "data.prefetch": 1})
-    assert train.run(changed, straight) == stop.DONE
+    assert loop.run(changed, straight) == exits.DONE
 
 
 def test_a_run_from_before_a_key_existed_continues(straight, config, tmp_path):
@@ -120,19 +121,19 @@ def test_a_run_from_before_a_key_existed_continues(straight, config, tmp_path):
     (workdir / rundir.CONFIG).write_text(json.dumps(old))
     for name in (rundir.RUN, rundir.RESULT):
         unchecked(workdir / name)
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
 
 
 def test_data_that_changed_are_refused(config, tiny, story, straight, tmp_path):
     folder, workdir = tmp_path / "story", tmp_path / "run"
     shutil.copytree(story, folder)
     own = tiny({**CHANGES, "data.files": folder, "train.steps": 3})
-    assert train.run(own, workdir) == stop.DONE
+    assert loop.run(own, workdir) == exits.DONE
     (workdir / "result.json").unlink()
     with (folder / "00.txt").open("a") as file:
         file.write("The king found a red stone.\n")
     with pytest.raises(UsageError, match=r"the data changed since .* began"):
-        train.run(own, workdir)
+        loop.run(own, workdir)
 
 
 def test_two_processes_on_one_directory(config, tmp_path):
@@ -141,7 +142,7 @@ def test_two_processes_on_one_directory(config, tmp_path):
         rundir.lease(tmp_path / "run", "--workdir"),
         pytest.raises(UsageError, match=f"being written by process {os.getpid()}"),
     ):
-        train.run(config, tmp_path / "run")
+        loop.run(config, tmp_path / "run")
 
 
 def test_what_is_written_is_flushed_before_a_crash(config, tmp_path, monkeypatch):
@@ -156,6 +157,6 @@ def test_what_is_written_is_flushed_before_a_crash(config, tmp_path, monkeypatch
 
     monkeypatch.setattr(Writer, "later", crash)
     with pytest.raises(RuntimeError):
-        train.run(config, workdir)
+        loop.run(config, workdir)
     monkeypatch.undo()
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE

@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax import (
-    checkpoint,
-    evaluate,
-    finished,
-    lanes,
-    record,
-    rundir,
-    setup,
-    stop,
-    train,
-)
-from bert_jax import config as configs
-from bert_jax.config import UsageError
-from bert_jax.watchdog import Watchdog
+from bert_jax.run import config as configs
+from bert_jax.run import exits, record, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.train import checkpoint, evaluate, finished, lanes, loop, setup
+from bert_jax.train.watchdog import Watchdog
 from tests.running import metrics, unchecked
 
 ROWS = {"eval.rows": "single,pair,nsp,single_word", "eval.length": 32}
@@ -37,7 +28,7 @@ SHORT = {"train.steps": 6, "model.num_layers": 1}
 def run(tiny, tmp_path_factory):
     """A run that evaluates all shared rows."""
     workdir = tmp_path_factory.mktemp("runs") / "rows"
-    assert train.run(tiny({**SHORT, **ROWS}), workdir) == stop.DONE
+    assert loop.run(tiny({**SHORT, **ROWS}), workdir) == exits.DONE
     return workdir
 
 
@@ -45,7 +36,7 @@ def run(tiny, tmp_path_factory):
 def plain(tiny, tmp_path_factory):
     """The same run without shared rows."""
     workdir = tmp_path_factory.mktemp("runs") / "plain"
-    assert train.run(tiny(SHORT), workdir) == stop.DONE
+    assert loop.run(tiny(SHORT), workdir) == exits.DONE
     return workdir
 
 
@@ -132,7 +123,7 @@ def test_a_finished_run_that_lacks_rows_is_only_evaluated(run, plain, tiny, tmp_
     for name in (rundir.CONFIG, rundir.RUN, rundir.RESULT):
         unchecked(workdir / name)
     config = tiny({**SHORT, **ROWS})
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
     new, whole = result_of(workdir), result_of(run)
     assert new["metrics"] == pytest.approx(
         whole["metrics"] | {k: v for k, v in old["metrics"].items() if "time" in k}
@@ -140,14 +131,14 @@ def test_a_finished_run_that_lacks_rows_is_only_evaluated(run, plain, tiny, tmp_
     assert new["measured"] == whole["measured"]
     assert metrics(workdir)[6] == pytest.approx(metrics(run)[6])
     before = (workdir / rundir.METRICS).read_bytes()
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
     assert (workdir / rundir.METRICS).read_bytes() == before
 
 
 def test_rows_of_another_length_are_evaluated_again(run, tiny, tmp_path):
     workdir = shutil.copytree(run, tmp_path / "run")
     config = tiny({**SHORT, "eval.rows": "pair", "eval.length": 24})
-    assert train.run(config, workdir) == stop.DONE
+    assert loop.run(config, workdir) == exits.DONE
     new, old = result_of(workdir), result_of(run)
     changed = {k for k, v in new["measured"].items() if old["measured"][k] != v}
     assert changed == {"valid/pair"}
@@ -165,7 +156,7 @@ def test_the_watchdog_sees_what_is_only_evaluated(run, tiny, tmp_path, monkeypat
     monkeypatch.setattr(finished, "Watchdog", Watched)
     workdir = shutil.copytree(run, tmp_path / "run")
     rows = {"eval.rows": "pair", "eval.length": 24, "train.watchdog": 300.0}
-    assert train.run(tiny({**SHORT, **rows}), workdir) == stop.DONE
+    assert loop.run(tiny({**SHORT, **rows}), workdir) == exits.DONE
     assert set(seen) == {300.0} and len(seen) > 2
 
 
@@ -175,7 +166,7 @@ def test_own_rows_stay_unknown_where_the_numbers_differ(plain, tiny, tmp_path, c
     del old["measured"]
     old["metrics"]["valid/mlm_loss"] *= 1.001
     record.write_result(workdir, old)
-    assert train.run(tiny({**SHORT, **ROWS}), workdir) == stop.DONE
+    assert loop.run(tiny({**SHORT, **ROWS}), workdir) == exits.DONE
     assert set(result_of(workdir)["measured"]) == set(PREFIXES[1:])
     assert "own rows were stays unknown" in capsys.readouterr().err
 
@@ -184,7 +175,7 @@ def test_lanes_evaluate_what_is_done_and_train_the_rest(plain, run, tiny, tmp_pa
     done = shutil.copytree(plain, tmp_path / "done")
     other = tmp_path / "other"
     asked = [tiny({**SHORT, **ROWS}), tiny({**SHORT, **ROWS, "seed": 1})]
-    assert lanes.run(list(zip(asked, [done, other]))) == stop.DONE
+    assert lanes.run(list(zip(asked, [done, other]))) == exits.DONE
     assert result_of(done)["measured"] == result_of(run)["measured"]
     assert result_of(other)["measured"] == result_of(run)["measured"]
 

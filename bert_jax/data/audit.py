@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bert_jax.config import UsageError
 from bert_jax.data.output import Output
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.run.config import UsageError
 
 # Shares of the training text: with more that is [UNK] there is little to learn.
 MOST_UNKNOWN = 0.25  # of the tokens

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_jax import tokenizer as tokenizers
-from bert_jax.config import UsageError
 from bert_jax.data import corpus, workers
+from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.audit import audit, check_known, table
 from bert_jax.data.output import Output, describe
+from bert_jax.run.config import UsageError
 
 DROPPED, TRAIN, VALID = range(3)
 NAMES = {TRAIN: "train", VALID: "valid"}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bert_jax.data.store import Split
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
 
 
 class Text(NamedTuple):

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bert_jax.config import stream
+from bert_jax.run.config import stream
 
 _stream = lru_cache(maxsize=1024)(stream)  # a few dozen names, in every batch
 

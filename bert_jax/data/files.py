@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from bert_jax import files
-from bert_jax.config import UsageError
 from bert_jax.data import textfiles
 from bert_jax.data.paragraphs import Document, clean, paragraphs
 from bert_jax.data.sentences import sentences
+from bert_jax.run import files
+from bert_jax.run.config import UsageError
 
 LONGEST = 32_000_000  # characters of one document, which is held in memory
 MOST_LINES = 2_000_000  # of one document: each costs some 60 bytes beside its text

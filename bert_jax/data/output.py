@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bert_jax.config import UsageError
+from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.data.workers import Tokens
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.run.config import UsageError
 
 KINDS = ("tokens", "sentences", "documents", "counts")
 # What the audit looks at: characters of each document, and of all.

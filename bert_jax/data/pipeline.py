@@ -10,12 +10,12 @@ from functools import cached_property, lru_cache
 import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax.config import UsageError, stream
 from bert_jax.data import pairs
 from bert_jax.data.chunks import Chunks, Text, as_text
 from bert_jax.data.draws import permutation
 from bert_jax.data.store import Split
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.run.config import UsageError, stream
 
 AUDITED = 10_000  # examples that are looked at before training
 Batch = dict[str, np.ndarray]

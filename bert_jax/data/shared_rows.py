@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bert_jax.config import UsageError, stream
 from bert_jax.data import pairs
 from bert_jax.data.chunks import Chunks, Text, as_text, chunks
 from bert_jax.data.draws import between, hashes
 from bert_jax.data.pairs import Segments
 from bert_jax.data.pipeline import Batch, Rows, evenly
 from bert_jax.data.store import Split
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.run.config import UsageError, stream
 
 SPECIALS = 3  # [CLS] A [SEP] B [SEP]
 # As Devlin et al. 2019, section 3.1, mask, however an arm is trained.

@@ -16,12 +16,12 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from bert_jax import files
-from bert_jax import tokenizer as tokenizers
-from bert_jax.config import UsageError
 from bert_jax.data import corpus
+from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.build import build
 from bert_jax.data.workers import dtype
+from bert_jax.run import files
+from bert_jax.run.config import UsageError
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -12,7 +12,7 @@ from itertools import accumulate, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from bert_jax.config import UsageError
+from bert_jax.run.config import UsageError
 
 SUFFIXES = (".txt", ".txt.gz", ".jsonl")  # in capitals as well
 LONGEST_LINE = 10_000_000  # characters; a longer one is no text, or has lost its ends

@@ -10,9 +10,9 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
 
-from bert_jax import files
-from bert_jax.config import UsageError
 from bert_jax.data.paragraphs import Document, clean
+from bert_jax.run import files
+from bert_jax.run.config import UsageError
 
 # TFDS knows the datasets of these packages (wikipedia, glue) only once they are imported.
 PACKAGES = ("text", "question_answering")

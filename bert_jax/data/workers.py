@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bert_jax import tokenizer as tokenizers
+from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.sentences import sentences
 
 AT_ONCE = 512  # sentences: bounds the library's own memory

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bert_jax import rundir, stop
-from bert_jax.config import UsageError
-from bert_jax.inspect import options, output, steps
-from bert_jax.inspect.finding import Finding
-from bert_jax.model import Model
-from bert_jax.report import terminal
-from bert_jax.report.document import Grid
+from bert_jax.inspect import options, steps
+from bert_jax.inspect.draw import output
+from bert_jax.inspect.draw.finding import Finding
+from bert_jax.predict.model import Model
+from bert_jax.render import terminal
+from bert_jax.render.document import Grid
+from bert_jax.run import exits, rundir
+from bert_jax.run.config import UsageError
 
 
 class Kind(Protocol):
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         for grid in (block for block in part.blocks if isinstance(block, Grid)):
             print(f"\n{part.title}\n{terminal.table(grid)}")
     print(f"page: {path}, with arrays (.npz) and figures (.svg, .png) beside it")
-    return stop.DONE
+    return exits.DONE
 
 
 def _kind(name: str) -> Kind:

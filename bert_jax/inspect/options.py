@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from bert_jax.config import UsageError
-from bert_jax.options import path
+from bert_jax.run.config import UsageError
+from bert_jax.run.options import path
 
 EXAMPLE = "example: python launch.py inspect "
 STATIC = (

@@ -7,15 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bert_jax.config import UsageError
-from bert_jax.data.labelled import lines
-from bert_jax.inspect import cosines, projection, views
-from bert_jax.inspect import space as spaces
-from bert_jax.inspect.cosines import Near
-from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
-from bert_jax.inspect.views import View
-from bert_jax.model import Model
-from bert_jax.report.document import Grid
+from bert_jax.inspect.draw import projection
+from bert_jax.inspect.draw.finding import Finding, Part, Picture, Pictures
+from bert_jax.inspect.measure import cosines
+from bert_jax.inspect.measure import space as spaces
+from bert_jax.inspect.measure.cosines import Near
+from bert_jax.inspect.words import views
+from bert_jax.inspect.words.views import View
+from bert_jax.predict.model import Model
+from bert_jax.render.document import Grid
+from bert_jax.run.config import UsageError
+from bert_jax.tasks.records import lines
 
 DRAWN = 2000  # texts on the map, evenly from the file
 LONG = 160  # characters of a text in a table

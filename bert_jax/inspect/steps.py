@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_jax import checkpoint, record, rundir
-from bert_jax.config import UsageError
-from bert_jax.model import Model, load
+from bert_jax.predict.model import Model, load
+from bert_jax.run import record, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.train import checkpoint
 
 ALL = "all"
 

@@ -8,20 +8,20 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bert_jax import history, rundir, stop
-from bert_jax.cluster.local import Event, Local
+from bert_jax.run import exits, history, rundir
 from bert_jax.sweep import estimate, states
+from bert_jax.sweep.cluster.local import Event, Local
 from bert_jax.sweep.plan import Planned
 
 REDRAW = 0.5  # seconds, on a terminal
 LINE = 30.0  # seconds between lines elsewhere
 TAIL = 4096  # bytes that hold the last lines of metrics.jsonl
 ENDS = {
-    stop.DONE: "done",
-    stop.USAGE: "refused",
-    stop.PREEMPTED: "stopped and saved",
-    stop.DIVERGED: "diverged",
-    stop.STALLED: "stalled",
+    exits.DONE: "done",
+    exits.USAGE: "refused",
+    exits.PREEMPTED: "stopped and saved",
+    exits.DIVERGED: "diverged",
+    exits.STALLED: "stalled",
 }
 
 
@@ -62,7 +62,7 @@ class Board:
             end = f"killed by signal {-code}"
         text = f"{name}: {end} after {_duration(event.seconds)}"
         text += "; again" if event.again else ""
-        if code in (stop.DONE, stop.PREEMPTED):
+        if code in (exits.DONE, exits.PREEMPTED):
             return text
         return f"{text}: {last_line(event.task.log)} ({event.task.log})"
 

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import config as configs
-from bert_jax import flops, record, rules
-from bert_jax.config import UsageError
-from bert_jax.data import store, tasks
+from bert_jax.data import store
 from bert_jax.data.pipeline import Pipeline
+from bert_jax.run import config as configs
+from bert_jax.run import flops, record, rules
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import states
 from bert_jax.sweep.plan import Planned
+from bert_jax.tasks import read
 
 # Where neither a finished run nor a profile says better: FLOP/s of one processor core
 # on the small models that processors train.
@@ -58,7 +59,7 @@ def _scheduled(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict | None
 def _examples(config: FrozenConfigDict) -> int:
     """Of an epoch; 0 for a corpus that was not prepared yet."""
     if rules.is_task(config):
-        return len(tasks.read(config).train)
+        return len(read.read(config).train)
     directory = Path(config.data.cache) / store.key(config)
     if not (directory / store.MANIFEST).exists():
         return 0

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from bert_jax.config import UsageError
+from bert_jax.run.config import UsageError
 
 PRETRAIN = "pretrain"  # the stage that every arm begins with; others are keys of THEN
 LONGEST = 80  # characters of a name, which becomes a folder and part of a job's name

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import lineage, rundir
-from bert_jax.config import UsageError
-from bert_jax.data import dataset, store
+from bert_jax.data import store
 from bert_jax.data.store import Store
+from bert_jax.run import lineage, rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.plan import Planned
+from bert_jax.tasks import dataset
 
 
 def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -> None:

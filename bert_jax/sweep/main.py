@@ -6,13 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bert_jax import config as configs
-from bert_jax import files, mesh, rundir, stop
-from bert_jax.cluster import slots as machine
-from bert_jax.cluster import slurm
-from bert_jax.cluster.local import BUSY, OVER, READY, WAITING, Local
-from bert_jax.cluster.task import Task, together
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import exits, files, mesh, rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import (
     estimate,
     experiment,
@@ -23,6 +19,10 @@ from bert_jax.sweep import (
     states,
 )
 from bert_jax.sweep.board import Board, last_line, progress
+from bert_jax.sweep.cluster import slots as machine
+from bert_jax.sweep.cluster import slurm
+from bert_jax.sweep.cluster.local import BUSY, OVER, READY, WAITING, Local
+from bert_jax.sweep.cluster.task import Task, together
 from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.plan import Planned
 
@@ -65,7 +65,7 @@ def main(args) -> int:
     with launched(folder, runs, args.lanes) as tasks:
         chains = remote.chains(tasks)
         print(place.start(chains, folder / snapshot.CODE, folder, folder.name))
-    return stop.DONE
+    return exits.DONE
 
 
 def local(path: Path, root: Path, slots: int, lanes: int) -> int:
@@ -98,7 +98,7 @@ def dry_run(path: Path, root: Path, devices: int, rate: float) -> int:
     folder, runs = drawn(path, root, devices)
     estimate.check(runs)
     print(estimate.table(folder, runs, rate))
-    return stop.DONE
+    return exits.DONE
 
 
 def status(path: Path, root: Path) -> int:
@@ -107,7 +107,7 @@ def status(path: Path, root: Path) -> int:
     folder = root / path.stem
     runs = plan.read(folder).runs
     print(table(folder, runs, remote.queue(folder)))
-    return stop.DONE
+    return exits.DONE
 
 
 def cancel(path: Path, root: Path) -> int:
@@ -115,7 +115,7 @@ def cancel(path: Path, root: Path) -> int:
     folder = root / path.stem
     plan.read(folder)
     print(f"{slurm.cancel(folder, folder.name)} jobs cancelled; what ran saves")
-    return stop.DONE
+    return exits.DONE
 
 
 def drawn(path: Path, root: Path, devices: int) -> tuple[Path, tuple[Planned, ...]]:
@@ -190,7 +190,7 @@ def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> i
     left = [name for name, state in found.items() if state not in states.ENDED]
     if left and stopping:
         say(f"{len(left)} of {len(runs)} runs are left; the same command continues")
-        return stop.PREEMPTED
+        return exits.PREEMPTED
     if left:
         say(f"{len(left)} of {len(runs)} runs did not end:")
         say(table(folder, [run for run in runs if run.name in left], {}))
@@ -198,7 +198,7 @@ def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> i
     say(
         f"{len(runs)} runs ended: python launch.py report {path} --root={folder.parent}"
     )
-    return stop.DONE
+    return exits.DONE
 
 
 def table(folder: Path, runs: Sequence[Planned], queue: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bert_jax.options import path
+from bert_jax.run.options import path
 
 
 def add(sweep: argparse.ArgumentParser, report: argparse.ArgumentParser) -> None:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypedDict
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import config as configs
-from bert_jax import files, lineage, mesh, record, rules, rundir
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import files, lineage, mesh, record, rules, rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import snapshot
 from bert_jax.sweep.experiment import PRETRAIN, Experiment, locate
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from ml_collections import FrozenConfigDict
 
-from bert_jax import config as configs
-from bert_jax import files, mesh, rundir, stop
-from bert_jax.cluster import kubernetes, profile, slurm
-from bert_jax.cluster.profile import Profile
-from bert_jax.cluster.task import Task
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import exits, files, mesh, rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import snapshot
+from bert_jax.sweep.cluster import kubernetes, profiles, slurm
+from bert_jax.sweep.cluster.profiles import Profile
+from bert_jax.sweep.cluster.task import Task
 
 MANIFEST = "kubernetes.yaml"
 JOB = ".job"  # after the name of a run: the folder of its code and its submissions
@@ -37,8 +37,8 @@ def place(on: str, cluster: Path | None) -> Place:
     if cluster is None:
         if on == "local":
             return Place(0, 1, 0.0, _anywhere, _nowhere)
-        raise UsageError(f"--on={on} needs --cluster=FILE: copy {profile.EXAMPLE}")
-    known = profile.load(cluster)
+        raise UsageError(f"--on={on} needs --cluster=FILE: copy {profiles.EXAMPLE}")
+    known = profiles.load(cluster)
     if on == "local":
         return Place(0, 1, known.flops_per_second, _anywhere, _nowhere)
     if on == "slurm" and known.slurm:
@@ -51,7 +51,7 @@ def place(on: str, cluster: Path | None) -> Place:
         devices = hosts * known.kubernetes.devices_per_host
         rate, start = known.flops_per_second, _writing(known)
         return Place(devices, hosts, rate, kubernetes.check, start)
-    raise UsageError(f"{cluster} has no table [{on}]; see {profile.EXAMPLE}")
+    raise UsageError(f"{cluster} has no table [{on}]; see {profiles.EXAMPLE}")
 
 
 def _anywhere(folder: Path) -> None:
@@ -125,4 +125,4 @@ def train(
                 task.config.unlink()
                 shutil.rmtree(folder / snapshot.CODE)
             raise
-    return stop.DONE
+    return exits.DONE

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ml_collections import FrozenConfigDict
 
-from bert_jax import config as configs
-from bert_jax import files, rundir
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import files, rundir
+from bert_jax.run.config import UsageError
 
 ROOT = Path(__file__).parents[2]
 CODE = "code"

@@ -3,9 +3,9 @@
 import math
 from pathlib import Path
 
-from bert_jax import config as configs
-from bert_jax import record, rundir
-from bert_jax.record import Ended, Record
+from bert_jax.run import config as configs
+from bert_jax.run import record, rundir
+from bert_jax.run.record import Ended, Record
 from bert_jax.sweep.plan import Planned
 
 WAITING = "waiting"  # for the run that it starts from

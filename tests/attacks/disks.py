@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import launch
-from bert_jax import config as configs
+from bert_jax.run import config as configs
 from tests.attacks.remains import difference, left_by
 
 ROOM = 256  # megabytes of a disk that is not full

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import launch
-from bert_jax import files, rundir, stop
+from bert_jax.run import exits, files, rundir
 from tests.attacks.remains import difference, left_by
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def reference(folder: Path, name: str) -> tuple[dict[str, Any], float]:
         await_write(place, process)
         begun = time.monotonic()
         process.join()
-        assert process.exitcode == stop.DONE, (place / SAID).read_text()
+        assert process.exitcode == exits.DONE, (place / SAID).read_text()
     seconds = time.monotonic() - begun
     undisturbed = left_by(folder, ATTACKS[name].written)
     other = difference(undisturbed, left_by(folder / "again", ATTACKS[name].written))
@@ -148,12 +148,12 @@ def attack(
     for _ in range(AGAIN):
         process = start(folder, name)
         process.join()
-        if process.exitcode != stop.PREEMPTED:
+        if process.exitcode != exits.PREEMPTED:
             break
     other = difference(undisturbed, left_by(folder, ATTACKS[name].written))
     # Import and export refuse what is done: the kill came after the last rename.
-    refused = process.exitcode == stop.USAGE and name in ("import", "export")
-    if process.exitcode != stop.DONE and (other or not refused):
+    refused = process.exitcode == exits.USAGE and name in ("import", "export")
+    if process.exitcode != exits.DONE and (other or not refused):
         last = (folder / SAID).read_text().strip().splitlines()[-1:]
         return killed, f"exit code {process.exitcode}: {' '.join(last)}"
     return killed, other

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bert_jax.files import CHECK, checked
+from bert_jax.run.files import CHECK, checked
 from tests.attacks import world as worlds
 
 # A file -> the run that it belongs to and the verb that reads it.

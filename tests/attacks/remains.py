@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from bert_jax import files, rundir
-from bert_jax.optim import path_name
+from bert_jax.run import files, rundir
+from bert_jax.train.optim import path_name
 
 UNFINISHED = re.compile(r"\.tmp$|\.building$|orbax-checkpoint-tmp")
 # What holds times, digests of times, or pictures; checkpoints are read, not compared.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import launch
-from bert_jax import history, record, rundir
+from bert_jax.run import history, record, rundir
 
 EXEMPT = {rundir.LEASE, rundir.CURVE, rundir.TENSORBOARD}
 SMALL = {

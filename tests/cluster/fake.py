@@ -7,7 +7,7 @@ Each line of a task's config says what one start of it does: `exit CODE`, `sleep
 import json
 from pathlib import Path
 
-from bert_jax.cluster.task import Task
+from bert_jax.sweep.cluster.task import Task
 
 LAUNCH = """\
 import json, os, signal, sys, time

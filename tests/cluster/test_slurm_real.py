@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from bert_jax import config as configs
-from bert_jax import rundir, stop, train
-from bert_jax.cluster import profile as profiles
-from bert_jax.cluster import slurm
-from bert_jax.cluster.task import Task
+from bert_jax.run import config as configs
+from bert_jax.run import exits, rundir
+from bert_jax.sweep.cluster import profiles, slurm
+from bert_jax.sweep.cluster.task import Task
+from bert_jax.train import loop
 from tests.running import ROOT, assert_same_run, logged, start_two_hosts
 
 CONF = Path("/etc/slurm/slurm.conf")
@@ -155,7 +155,7 @@ def test_six_runs_survive_a_signal_and_a_dead_node_with_the_same_bits(
     plain.mkdir()
     seeds = [tiny({**RUN, "seed": seed}) for seed in range(2)]
     for seed, config in enumerate(seeds):
-        assert train.run(config, plain / str(seed)) == stop.DONE
+        assert loop.run(config, plain / str(seed)) == exits.DONE
     tasks = [
         planned(folder, f"{arm}/seed_{seed}/pretrain", config)
         for arm in ("a", "b", "c")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from bert_jax.config import UsageError
 from bert_jax.data import build, corpus, store
+from bert_jax.run.config import UsageError
 from configs import base
 from tests.storing import VOCABULARY, config_of, generated, silent
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from bert_jax.config import UsageError
 from bert_jax.data import corpus, files, news, textfiles
 from bert_jax.data.paragraphs import clean, unwrap, wrap_width
+from bert_jax.run.config import UsageError
 from configs import base
 
 STORY = "The old man sat by the sea. He had no boat. His dog slept in the sun all day."

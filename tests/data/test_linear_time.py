@@ -9,9 +9,9 @@ from itertools import permutations
 
 import pytest
 
-from bert_jax import decode, tokenizer
-from bert_jax.data import paragraphs, sentences
-from bert_jax.data.tables import _opening
+from bert_jax.data import paragraphs, sentences, tokenizer
+from bert_jax.tasks import decode
+from bert_jax.tasks.formats.tables import _opening
 
 COUNT = 100_000  # of each character; of a pair, half of each
 SECONDS = 5.0  # of this process; quadratic time is minutes

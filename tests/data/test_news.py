@@ -4,8 +4,8 @@ import importlib.util
 
 import pytest
 
-from bert_jax.config import UsageError
 from bert_jax.data import news
+from bert_jax.run.config import UsageError
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec(news.PACKAGE) is None, reason=f"needs {news.PACKAGE}"

@@ -13,7 +13,7 @@ from scipy.stats import binom
 from bert_jax.data import pairs
 from bert_jax.data.chunks import as_text
 from bert_jax.data.store import Split
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
 
 PAD, CLS, SEP, FIRST = 0, 2, 3, 5
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from bert_jax.config import UsageError
 from bert_jax.data.pipeline import Pipeline, prefetch
 from bert_jax.data.store import Split
-from bert_jax.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.run.config import UsageError
 
 WHOLE = slice(None)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_jax.config import UsageError
 from bert_jax.data import shared_rows, store
 from bert_jax.data.chunks import as_text, chunks
 from bert_jax.objectives import pretrain
+from bert_jax.run.config import UsageError
 from tests.storing import generated, silent
 
 LENGTH = 32

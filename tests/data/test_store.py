@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert_jax import files
-from bert_jax.config import UsageError
 from bert_jax.data import build, output, store
+from bert_jax.run import files
+from bert_jax.run.config import UsageError
 from tests.running import ROOT
 from tests.storing import config_of, generated, left_in, silent
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bert_jax.config import UsageError
-from bert_jax.data import tasks
+from bert_jax.run.config import UsageError
+from bert_jax.tasks import read
 from tests.labelling import QA, answer, config, squad, write
 
 BAD = {
@@ -113,7 +113,7 @@ def test_a_fault_is_named_with_file_and_line(name, tmp_path):
     kind, changes, content, said = BAD[name]
     path = write(tmp_path / "bad", content)
     with pytest.raises(UsageError) as error:
-        tasks.read(config(kind, train=path, valid=path, **changes))
+        read.read(config(kind, train=path, valid=path, **changes))
     assert said in str(error.value)
     assert "bad" in str(error.value) or "task.train" in str(error.value)
 
@@ -121,7 +121,7 @@ def test_a_fault_is_named_with_file_and_line(name, tmp_path):
 def test_impossible_questions_are_read_where_questions_may_have_no_answer(tmp_path):
     path = write(tmp_path / "t", squad(QA | {"answers": [], "is_impossible": True}))
     changes = {"format": "squad", "train": path, "valid": path, "no_answer": True}
-    assert tasks.read(config("span", **changes)).train[0].answers == ()
+    assert read.read(config("span", **changes)).train[0].answers == ()
 
 
 def test_a_test_set_without_labels_is_refused(tmp_path):
@@ -132,13 +132,13 @@ def test_a_test_set_without_labels_is_refused(tmp_path):
     )
     changes = {"format": "jsonl", "train": train, "valid": train, "test": test}
     with pytest.raises(UsageError) as error:
-        tasks.read(config("classify", **changes))
+        read.read(config("classify", **changes))
     assert "bad.jsonl, line 1" in str(error.value)
 
 
 def test_a_task_without_a_column_of_labels_is_refused():
     with pytest.raises(UsageError, match="task.label is empty"):
-        tasks.read(config("classify", train="unread", label=""))
+        read.read(config("classify", train="unread", label=""))
 
 
 def test_a_column_of_conll_is_a_number(tmp_path):
@@ -146,4 +146,4 @@ def test_a_column_of_conll_is_a_number(tmp_path):
     with pytest.raises(
         UsageError, match="task.text of task.format=conll is the number"
     ):
-        tasks.read(config("tag", format="conll", train=path, label="1"))
+        read.read(config("tag", format="conll", train=path, label="1"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bert_jax import tokenizer as tokenizers
+from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data import workers
 
 

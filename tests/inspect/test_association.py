@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bert_jax.inspect import association
+from bert_jax.inspect.bias import association
 
 
 def cosine(u, v):

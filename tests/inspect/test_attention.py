@@ -12,11 +12,12 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.config import UsageError
-from bert_jax.inspect import attention, attention_part
-from bert_jax.model import Model
+from bert_jax.inspect.attention import main as attention
+from bert_jax.inspect.attention import maps_part
 from bert_jax.models import ops
-from bert_jax.report import drawing
+from bert_jax.predict.model import Model
+from bert_jax.render import drawing
+from bert_jax.run.config import UsageError
 from tests import running
 
 ROOT = Path(__file__).parents[2]
@@ -180,9 +181,9 @@ def test_a_text_has_its_tokens_and_the_maps_of_every_head(model):
     config = model.config.model
     assert found.weights.shape == (config.num_layers, config.num_heads, count, count)
     assert not found.cut
-    mean = attention_part.select(found.weights, 0)
+    mean = maps_part.select(found.weights, 0)
     np.testing.assert_allclose(mean, found.weights.mean(1), atol=1e-7)
-    second = attention_part.select(found.weights, 2)
+    second = maps_part.select(found.weights, 2)
     np.testing.assert_array_equal(second, found.weights[:, 1])
     assert attention.of_text(model, "bread " * model.max_length).cut
 

@@ -7,17 +7,11 @@ import pytest
 
 import bert_jax
 import launch
-from bert_jax.config import UsageError
-from bert_jax.inspect import (
-    association,
-    bias,
-    bias_costs,
-    bias_files,
-    bias_measures,
-    direction,
-    space,
-)
-from bert_jax.inspect.probe_sets import Sets, Split
+from bert_jax.inspect.bias import association, costs, direction, files, measures
+from bert_jax.inspect.bias import main as bias
+from bert_jax.inspect.measure import space
+from bert_jax.inspect.probe.sets import Sets, Split
+from bert_jax.run.config import UsageError
 
 SETS = {
     "targ1": ["rose", "tulip", "lily", "iris"],
@@ -166,14 +160,14 @@ def test_two_means_and_a_probe_say_what_the_removal_leaves():
     found[:, 0] += np.where(side, 6, -6)
     hidden = found.copy()
     hidden[:, 1] += np.where(side, 6, -6)
-    gone = bias_measures.left(found, np.eye(4)[0], 0)
-    kept = bias_measures.left(hidden, np.eye(4)[0], 0)
+    gone = measures.left(found, np.eye(4)[0], 0)
+    kept = measures.left(hidden, np.eye(4)[0], 0)
     assert gone and kept
     assert gone.before.all()
     assert gone.after.mean() < 0.75
     assert kept.after.all()
     assert kept.clusters == (1, 1)
-    assert bias_measures.left(found[:39], np.eye(4)[0], 0) is None
+    assert measures.left(found[:39], np.eye(4)[0], 0) is None
 
 
 def test_what_a_removal_costs_a_probe():
@@ -188,11 +182,11 @@ def test_what_a_removal_costs_a_probe():
     sets = Sets(
         ("a", "b"), split("train", slice(40)), split("valid", slice(40, 80)), None
     )
-    task = bias_costs.on_task(sets, 0, np.eye(3)[0])
+    task = costs.on_task(sets, 0, np.eye(3)[0])
     assert [one.split for one in task] == ["valid"]
     assert task[0].before.all()
     assert task[0].after.mean() < 0.75
-    assert bias_costs.on_task(sets, 0, np.eye(3)[1])[0].after.all()
+    assert costs.on_task(sets, 0, np.eye(3)[1])[0].after.all()
 
 
 def test_the_page_tells_tests_direction_and_cost(glove, tmp_path, capsys):
@@ -230,9 +224,7 @@ def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
     model = bert_jax.load(straight)
     finding = bias.find(model, asked(*given, "--layer=1"))
     whole = space.of_model(model, "mean")
-    found = bias_measures.gather(
-        whole, [text for own in story.values() for text in own]
-    )
+    found = measures.gather(whole, [text for own in story.values() for text in own])
     own = [np.stack([found[text] for text in texts]) for texts in story.values()]
     known = association.weat(*own, samples=1, seed=0)
     np.testing.assert_allclose(finding.arrays["d"][0], known.d, atol=1e-4)
@@ -256,7 +248,7 @@ def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
 )
 def test_a_set_that_is_none_is_refused(tmp_path, sets, said):
     with pytest.raises(UsageError) as error:
-        bias_files.tests([str(written(tmp_path / "t.json", sets))])
+        files.tests([str(written(tmp_path / "t.json", sets))])
     assert said in str(error.value)
 
 
@@ -274,7 +266,7 @@ def test_a_file_that_is_no_test_is_refused(tmp_path, text, said):
     path = tmp_path / "t.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"t\.json") as error:
-        bias_files.tests([str(path)])
+        files.tests([str(path)])
     assert said in str(error.value)
 
 
@@ -284,10 +276,10 @@ def test_files_must_be_there_and_have_names_of_their_own(tmp_path, flowers):
         ([flowers, flowers], "two tests are named weat1"),
     ):
         with pytest.raises(UsageError, match=said):
-            bias_files.tests([str(path) for path in given])
+            files.tests([str(path) for path in given])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="has no .json or .jsonl file"):
-        bias_files.tests([str(tmp_path / "empty")])
+        files.tests([str(tmp_path / "empty")])
 
 
 @pytest.mark.parametrize(
@@ -301,7 +293,7 @@ def test_files_must_be_there_and_have_names_of_their_own(tmp_path, flowers):
 )
 def test_a_bad_line_of_pairs_is_named(tmp_path, text, said):
     with pytest.raises(UsageError) as error:
-        bias_files.pairs(pairs_file(tmp_path, text))
+        files.pairs(pairs_file(tmp_path, text))
     assert said in str(error.value)
 
 

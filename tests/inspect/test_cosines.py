@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_jax.inspect import cosines
+from bert_jax.inspect.measure import cosines
 
 
 def cloud(seed: int, count: int, size: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from bert_jax.inspect import curves
+from bert_jax.inspect.draw import curves
 from tests.inspect.test_output import finding
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_jax.inspect import direction
+from bert_jax.inspect.bias import direction
 
 
 def vectors(seed, *shape):

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from bert_jax.inspect.explorer import explorer
+from bert_jax.inspect.attention.explorer import explorer
 
 TOKENS = ["[CLS]", "</script>", "<!--", "{{data}}", "“é”", "[SEP]"]
 

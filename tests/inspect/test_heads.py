@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_jax.inspect import heads, heads_part
-from bert_jax.inspect.heads import MEASURES
+from bert_jax.inspect.attention import heads, heads_part
+from bert_jax.inspect.attention.heads import MEASURES
 from tests import running
 
 TEXTS = [

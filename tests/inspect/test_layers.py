@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from bert_jax.inspect import layers
-from bert_jax.inspect.layers import Curve, Level
+from bert_jax.inspect.draw import layers
+from bert_jax.inspect.draw.layers import Curve, Level
 
 
 def test_numbers_read():

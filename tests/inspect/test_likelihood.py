@@ -5,8 +5,8 @@ import copy
 import numpy as np
 import pytest
 
-from bert_jax.config import UsageError
-from bert_jax.inspect import likelihood
+from bert_jax.inspect.score import likelihood
+from bert_jax.run.config import UsageError
 from tests import running
 
 TEXTS = [

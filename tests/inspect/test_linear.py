@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
-from bert_jax.config import UsageError
-from bert_jax.inspect import linear
+from bert_jax.inspect.measure import linear
+from bert_jax.run.config import UsageError
 
 
 def drawn(seed: int, count: int, size: int, classes: int):

@@ -3,8 +3,9 @@
 import pytest
 
 import launch
-from bert_jax import checkpoint, stop
 from bert_jax.inspect import main as verb
+from bert_jax.run import exits
+from bert_jax.train import checkpoint
 from tests.inspect.test_output import finding
 
 
@@ -35,7 +36,7 @@ def asked(*more: str) -> int:
 
 
 def test_a_page_of_the_newest_step(straight, seen, tmp_path, capsys):
-    assert asked(f"--workdir={straight}", f"--to={tmp_path}") == stop.DONE
+    assert asked(f"--workdir={straight}", f"--to={tmp_path}") == exits.DONE
     assert seen.steps == checkpoint.steps(straight / "checkpoints")[-1:]
     out = capsys.readouterr().out
     assert "Does <it> fall?\nIt does." in out
@@ -45,7 +46,9 @@ def test_a_page_of_the_newest_step(straight, seen, tmp_path, capsys):
 
 
 def test_all_steps_are_followed(straight, seen, tmp_path):
-    assert asked(f"--workdir={straight}", f"--to={tmp_path}", "--step=all") == stop.DONE
+    assert (
+        asked(f"--workdir={straight}", f"--to={tmp_path}", "--step=all") == exits.DONE
+    )
     assert seen.steps == checkpoint.steps(straight / "checkpoints")
     assert (tmp_path / "over_training.npz").is_file()
 
@@ -58,7 +61,7 @@ def test_it_goes_beside_the_run_unless_told(straight, seen, tmp_path, monkeypatc
         return folder / "page"
 
     monkeypatch.setattr(verb.output, "write", write)
-    assert asked(f"--workdir={straight}") == stop.DONE
+    assert asked(f"--workdir={straight}") == exits.DONE
     assert where == [straight / "inspect" / "attention"]
 
 
@@ -74,14 +77,14 @@ def test_it_goes_beside_the_run_unless_told(straight, seen, tmp_path, monkeypatc
     ],
 )
 def test_what_cannot_be_asked_is_one_line(arguments, line, seen, capsys):
-    assert launch.main(["inspect", *arguments]) == stop.USAGE
+    assert launch.main(["inspect", *arguments]) == exits.USAGE
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
 
 
 def test_a_step_that_was_not_kept(straight, seen, capsys):
-    assert asked(f"--workdir={straight}", "--step=1") == stop.USAGE
+    assert asked(f"--workdir={straight}", "--step=1") == exits.USAGE
     assert "kept no step 1; it has" in capsys.readouterr().err
 
 
@@ -89,4 +92,4 @@ def test_a_step_that_was_not_kept(straight, seen, capsys):
 def test_a_slip_on_the_command_line_exits_with_2(wrong, capsys):
     with pytest.raises(SystemExit) as slip:
         launch.main(["inspect", *wrong])
-    assert slip.value.code == stop.USAGE
+    assert slip.value.code == exits.USAGE

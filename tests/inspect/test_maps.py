@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bert_jax.inspect import maps
-from bert_jax.inspect.finding import Picture
-from bert_jax.report import drawing
+from bert_jax.inspect.attention import maps
+from bert_jax.inspect.draw.finding import Picture
+from bert_jax.render import drawing
 
 
 def svg(picture: Picture) -> str:

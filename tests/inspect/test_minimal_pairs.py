@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_jax.config import UsageError
-from bert_jax.inspect import minimal_pairs
-from bert_jax.inspect.minimal_pairs import Pair
-from bert_jax.metrics import wilson
-from bert_jax.report.document import Grid
+from bert_jax.inspect.score import minimal_pairs
+from bert_jax.inspect.score.minimal_pairs import Pair
+from bert_jax.render.document import Grid
+from bert_jax.run.config import UsageError
+from bert_jax.tasks.metrics import wilson
 
 ONE = {"sentence_good": "The cat sits.", "sentence_bad": "The cat sit."}
 

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 
-from bert_jax import files
-from bert_jax.config import UsageError
-from bert_jax.inspect import output
-from bert_jax.inspect.finding import Finding, Part, Picture, Pictures
-from bert_jax.report.document import Grid
+from bert_jax.inspect.draw import output
+from bert_jax.inspect.draw.finding import Finding, Part, Picture, Pictures
+from bert_jax.render.document import Grid
+from bert_jax.run import files
+from bert_jax.run.config import UsageError
 from tests.sweep.pretending import Checked
 
 

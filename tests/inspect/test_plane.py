@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from bert_jax.inspect import plane
+from bert_jax.inspect.draw import plane
 
 
 def test_the_first_axis_is_the_longest():

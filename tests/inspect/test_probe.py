@@ -7,10 +7,12 @@ import pytest
 
 import bert_jax
 import launch
-from bert_jax.config import UsageError
-from bert_jax.inspect import options, probe, probe_page
-from bert_jax.inspect.probe_sets import Sets, Split
-from bert_jax.metrics import majority_share
+from bert_jax.inspect import options
+from bert_jax.inspect.probe import main as probe
+from bert_jax.inspect.probe import page
+from bert_jax.inspect.probe.sets import Sets, Split
+from bert_jax.run.config import UsageError
+from bert_jax.tasks.metrics import majority_share
 from tests.inspect.test_vectors import draw, grids
 from tests.running import PEOPLE, THINGS
 
@@ -165,7 +167,7 @@ def test_the_finding_of_texts(model, straight, texts):
     finding = probe.find(model, asked(straight, texts))
     [table] = grids(finding)
     assert [row[0] for row in table.rows] == [
-        "embeddings", "1", "2", probe_page.MAJORITY
+        "embeddings", "1", "2", page.MAJORITY
     ]  # fmt: skip
     said, gold = finding.arrays["valid_said"], finding.arrays["valid_targets"]
     assert finding.scores["accuracy/layer 2"] == (said[2] == gold).mean()
@@ -218,10 +220,10 @@ def test_words_that_were_not_read_are_outside_of_entities():
         [("B-A", "I-A"), ("O", "O")],
     )
     sets = Sets(("O", "B-A", "I-A"), split, split, None)
-    found = probe_page.score(sets, split, np.array([1, 0]), None)
+    found = page.score(sets, split, np.array([1, 0]), None)
     assert found.entity_f1 == 0  # B-A O is another entity than B-A I-A
     right = split._replace(tags=[("B-A", "O"), ("O", "O")])
-    assert probe_page.score(sets, right, np.array([1, 0]), None).entity_f1 == 1
+    assert page.score(sets, right, np.array([1, 0]), None).entity_f1 == 1
 
 
 @pytest.mark.parametrize(

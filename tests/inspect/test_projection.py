@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from bert_jax.inspect import projection
+from bert_jax.inspect.draw import projection
 
 
 def cloud(seed: int, count: int, size: int) -> np.ndarray:

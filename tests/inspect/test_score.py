@@ -9,12 +9,13 @@ import pytest
 
 import bert_jax
 import launch
-from bert_jax.config import UsageError
-from bert_jax.inspect import likelihood, score, shading
-from bert_jax.inspect.finding import Pictures
-from bert_jax.inspect.likelihood import Likelihood
-from bert_jax.inspect.score import Request, Text
-from bert_jax.report import drawing
+from bert_jax.inspect.draw.finding import Pictures
+from bert_jax.inspect.score import likelihood, shading
+from bert_jax.inspect.score import main as score
+from bert_jax.inspect.score.likelihood import Likelihood
+from bert_jax.inspect.score.main import Request, Text
+from bert_jax.render import drawing
+from bert_jax.run.config import UsageError
 from tests.running import become
 
 TEXTS = [Text("TEXT 1", "The king saw a red stone."), Text("TEXT 2", "Some bread.")]

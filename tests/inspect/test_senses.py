@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bert_jax
-from bert_jax.config import UsageError
-from bert_jax.inspect import senses, space
+from bert_jax.inspect.measure import space
+from bert_jax.inspect.vectors import senses
+from bert_jax.run.config import UsageError
 from tests.inspect import sensing
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax import model as models
-from bert_jax.config import UsageError
-from bert_jax.inspect import cosines, sentences, states
-from bert_jax.report.drawing import svg
+from bert_jax.inspect import sentences
+from bert_jax.inspect.measure import cosines, states
+from bert_jax.predict import model as models
+from bert_jax.render.drawing import svg
+from bert_jax.run.config import UsageError
 
 TEXTS = ["The king saw a red stone.", "A farmer lost the road.", "my aunt took bread"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bert_jax.config import UsageError
-from bert_jax.inspect import similarity
-from bert_jax.inspect.space import read
+from bert_jax.inspect.measure import similarity
+from bert_jax.inspect.measure.space import read
+from bert_jax.run.config import UsageError
 
 VECTORS = "a 1 0\nb 1 0.1\nc 1 0.5\nd 0 1\ne -1 0.2\n"
 

@@ -5,10 +5,10 @@ import gzip
 import numpy as np
 import pytest
 
-from bert_jax import model as models
-from bert_jax.config import UsageError
-from bert_jax.inspect import space, states
-from bert_jax.inspect.word2vec import epochs
+from bert_jax.inspect.measure import space, states
+from bert_jax.inspect.measure.word2vec import epochs
+from bert_jax.predict import model as models
+from bert_jax.run.config import UsageError
 
 GLOVE = "cat 1 0\ndog 0 2\nParis -1 0.5\n"
 ANIMALS = ["dog barks", "cat meows", "bird sings", "Cow moos!"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bert_jax.config import UsageError
-from bert_jax.inspect import states
+from bert_jax.inspect.measure import states
+from bert_jax.run.config import UsageError
 from tests import running
 
 TEXTS = ["the king saw a red stone", "bread", "my aunt took the long road ."]

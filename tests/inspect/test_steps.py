@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from bert_jax import checkpoint
-from bert_jax.config import UsageError
 from bert_jax.inspect import steps
+from bert_jax.run.config import UsageError
+from bert_jax.train import checkpoint
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ from matplotlib.figure import Figure
 
 import bert_jax
 import launch
-from bert_jax.config import UsageError
-from bert_jax.inspect import options, sense_page, senses, space, states, vectors
-from bert_jax.inspect.finding import Finding, Pictures
-from bert_jax.report.document import Grid
+from bert_jax.inspect import options
+from bert_jax.inspect.draw.finding import Finding, Pictures
+from bert_jax.inspect.measure import space, states
+from bert_jax.inspect.vectors import main as vectors
+from bert_jax.inspect.vectors import page, senses
+from bert_jax.render.document import Grid
+from bert_jax.run.config import UsageError
 from tests.inspect import sensing
 
 LINES = """\
@@ -220,9 +223,9 @@ def test_answers_say_how_many_words_differ():
         (3, [right, wrong, right], "is above 0 for 2 of 3 words against"),
     ]:
         rivals = [[wrong._replace(name="one vector")]] * words
-        assert line in sense_page.answer([word] * words, last, rivals)
+        assert line in page.answer([word] * words, last, rivals)
     rivals = [[right._replace(name="one")], [wrong._replace(name="one")]]
-    answer = sense_page.answer([word] * 2, [wrong, right], rivals)
+    answer = page.answer([word] * 2, [wrong, right], rivals)
     assert "is above 0 for 1 of 2 words and below for 1 against one." in answer
 
 

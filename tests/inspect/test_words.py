@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax import model as models
-from bert_jax import stop
-from bert_jax.config import UsageError
-from bert_jax.inspect import cosines, similarity, states, words, words_page
-from bert_jax.inspect import space as spaces
-from bert_jax.report.document import Grid
-from bert_jax.report.drawing import svg
+from bert_jax.inspect.measure import cosines, similarity, states
+from bert_jax.inspect.measure import space as spaces
+from bert_jax.inspect.words import main as words
+from bert_jax.inspect.words import page
+from bert_jax.predict import model as models
+from bert_jax.render.document import Grid
+from bert_jax.render.drawing import svg
+from bert_jax.run import exits
+from bert_jax.run.config import UsageError
 
 VECTORS = (
     "man 1 0 0\nking 1 0 1\nwoman 0 1 0\nqueen 0.1 1 1\nprince 1 0.2 1\nQueen 0 1 1\n"
@@ -120,22 +122,22 @@ def test_all_that_is_drawn_can_be_drawn(model, files):
 def test_ends_of_curves_stand_apart():
     one = similarity.Agreement("", 9, 9, *(np.full(3, 0.5) for _ in range(3)))
     agreements = [one._replace(name=name) for name in ("first", "second")]
-    text = svg([words_page.curves(["embeddings", "1", "2"], agreements)], [3], 4)
+    text = svg([page.curves(["embeddings", "1", "2"], agreements)], [3], 4)
     assert "first" in text and "second" in text
-    heights = words_page.apart([0.5, 0.52, 0.5])
+    heights = page.apart([0.5, 0.52, 0.5])
     assert min(np.diff(sorted(heights))) > 0.04 and heights[0] == 0.5
 
 
 def test_seven_sentences_teach_nothing_and_the_page_says_so(files, tmp_path, capsys):
     given = ["dog", "cat", "--static=skipgram", f"--corpus={files / 'animals.txt'}"]
     to = tmp_path / "page"
-    assert launch.main(["inspect", "words", *given, f"--to={to}"]) == stop.DONE
+    assert launch.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE
     assert "12 words in the 6 sentences of animals.txt" in capsys.readouterr().out
     text = (to / "words.html").read_text()
     assert "teach it nothing, and no claim is made" in text
     assert (to / "map_static.svg").is_file()
     first = (to / "words.npz").read_bytes()
-    assert launch.main(["inspect", "words", *given, f"--to={to}"]) == stop.DONE
+    assert launch.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE
     assert (to / "words.npz").read_bytes() == first
 
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax import config as configs
 from bert_jax.models import ops
 from bert_jax.models.encoder import (
     Encoder,
@@ -18,6 +17,7 @@ from bert_jax.models.encoder import (
     sinusoids,
 )
 from bert_jax.models.heads import MaskedLMHead, Pooler
+from bert_jax.run import config as configs
 from configs import base
 
 KEY = jax.random.key(0)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bert_jax import config as configs
-from bert_jax import record, rundir, stop
+from bert_jax.run import config as configs
+from bert_jax.run import exits, record, rundir
 from bert_jax.sweep import experiment as experiments
-from bert_jax.sweep import plan, report
+from bert_jax.sweep import plan
 from bert_jax.sweep.plan import PRETRAIN, Planned
+from bert_jax.sweep.report import main as report
 
 STEPS = 6000  # of configs/demo.py
 
@@ -133,7 +134,7 @@ class Sweep:
 
     def report(self) -> str:
         """The Markdown."""
-        assert report.main(self.path, self.root) == stop.DONE
+        assert report.main(self.path, self.root) == exits.DONE
         return self.text(".md")
 
     def text(self, suffix: str) -> str:

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bert_jax import rundir
-from bert_jax.cluster.local import Event
-from bert_jax.cluster.task import Task
+from bert_jax.run import rundir
 from bert_jax.sweep import board
+from bert_jax.sweep.cluster.local import Event
+from bert_jax.sweep.cluster.task import Task
 from tests.sweep import pretending
 
 

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from bert_jax import config as configs
-from bert_jax import flops
-from bert_jax.config import UsageError
 from bert_jax.data import store
+from bert_jax.run import config as configs
+from bert_jax.run import flops
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import estimate
 from bert_jax.sweep.plan import Planned
 from tests.sweep import pretending

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import UsageError
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import experiment
 
 ROOT = Path(__file__).parents[2]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bert_jax import config as configs
-from bert_jax import rundir
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import inputs, main
 from tests.sweep import pretending
 

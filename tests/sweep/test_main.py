@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import launch
-from bert_jax import config as configs
-from bert_jax import rundir, stop
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import exits, rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import inputs, main, plan, snapshot
 from tests.sweep import checkout, pretending
 
@@ -75,11 +75,11 @@ def results(root: Path) -> dict[Path, int]:
 
 
 def test_a_sweep_runs_everything_once_and_then_nothing(experiment, counting, capfd):
-    assert main.local(experiment, counting, 2, 1) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == exits.DONE
     assert set(work(counting).values()) == {STEPS}
     before = results(counting)
     assert len(before) == 4
-    assert main.local(experiment, counting, 2, 1) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == exits.DONE
     assert results(counting) == before
     assert "4 runs ended: python launch.py report" in capfd.readouterr().err
 
@@ -92,7 +92,7 @@ def processes(root: Path) -> list[str]:
 
 def test_runs_of_one_shape_are_lanes_of_one_process(experiment, counting, capfd):
     write(experiment.parent, {**ARMS, "deep": {"model.num_layers": 3}}, 2)
-    assert main.local(experiment, counting, 2, 3) == stop.DONE
+    assert main.local(experiment, counting, 2, 3) == exits.DONE
     assert set(work(counting).values()) == {STEPS}
     # Arms a and b differ in their rate alone: four runs of one shape, two of another.
     assert processes(counting) == ["3", "1", "2"]
@@ -107,7 +107,7 @@ def test_only_the_lanes_that_are_not_done_run_again(experiment, counting):
     gone = counting / "try/b/seed_1/pretrain"
     shutil.rmtree(gone)
     gone.with_name("pretrain.work").unlink()
-    assert main.local(experiment, counting, 1, 4) == stop.DONE
+    assert main.local(experiment, counting, 1, 4) == exits.DONE
     assert processes(counting) == ["4", "1"]
 
 
@@ -124,7 +124,7 @@ def test_a_deleted_result_alone_is_made_again(experiment, counting):
     gone = counting / "try/b/seed_0/task"
     shutil.rmtree(gone)
     gone.with_name("task.work").unlink()
-    assert main.local(experiment, counting, 2, 1) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == exits.DONE
     after = results(counting)
     assert {p for p in after if after[p] != before[p]} == {gone / rundir.RESULT}
 
@@ -133,7 +133,7 @@ def test_more_arms_and_seeds_run_what_is_new(experiment, counting):
     main.local(experiment, counting, 2, 1)
     before = results(counting)
     write(experiment.parent, {**ARMS, "c": {"train.batch": 16}}, 2)
-    assert main.local(experiment, counting, 2, 1) == stop.DONE
+    assert main.local(experiment, counting, 2, 1) == exits.DONE
     after = results(counting)
     assert len(after) == 12
     assert {p: after[p] for p in before} == before
@@ -141,7 +141,7 @@ def test_more_arms_and_seeds_run_what_is_new(experiment, counting):
 
 def test_another_root_is_another_sweep(experiment, counting, tmp_path):
     main.local(experiment, counting, 2, 1)
-    assert main.local(experiment, tmp_path / "other", 2, 1) == stop.DONE
+    assert main.local(experiment, tmp_path / "other", 2, 1) == exits.DONE
     assert len(results(tmp_path / "other")) == 4
 
 
@@ -166,7 +166,7 @@ def test_two_launchers_at_once_are_one_too_many(experiment, counting):
 
 
 def test_a_dry_run_writes_nothing(experiment, counting, capsys):
-    assert main.dry_run(experiment, counting, 1, 0) == stop.DONE
+    assert main.dry_run(experiment, counting, 1, 0) == exits.DONE
     assert not counting.exists()
     said = capsys.readouterr().out
     assert "4 runs" in said
@@ -176,7 +176,7 @@ def test_a_dry_run_writes_nothing(experiment, counting, capsys):
 def test_the_state_of_every_run_is_told(experiment, counting, capsys):
     main.local(experiment, counting, 2, 1)
     shutil.rmtree(counting / "try/b/seed_0")
-    assert main.status(experiment, counting) == stop.DONE
+    assert main.status(experiment, counting) == exits.DONE
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["done", "done", "ready", "waiting"]
 
@@ -224,12 +224,12 @@ def test_no_run_is_lost_or_repeated_whenever_the_launcher_is_killed(
         time.sleep(draw.uniform(0.1, 1.0))
         process.send_signal([signal.SIGKILL, signal.SIGTERM, signal.SIGINT][number % 3])
         said = process.communicate()[1]
-        killed += process.returncode != stop.DONE
-        assert process.returncode in (-9, -15, 1, stop.PREEMPTED, stop.DONE, -2), said
+        killed += process.returncode != exits.DONE
+        assert process.returncode in (-9, -15, 1, exits.PREEMPTED, exits.DONE, -2), said
         assert all(steps <= STEPS for steps in work(counting).values())
     assert killed >= 5
     done = subprocess.run(command, cwd=ROOT, env=environment, **quiet, check=False)
-    assert done.returncode == stop.DONE, done.stderr
+    assert done.returncode == exits.DONE, done.stderr
     assert len(results(counting)) == 8
     assert set(work(counting).values()) == {STEPS}
 
@@ -239,7 +239,7 @@ def test_a_sweep_trains_once_and_later_only_evaluates(experiment, tiny, tmp_path
     root = tmp_path / "runs"
     text = experiment.read_text().replace("THEN", "NO_THEN")
     experiment.write_text(text.replace(", 'b': {'optim.learning_rate': 0.0001}", ""))
-    assert launch.main(["sweep", str(experiment), f"--root={root}"]) == stop.DONE
+    assert launch.main(["sweep", str(experiment), f"--root={root}"]) == exits.DONE
     workdir = root / "try/a/seed_0/pretrain"
     assert list(results(root)) == [workdir / rundir.RESULT]
     losses = rundir.read(workdir, rundir.RESULT)["metrics"]
@@ -251,7 +251,7 @@ def test_a_sweep_trains_once_and_later_only_evaluates(experiment, tiny, tmp_path
     rows = {"eval.rows": "single,pair", "eval.length": 32}
     base = tiny({"train.steps": STEPS, "train.log_every": 10, **rows})
     (tmp_path / "base.json").write_text(configs.canonical(base))
-    assert launch.main(["sweep", str(experiment), f"--root={root}"]) == stop.DONE
+    assert launch.main(["sweep", str(experiment), f"--root={root}"]) == exits.DONE
     result = rundir.read(workdir, rundir.RESULT)
     assert set(result["measured"]) == {"valid", "valid/single", "valid/pair"}
     unigram = [result["metrics"][f"valid/{r}/unigram_loss"] for r in ("single", "pair")]
@@ -262,7 +262,7 @@ def test_a_sweep_trains_once_and_later_only_evaluates(experiment, tiny, tmp_path
 def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys):
     root = tmp_path / "runs"
     arguments = ["sweep", str(tmp_path / "nothing.py"), f"--root={root}"]
-    assert launch.main(arguments) == stop.USAGE
+    assert launch.main(arguments) == exits.USAGE
     said = capsys.readouterr().err
     assert said.endswith("is no experiment file: name one, experiments/X.py\n")
     assert not root.exists()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.tree_util import tree_flatten_with_path
 
-from bert_jax import setup, state
-from bert_jax.optim import path_name
+from bert_jax.train import setup, state
+from bert_jax.train.optim import path_name
 
 BASE = {
     "data.pairs": "single",

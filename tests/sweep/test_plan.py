@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bert_jax import config as configs
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import experiment, plan, snapshot
 from bert_jax.sweep.plan import Planned
 from tests.sweep.pretending import write_experiment
@@ -17,7 +17,7 @@ ARMS = {"a": {}, "b": {"optim.learning_rate": 1e-4}}
 def code(tmp_path, monkeypatch):
     """A checkout of three small files."""
     root = tmp_path / "checkout"
-    for name in ("launch.py", "bert_jax/train.py", "configs/base.py"):
+    for name in ("launch.py", "bert_jax/train/loop.py", "configs/base.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
     monkeypatch.setattr(snapshot, "ROOT", root)
@@ -148,10 +148,10 @@ def test_a_plan_is_frozen_with_the_code_and_read_back(draw, code, tmp_path):
     frozen = plan.freeze(folder, runs)
     assert plan.read(folder) == frozen
     assert frozen.runs == runs
-    (code / "bert_jax/train.py").write_text("# edited\n")
+    (code / "bert_jax/train/loop.py").write_text("# edited\n")
     assert plan.freeze(folder, runs) == frozen
-    copy = folder / "code/bert_jax/train.py"
-    assert copy.read_text() == "# bert_jax/train.py\n"
+    copy = folder / "code/bert_jax/train/loop.py"
+    assert copy.read_text() == "# bert_jax/train/loop.py\n"
 
 
 def test_arms_and_seeds_are_added_under_the_same_code(draw, code, tmp_path):
@@ -249,7 +249,7 @@ def test_edited_code_is_refused_and_a_missing_plan_named(draw, code, tmp_path):
 def test_what_python_compiles_of_the_code_is_no_edit(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     plan.freeze(folder, draw())
-    compiled = folder / "code/bert_jax/__pycache__/train.cpython.py"
+    compiled = folder / "code/bert_jax/__pycache__/__init__.cpython.py"
     compiled.parent.mkdir()
     compiled.write_text("")
     assert plan.read(folder)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bert_jax import record, rundir
+from bert_jax.run import record, rundir
 from tests.sweep import pretending, recompute
 from tests.sweep.pretending import QUESTION, Checked, Sweep, grids, learns, missing
 

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 import launch
-from bert_jax import config as configs
-from bert_jax import stop
-from bert_jax.cluster import slurm
-from bert_jax.cluster.task import Task
-from bert_jax.config import UsageError
+from bert_jax.run import config as configs
+from bert_jax.run import exits
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import inputs, plan, remote, snapshot
+from bert_jax.sweep.cluster import slurm
+from bert_jax.sweep.cluster.task import Task
 from tests.sweep import checkout, pretending
 
 ROOT = Path(__file__).parents[2]
@@ -69,11 +69,11 @@ def test_slurm_gets_the_chains_in_which_something_is_left(
     experiment, cluster, submitted
 ):
     folder = experiment.parent / "runs/try"
-    assert sweep(experiment, "--on=slurm", f"--cluster={cluster}") == stop.DONE
+    assert sweep(experiment, "--on=slurm", f"--cluster={cluster}") == exits.DONE
     for run in plan.read(folder).runs[:3]:
         score = {"valid/mlm_loss": 3.0, "test/accuracy": 0.5}
         pretending.finish(folder, run, score)
-    assert sweep(experiment, "--on=slurm", f"--cluster={cluster}") == stop.DONE
+    assert sweep(experiment, "--on=slurm", f"--cluster={cluster}") == exits.DONE
     every = [
         [f"{arm}/seed_{seed}/{stage}" for stage in ("pretrain", "sst2")]
         for arm in "ab"
@@ -94,7 +94,7 @@ def test_states_and_queue_are_told_together(
     monkeypatch.setattr(slurm, "status", lambda folder, name: known)
     monkeypatch.setattr(remote.shutil, "which", lambda name: name)
     capsys.readouterr()
-    assert sweep(experiment, "--status") == stop.DONE
+    assert sweep(experiment, "--status") == exits.DONE
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split(maxsplit=1)[1].strip() == "running on n1"
     assert lines[2].split()[1] == "ready"
@@ -105,7 +105,7 @@ def test_states_and_queue_are_told_together(
 def test_cancelling_says_how_many(experiment, cluster, submitted, monkeypatch, capsys):
     sweep(experiment, "--on=slurm", f"--cluster={cluster}")
     monkeypatch.setattr(slurm, "cancel", lambda folder, name: 3)
-    assert sweep(experiment, "--cancel") == stop.DONE
+    assert sweep(experiment, "--cancel") == exits.DONE
     assert "3 jobs cancelled" in capsys.readouterr().out
 
 
@@ -113,7 +113,7 @@ def test_kubernetes_gets_a_manifest_of_a_jobset_a_chain(
     experiment, cluster, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)  # in the volume
-    assert sweep(experiment, "--on=kubernetes", f"--cluster={cluster}") == stop.DONE
+    assert sweep(experiment, "--on=kubernetes", f"--cluster={cluster}") == exits.DONE
     path = experiment.parent / "runs/try/kubernetes.yaml"
     documents = list(yaml.safe_load_all(path.read_text()))
     assert [document["kind"] for document in documents] == ["JobSet"] * 4
@@ -127,7 +127,7 @@ def test_one_run_is_handed_over_with_a_copy_of_the_code(
     workdir.parent.mkdir()
     options = ["--on=slurm", f"--cluster={cluster}"]
     command = ["train", f"--config={base}", f"--workdir={workdir}", *options]
-    assert launch.main(command) == stop.DONE
+    assert launch.main(command) == exits.DONE
     code = tmp_path / "runs/one.job/code"
     assert submitted == [([["one/train"]], code, "one")]
     assert (code / "launch.py").is_file()
@@ -135,7 +135,7 @@ def test_one_run_is_handed_over_with_a_copy_of_the_code(
         str(base), {}
     )
     (code / "launch.py").write_text("# of the job that is queued\n")
-    assert launch.main(command) == stop.DONE
+    assert launch.main(command) == exits.DONE
     assert (code / "launch.py").read_text() == "# of the job that is queued\n"
 
 
@@ -146,7 +146,7 @@ def test_a_run_that_is_refused_leaves_nothing(
     workdir = tmp_path / "runs/one"
     command = ["train", f"--config={tmp_path / 'base.json'}", f"--workdir={workdir}"]
     command += ["--on=slurm", f"--cluster={cluster}"]
-    assert launch.main(command) == stop.USAGE
+    assert launch.main(command) == exits.USAGE
     assert "is not on the PATH" in capsys.readouterr().err
     left = {path.name for path in (tmp_path / "runs").rglob("*")}
     assert left <= {"one.job", "slurm", "lock", "lease"}
@@ -155,7 +155,7 @@ def test_a_run_that_is_refused_leaves_nothing(
 def test_seeds_of_one_config_are_no_job(tmp_path, experiment, cluster, capsys):
     command = ["train", f"--config={tmp_path / 'base.json'}", "--seeds=2"]
     command += [f"--workdir={tmp_path / 'x'}", "--on=slurm", f"--cluster={cluster}"]
-    assert launch.main(command) == stop.USAGE
+    assert launch.main(command) == exits.USAGE
     assert "on a cluster they are a sweep's" in capsys.readouterr().err
 
 
@@ -203,7 +203,7 @@ def test_a_root_that_jobs_read_otherwise_is_refused(
         f"--on={on}",
         f"--cluster={cluster}",
     ]
-    assert launch.main(["sweep", *arguments]) == stop.USAGE
+    assert launch.main(["sweep", *arguments]) == exits.USAGE
     said = capsys.readouterr().err
     assert repr(next(c for c in name if c in "%\\:")) in said
     assert "which jobs cannot have in their paths: choose a --root" in said

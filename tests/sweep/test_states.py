@@ -5,8 +5,8 @@ import shutil
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax import record, rundir
-from bert_jax.config import UsageError
+from bert_jax.run import record, rundir
+from bert_jax.run.config import UsageError
 from bert_jax.sweep import states
 from tests.running import amend
 from tests.sweep import pretending

@@ -1,0 +1,239 @@
+"""Runs from Hugging Face directories, and directories from runs."""
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from ml_collections import ConfigDict
+from safetensors.numpy import save_file
+
+from bert_jax.huggingface import bert_config, bert_tokenizer, names
+from bert_jax.huggingface import files as directory
+from bert_jax.huggingface.names import Tensors
+from bert_jax.models import network as networks
+from bert_jax.models.encoder import EncoderConfig
+from bert_jax.run import config as configs
+from bert_jax.run import files, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.train import checkpoint, setup
+from bert_jax.train.state import TrainState
+from configs import base
+
+CARD, RULES = bert_config.NAME, bert_tokenizer.RULES
+# Keys of how the run is used, which a person may choose.
+USE = ("data.length", "task.stride", "task.max_question", "task.max_answer")
+USE += ("task.no_answer",)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def import_model(
+    source: Path, workdir: Path, overrides: Mapping[str, str] | None = None
+) -> int:
+    """Make a run of one checkpoint, step 0, of a Hugging Face directory.
+
+    `overrides` are dotted keys of the config that say how the run is used. Raises
+    UsageError, before anything is written, for what cannot be read safely or has no
+    place in our BERT.
+    """
+    card = directory.read_json(source, bert_config.NAME)
+    fields = bert_config.model_fields(card, say)
+    read = bert_tokenizer.read(source, say)
+    directory.check_others(source, say)
+    tensors = directory.read_tensors(source)
+    digest = _digest(tensors)
+    params = names.to_ours(tensors, card, say)
+    config = _config(fields, params, read, overrides or {})
+    classes = _check_shapes(config, params)
+    _fit_vocabulary(params, config.model, read.tokenizer.vocab_size)
+    bert_config.check_problem(card, classes)
+    labels = bert_config.labels_of(card, classes, say)
+    facts = {"source": str(source), "labels": labels, "data": setup.NO_DATA}
+    facts["kept"] = {CARD: bert_config.kept(card), RULES: read.kept}
+
+    with _named(workdir):
+        rundir.create(workdir)
+        workdir = workdir.resolve()
+        with rundir.lease(workdir, "--workdir"):
+            _check_is_empty(workdir)
+            with files.whole_directory(workdir) as beside:
+                setup.begin(beside, config, read.tokenizer, digest, facts)
+                _save(params, beside)
+                # Still held; the rename needs an empty place.
+                (workdir / rundir.LEASE).unlink()
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    say(f"{workdir}: {count:,} parameters in {', '.join(sorted(params))}")
+    return 0
+
+
+def _check_is_empty(workdir: Path) -> None:
+    if rundir.is_run(workdir):
+        raise UsageError(f"{workdir} is a run already: choose another --workdir")
+    if strangers := sorted({path.name for path in workdir.iterdir()} - {rundir.LEASE}):
+        raise UsageError(
+            f"{workdir} is no run, and holds {strangers[0]}; choose another --workdir"
+        )
+
+
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Says of what cannot be written where that was to be."""
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UsageError(f"cannot write {target}: {error}") from error
+
+
+def export_run(workdir: Path, step: int | None, target: Path) -> int:
+    """Write a run's step as a directory that `from_pretrained` reads.
+
+    Raises UsageError for a model that their BERT cannot express, and for a directory
+    that holds anything.
+    """
+    config = setup.read_config(workdir)
+    bert_config.check_expressible(config.model)
+    if config.objective.layers != "last":
+        raise UsageError(
+            f"the heads of their BERT read its last layer, and this run's those of "
+            f"objective.layers={config.objective.layers}"
+        )
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} is not empty: choose another --to")
+    if target.is_symlink() and not target.exists():
+        raise UsageError(f"{target} is a link to nothing: choose another --to")
+    target = target.resolve()  # "." has no name, and a link cannot be replaced
+    step = checkpoint.chosen(workdir, step)
+    words = setup.read_tokenizer(workdir)
+    config = setup.resolved(config, words.vocab_size)
+    params = jax.device_get(checkpoint.restore_alone(workdir, step))
+    name, tensors = names.to_theirs(params)
+    _check_finite(tensors, f"{workdir}, step {step}")
+    facts = rundir.began(workdir)
+    kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
+    sized = networks.SIZED & params.keys()
+    regression = config.objective.kind == "regress"
+    labels = facts.get("labels", []) if sized else []
+    labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
+    theirs = bert_config.their_config(
+        config.model, name, labels, words.pad_id, kept[CARD]
+    )
+    theirs |= {"problem_type": "regression"} if regression else {}
+
+    _say_what_is_lost(name, params, config.objective.pair)
+
+    with _named(target), files.whole_directory(target) as beside:
+        save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
+        files.write_json(beside / bert_config.NAME, theirs)
+        bert_tokenizer.write(beside, words, config.model.max_length, kept[RULES])
+    say(f"{target}: {name}, step {step} of {workdir}")
+    return 0
+
+
+def _check_finite(tensors: Tensors, source: str) -> None:
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UsageError(f"{source}: {name} holds numbers that are not finite")
+
+
+def _say_what_is_lost(name: str, params: Mapping[str, Any], pair: str) -> None:
+    """What their class means or holds otherwise."""
+    wanted = names.ARCHITECTURES[name]
+    if "pooler" in params and "pooler" not in wanted:
+        say(f"the pooler is left out: {name} has none")
+    if "pooler" in wanted and "pooler" not in params:
+        say(f"there is no pooler: {name} makes a random one (add_pooling_layer=False)")
+    if "pair_head" in params and pair == "sop":
+        say("the pair head tells the order of two sentences, not if the second is next")
+
+
+def _digest(tensors: Tensors) -> str:
+    """What the weights are, whatever the files were called."""
+    digest = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
+    """Cut the rows of the token table that no piece has: some are padded to 64."""
+    table = params["encoder"]["embeddings"]["token"]["embedding"]
+    rows = len(table)
+    if rows < pieces:
+        raise UsageError(
+            f"the vocabulary has {pieces} pieces but the token table {rows} rows"
+        )
+    if rows > pieces:
+        say(f"{rows - pieces} rows of the token table have no piece: left out")
+        params["encoder"]["embeddings"]["token"]["embedding"] = table[:pieces]
+        if "mlm_head" in params:
+            params["mlm_head"]["bias"] = params["mlm_head"]["bias"][:pieces]
+    model.vocab_size = pieces
+
+
+def _config(
+    fields: dict[str, Any],
+    params: Mapping[str, Any],
+    read: bert_tokenizer.Read,
+    overrides: Mapping[str, str],
+) -> ConfigDict:
+    """A config of this model; its data and schedule were never ours to know."""
+    config = base.get_config()
+    config.model.update(fields)
+    words = read.tokenizer
+    config.tokenizer.lowercase = words.lowercase
+    config.tokenizer.strip_accents = read.strip_accents
+    paired = "pair_head" in params
+    config.objective.pair = "nsp" if paired else "none"
+    config.data.pairs = "nsp" if paired else "single"
+    positions = config.model.max_length
+    config.data.length = min(read.length or positions, positions)
+    if others := sorted(overrides.keys() - USE):
+        raise UsageError(f"--config.{others[0]}: an import takes {', '.join(USE)}")
+    config = configs.overridden(config, overrides)
+    if "span_head" in params:
+        _fit_windows(config, overrides)
+    configs.check(config)
+    return config
+
+
+def _fit_windows(config: ConfigDict, overrides: Mapping[str, str]) -> None:
+    """Short rows: half of one for a question, half of the rest shared by windows."""
+    task, room = config.task, config.data.length - 3
+    before = task.max_question, task.stride
+    if "task.max_question" not in overrides:
+        task.max_question = min(task.max_question, room // 2)
+    if "task.stride" not in overrides:
+        task.stride = min(task.stride, (room - task.max_question) // 2)
+    if (task.max_question, task.stride) != before:
+        say(
+            f"rows of {config.data.length} tokens: task.max_question is "
+            f"{task.max_question} and task.stride {task.stride} "
+            "(import --config.task.stride=N sets another)"
+        )
+
+
+def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
+    """Refuse arrays of other shapes than the config's; how many classes there are."""
+    network = networks.of_params(EncoderConfig(**config.model), params, networks.WHOLE)
+    if different := checkpoint.differing(params, networks.shapes(network)):
+        raise UsageError(f"config.json and the tensors disagree: {different[0]}")
+    return network.classes
+
+
+def _save(params: Any, workdir: Path) -> None:
+    state = TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.asarray, params), ())
+    checkpoints = checkpoint.Checkpoints(workdir, 1, 0, False)
+    try:
+        checkpoints.save(0, state)
+    finally:
+        checkpoints.close()

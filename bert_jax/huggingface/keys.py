@@ -1,0 +1,60 @@
+"""The keys of a JSON object of Hugging Face: each is used, refused by name, or told."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bert_jax.run.config import UsageError
+
+Say = Callable[[str], None]
+SHOWN = 60  # characters of a value that a message shows
+ABSENT = (None, {}, [], "")  # values that say as much as no key
+
+
+class Only(NamedTuple):
+    """The values of a key that mean what is done here, and what else can be done."""
+
+    values: tuple[Any, ...]
+    mend: str = ""
+
+
+class Keys(NamedTuple):
+    """used: what a function reads. only: what must have one of these values. idle: what
+    changes no output."""
+
+    used: frozenset[str]
+    only: Mapping[str, Only]
+    idle: frozenset[str]
+
+
+def check(keys: Keys, given: Mapping[str, Any], name: str, say: Say) -> None:
+    """Refuse a key with a value that is not known here, and tell of unknown keys."""
+    for key, only in keys.only.items():
+        value = given.get(key)
+        if value not in ABSENT and not any(same(value, own) for own in only.values):
+            refuse(name, key, value, only.values, only.mend)
+    if unknown := sorted(given.keys() - keys.used - keys.only.keys() - keys.idle):
+        named = ", ".join(map(repr, unknown))
+        say(f"{name}: keys that are not known here are left out: {named}")
+
+
+def refuse(
+    name: str, key: str, value: Any, known: tuple[Any, ...], mend: str = ""
+) -> None:
+    """Raise the UsageError of a value that is not known here."""
+    shown = repr(value)
+    shown = shown if len(shown) <= SHOWN else shown[:SHOWN] + "..."
+    wanted = f"only {' | '.join(map(repr, known))} is known here" if known else ""
+    raise UsageError(
+        f"{name}: {key} is {shown}; {': '.join(filter(None, (wanted, mend)))}"
+    )
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal: True is no 1, and "1" no 1."""
+    return type(one) is type(other) and one == other
+
+
+def kept(keys: Keys, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The known keys, as an export writes them back."""
+    known = keys.used | keys.only.keys() | keys.idle
+    return {key: value for key, value in given.items() if key in known}

@@ -1,0 +1,247 @@
+"""What every head of every layer attends to in a text, and what heads do on average."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bert_jax.inspect.attention import heads, heads_part, maps_part
+from bert_jax.inspect.attention.heads import Statistics
+from bert_jax.inspect.attention.maps_part import View
+from bert_jax.inspect.draw.finding import Finding
+from bert_jax.inspect.measure import states
+from bert_jax.inspect.measure.states import Row
+from bert_jax.predict.model import Model
+from bert_jax.run.config import UsageError
+from bert_jax.tasks import decode, records
+
+MAPS = """
+A map has a line for each token: the weights by which one head averages the values of
+all tokens to make what that token reads (Vaswani et al. 2017, equation 1). A line sums
+to 1, and padding has exactly 0. They are recomputed by a plain softmax in float32, as a
+fused kernel gives none. A word of several pieces has the mean of their lines.
+"""
+LIMITS = """
+A large weight says where a head reads, not that the model's answer hangs on it: quite
+other weights can give the same output (Jain & Wallace 2019), though that alone does not
+make them meaningless (Wiegreffe & Pinter 2019). What flows is weight times vector, and
+heads put much weight on vectors that are nearly nothing, such as those of [SEP]
+(Kobayashi et al. 2020). After the first layer a position holds more than its own token,
+and a mean of heads can hide what each does.
+"""
+SPECIALS = ("[CLS]", "[SEP]")
+
+
+class Place(NamedTuple):
+    """A word of the text, or of its pair: characters [start, end), or a special token
+    where both are 0. times: how often it occurs; the first is taken."""
+
+    word: str
+    paired: bool
+    start: int
+    end: int
+    times: int
+
+
+class Request(NamedTuple):
+    """pair "" and place None where there is none. layer: "last" or from 1. head: 0 is
+    the mean. corpus: the lines of the file `source`, () of none."""
+
+    text: str
+    pair: str
+    layer: str
+    head: int
+    place: Place | None
+    corpus: tuple[str, ...]
+    source: str
+
+
+class Attention(NamedTuple):
+    """What the model reads of a text, and weights (L, N, T, T) float32: of line i, what
+    token i attends to."""
+
+    tokens: list[str]
+    row: Row
+    weights: np.ndarray
+    cut: bool  # whether the model has too few positions for all of it
+
+
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
+    """What is asked, its word found and its file read. UsageError for what is wrong."""
+    if not args.text.strip():
+        raise UsageError("TEXT is empty: give a sentence")
+    if args.layer != "last" and not _counts(args.layer):
+        raise UsageError(f"--layer={args.layer} is neither last nor a number from 1")
+    if args.head != "mean" and not _counts(args.head):
+        raise UsageError(f"--head={args.head} is neither mean nor a number from 1")
+    return Request(
+        args.text,
+        args.pair if args.pair.strip() else "",
+        args.layer,
+        0 if args.head == "mean" else int(args.head),
+        locate(args.token, args.text, args.pair) if args.token else None,
+        _corpus(args.corpus) if args.corpus else (),
+        args.corpus,
+    )
+
+
+def locate(word: str, text: str, pair: str = "") -> Place:
+    """The first place of a word, as it is typed or else in any case: in the text, else
+    in the pair. UsageError, with words like it, if it is in neither."""
+    if word in SPECIALS:
+        return Place(word, False, 0, 0, 1 + (word == "[SEP]" and bool(pair)))
+    pattern = re.escape(word)
+    if word.isascii():  # other scripts need not have borders of words
+        pattern = rf"(?<!\w){pattern}(?!\w)"
+    for flags in (0, re.IGNORECASE):
+        found = [
+            (bool(paired), match)
+            for paired, whole in enumerate((text, pair))
+            for match in re.finditer(pattern, whole, flags)
+        ]
+        if found:
+            paired, first = found[0]
+            return Place(first[0], paired, *first.span(), len(found))
+    there = [each[a:b] for each in (text, pair) for a, b in decode.words(each)]
+    words = list(dict.fromkeys(each for each in there if any(map(str.isalnum, each))))
+    near = difflib.get_close_matches(word, words, 5, 0.5)
+    hint = f"near it: {', '.join(near)}" if near else f"it has {_listed(words)}"
+    raise UsageError(f"--token={word} is no word of the text: {hint}")
+
+
+def of_text(model: Model, text: str, pair: str = "") -> Attention:
+    """The maps of all heads for a text, or a text and its pair."""
+    texts, pairs = [text], [pair] if pair else None
+    [row] = states.rows(model, texts, pairs)
+    weights = model.attention(texts, pairs)[:, 0]
+    tokens = [model.tokenizer.display_tokens[i] for i in row.ids]
+    cut = heads.is_cut(model, row, text, pair or None)
+    return Attention(tokens, row, weights, cut)
+
+
+def places(found: Attention, place: Place) -> list[int]:
+    """The tokens of a word: those that share a character with it. UsageError where the
+    text is cut before it."""
+    if place.end == 0:
+        return [found.tokens.index(place.word)]
+    inside = [
+        i
+        for i, (start, end) in enumerate(found.row.offsets)
+        if start < place.end
+        and end > place.start
+        and bool(found.row.types[i]) == place.paired
+    ]
+    if not inside:
+        raise UsageError(
+            f"--token={place.word} is not among the {len(found.tokens)} tokens that "
+            "the model reads of the text"
+        )
+    return inside
+
+
+def find(model: Model | None, request: Request) -> Finding:
+    """The maps of a text, one of them large, a word's weights, and statistics."""
+    assert model is not None, "options.check asks for a run"
+    layer = _layer(model, request.layer)
+    maps_part.check_head(request.head, model.config.model.num_heads)
+    found = of_text(model, request.text, request.pair)
+    word, place = [], request.place
+    if place:
+        word = places(found, place)
+    view = View(
+        found.tokens,
+        found.row.types,
+        found.weights,
+        layer,
+        request.head,
+        word,
+        place.word if place else "",
+        place.times if place else 0,
+    )
+    counted = _counted(model, request)
+    over = f"{counted.texts:,} lines" if request.corpus else "this text"
+    said = [maps_part.says(view), f"Over {over} {heads_part.says(counted)}"]
+    if found.cut:
+        said.append(f"The text is cut to {len(found.tokens)} tokens, all that fit.")
+    return Finding(
+        question=f"What does attention look at in “{_short(request.text, 80)}”?",
+        answer=" ".join(said),
+        about=[" ".join(text.split()) for text in (MAPS, LIMITS)],
+        facts=_facts(request, found, counted),
+        parts=[*maps_part.parts(view), heads_part.part(counted)],
+        arrays=_arrays(found, counted),
+        scores=heads_part.scores(counted),
+    )
+
+
+def _counted(model: Model, request: Request) -> Statistics:
+    """Over the corpus, or the text alone."""
+    if request.corpus:
+        return heads.of_texts(model, request.corpus)
+    pairs = [request.pair] if request.pair else None
+    return heads.of_texts(model, [request.text], pairs)
+
+
+def _corpus(path: str) -> tuple[str, ...]:
+    texts = tuple(line for line in records.lines(Path(path), "utf-8") if line.strip())
+    if not texts:
+        raise UsageError(f"{path} has blank lines alone: give a text a line")
+    return texts
+
+
+def _counts(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) > 0
+
+
+def _layer(model: Model, text: str) -> int:
+    """From 1: the embeddings have no heads."""
+    last = model.config.model.num_layers
+    if text == "last":
+        return last
+    if int(text) > last:
+        raise UsageError(f"--layer={text} is no layer of this run: it has 1 to {last}")
+    return int(text)
+
+
+def _facts(request: Request, found: Attention, counted: Statistics) -> list[str]:
+    facts = [f"text: {_short(request.text, 300)}"]
+    facts += [f"pair: {_short(request.pair, 300)}"] if request.pair else []
+    facts += [f"{len(found.tokens)} tokens: {_listed(found.tokens, 40)}"]
+    if request.corpus:
+        facts.append(
+            f"`{Path(request.source).name}`: {counted.texts:,} lines that are not "
+            f"blank, {counted.queries:,} tokens"
+        )
+        if counted.cut:
+            facts.append(f"{counted.cut:,} lines cut to what the model can read")
+        if counted.unseen:
+            facts.append(f"{counted.unseen:,} lines longer than those of training")
+    return facts
+
+
+def _arrays(found: Attention, counted: Statistics) -> dict[str, np.ndarray]:
+    measures = {
+        heads_part.file(name): values for name, values in counted.measures.items()
+    }
+    return {
+        "weights": found.weights.astype(np.float32),
+        "tokens": np.array(found.tokens),
+        "offsets": np.array(found.row.offsets, np.int32),
+        "types": found.row.types,
+        **measures,
+    }
+
+
+def _listed(words: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return " ".join(words[:most]) + more
+
+
+def _short(text: str, most: int) -> str:
+    """Without ticks, which mark code on the page."""
+    plain = text.replace("`", "'")
+    return plain if len(plain) <= most else plain[: most - 1] + "…"

@@ -1,0 +1,1 @@
+"""Findings as arrays, figures and pages."""

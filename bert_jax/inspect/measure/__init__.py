@@ -1,0 +1,1 @@
+"""What inspections measure with."""

@@ -1,0 +1,14 @@
+"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or of tags."""
+
+from bert_jax.inspect.probe.main import (
+    MOST,
+    Request,
+    control,
+    find,
+    prepare,
+    read,
+    request,
+    tell,
+)
+
+__all__ = ["MOST", "Request", "control", "find", "prepare", "read", "request", "tell"]

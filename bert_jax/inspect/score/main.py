@@ -1,0 +1,272 @@
+"""How likely sentences are, piece by piece, and which of two the model prefers."""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bert_jax.inspect.draw.finding import Finding, Part, Picture, Pictures
+from bert_jax.inspect.score import likelihood, minimal_pairs, shading
+from bert_jax.inspect.score.likelihood import Likelihood
+from bert_jax.inspect.score.minimal_pairs import Pair
+from bert_jax.predict.model import Model
+from bert_jax.render.document import Grid
+from bert_jax.run.config import UsageError
+from bert_jax.tasks import records
+
+DRAWN = 12  # texts whose pieces the page shows
+LISTED = 500  # texts in its table
+SHOWN = 60  # characters of a text
+SHADES = (
+    "Below each piece is its probability in percent; the less likely it is, the darker."
+)
+PSEUDO = (
+    "A masked LM gives no probability of a sentence: the pseudo-log-likelihood adds up "
+    "the logarithms of what each piece gets when it alone is masked and all others are "
+    "seen (Salazar et al. 2020, equation 1). It orders sentences under one run; it is "
+    "no likelihood, and not to be compared with one, nor between vocabularies."
+)
+CAUSAL = (
+    "The run reads left to right: the log-likelihood of a text adds up the logarithms "
+    "of what each piece gets after those before it. Runs with unlike vocabularies "
+    "cannot be compared piece by piece."
+)
+ABOUT = (
+    "Logarithms are natural. A longer text is less likely in all, so texts of unlike "
+    "lengths are compared per piece; rare words weigh as much as wrong ones. Pieces "
+    "outside the vocabulary, which training never predicts, have no number and count "
+    "for nothing."
+)
+PIECES = (
+    "The pieces of a split word give each other away, which flatters rare words; "
+    "`--within=word` masks the rest of the word too (Kauf & Ivanova 2023)."
+)
+WORDS = (
+    "With a piece those that follow in its word are masked too, lest they give it "
+    "away (PLL-word-l2r of Kauf & Ivanova 2023)."
+)
+
+
+class Text(NamedTuple):
+    where: str  # "TEXT 2" or "FILE, line N"
+    text: str
+
+
+class Request(NamedTuple):
+    """within: "piece" or "word", as likelihood.of_texts has it."""
+
+    texts: list[Text]
+    pairs: list[Pair]
+    within: str
+
+
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
+    """Texts of the command line, then of the file; pairs of all files. UsageError where
+    there is nothing to score, and for an empty text."""
+    texts = list(_texts(args.texts, args.file))
+    pairs = [
+        pair for path in args.pairs for pair in minimal_pairs.read(Path(path), args.by)
+    ]
+    if args.by and not args.pairs:
+        raise UsageError(f"--by={args.by} names a key of --pairs: give these too")
+    if not texts and not pairs:
+        raise UsageError("nothing to score: give TEXT, --file=FILE or --pairs FILE")
+    return Request(texts, pairs, args.within)
+
+
+def _texts(texts: Sequence[str], file: str) -> Iterator[Text]:
+    given = [Text(f"TEXT {i}", text) for i, text in enumerate(texts, 1)]
+    if file:
+        lines = enumerate(records.lines(Path(file), "utf-8"), 1)
+        given += [Text(f"{file}, line {i}", line) for i, line in lines]
+    for where, text in given:
+        if not text.strip():
+            raise UsageError(f"{where}: no text to score")
+        yield Text(where, records.encodable(where, text))
+
+
+def find(model: Model, request: Request) -> Finding:
+    """UsageError for a run that predicts no pieces, and for a text of no known piece."""
+    likelihood.check(model, request.within)
+    pairs, half = request.pairs, len(request.pairs)
+    every = [
+        *(Text(pair.where, pair.good) for pair in pairs),
+        *(Text(pair.where, pair.bad) for pair in pairs),
+        *request.texts,
+    ]
+    found = likelihood.of_texts(model, [each.text for each in every], request.within)
+    for (where, text), each in zip(every, found, strict=True):
+        if not each.count:
+            raise UsageError(f"{where}: the run knows no piece of {_short(text)!r}")
+    good, bad, single = found[:half], found[half : 2 * half], found[2 * half :]
+    findings = []
+    if pairs:
+        unread = np.array([g.unread + b.unread for g, b in zip(good, bad, strict=True)])
+        totals = _totals(good), _totals(bad)
+        findings.append(minimal_pairs.of_whole(pairs, *totals, unread))
+    if single:
+        findings.append(_of_texts(request.texts, single, likelihood.is_causal(model)))
+    return Finding(
+        " ".join(each.question for each in findings),
+        " ".join([*(each.answer for each in findings), *_lost(model, found)]),
+        [*_about(model, request.within), *(x for each in findings for x in each.about)],
+        [fact for each in findings for fact in each.facts],
+        [part for each in findings for part in each.parts],
+        {k: v for each in findings for k, v in each.arrays.items()},
+        {k: v for each in findings for k, v in each.scores.items()},
+    )
+
+
+def _about(model: Model, within: str) -> list[str]:
+    if likelihood.is_causal(model):
+        return [CAUSAL, ABOUT]
+    return [PSEUDO, WORDS if within == "word" else PIECES, ABOUT]
+
+
+def _lost(model: Model, found: Sequence[Likelihood]) -> list[str]:
+    """What the reader of the numbers must know of the texts, if it is so of any."""
+    seen, most = model.config.data.length, model.max_length
+    counts = {
+        f"Texts cut to the {most} positions of the run": [x.cut > 0 for x in found],
+        f"Texts longer than the {seen} tokens that it was trained on": [
+            len(each.pieces) + 2 > seen for each in found
+        ],
+        "Pieces outside the vocabulary, which count for nothing": [
+            len(each.logs) - each.count for each in found
+        ],
+    }
+    return [f"{note}: {sum(n):,}." for note, n in counts.items() if any(n)]
+
+
+def _of_texts(
+    texts: Sequence[Text], found: Sequence[Likelihood], causal: bool
+) -> Finding:
+    pseudo = "" if causal else "pseudo-"
+    table = [*_first(LISTED, len(texts)), _table(texts, found, pseudo)]
+    drawn = Pictures(_pictures(texts[:DRAWN], found[:DRAWN]))
+    return Finding(
+        "How likely are these texts?" if len(texts) > 1 else "How likely is this text?",
+        _answer(texts, found, pseudo),
+        [],
+        [f"texts: {len(texts):,}"],
+        [
+            Part("Texts" if len(texts) > 1 else "The text", [SHADES, drawn, *table]),
+            Part("The numbers of every piece", _pieces(found)),
+        ],
+        arrays(texts, found),
+        {"log-likelihood per token/mean": mean(found)},
+    )
+
+
+def mean(found: Sequence[Likelihood]) -> float:
+    """The log-probability of a piece, over the pieces of all texts. exp(−mean) is the
+    pseudo-perplexity of a corpus (Salazar et al. 2020), or the perplexity."""
+    return sum(each.total for each in found) / sum(each.count for each in found)
+
+
+def _totals(found: Sequence[Likelihood]) -> np.ndarray:
+    return np.array([each.total for each in found], np.float64)
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
+
+
+def _answer(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> str:
+    pieces = sum(each.count for each in found)
+    whole = (
+        f"A piece gets {nats(mean(found))} nats on average, a {pseudo}perplexity of "
+        f"{np.exp(-mean(found)):,.1f} over {pieces:,} pieces."
+    )
+    if len(found) == 1:
+        return f"{whole} In all it is {nats(found[0].total)}."
+    best = max(range(len(found)), key=lambda number: found[number].mean)
+    worst = min(range(len(found)), key=lambda number: found[number].mean)
+    return (
+        f"{whole} Per piece the likeliest of {len(found):,} texts is “"
+        f"{_short(texts[best].text)}” ({nats(found[best].mean)}), the least likely “"
+        f"{_short(texts[worst].text)}” ({nats(found[worst].mean)})."
+    )
+
+
+def _table(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> Grid:
+    rows = [
+        (
+            str(number),
+            _short(text),
+            _count(each),
+            nats(each.total),
+            nats(each.mean),
+            f"{np.exp(-each.mean):,.1f}",
+        )
+        for number, ((_, text), each) in enumerate(zip(texts, found, strict=True), 1)
+    ]
+    names = f"{pseudo}log-likelihood", "per piece", f"{pseudo}perplexity"
+    return Grid(("", "text", "pieces", *names), "rlrrrr", rows[:LISTED], -1)
+
+
+def _count(each: Likelihood) -> str:
+    """The pieces that have a number; of how many, where others are."""
+    return (
+        f"{each.count} of {each.count + each.unread}"
+        if each.unread
+        else f"{each.count}"
+    )
+
+
+def _pictures(texts: Sequence[Text], found: Sequence[Likelihood]) -> list[Picture]:
+    """Each text shaded; of one text, also its course."""
+    pictures = [
+        shading.shaded(f"text_{number}", text, each, f"{number}. {_numbers(each)}")
+        for number, ((_, text), each) in enumerate(zip(texts, found, strict=True), 1)
+    ]
+    if len(found) == 1:
+        pictures.append(shading.course("course", found[0]))
+    return pictures
+
+
+def _numbers(each: Likelihood) -> str:
+    return f"{nats(each.total)} nats in {each.count} pieces, {nats(each.mean)} a piece"
+
+
+def _pieces(found: Sequence[Likelihood]) -> list[Any]:
+    """A table, and of how many texts it is."""
+    rows = [
+        (str(number), piece, *_piece(log))
+        for number, each in enumerate(found[:DRAWN], 1)
+        for piece, log in zip(each.pieces, each.logs, strict=True)
+    ]
+    header = ("text", "piece", "probability", "log-probability")
+    return [*_first(DRAWN, len(found)), Grid(header, "rlrr", rows, -1)]
+
+
+def _first(shown: int, count: int) -> list[str]:
+    """What a page leaves out."""
+    left = f"The first {shown} of {count:,} texts; score.npz has all."
+    return [left] if count > shown else []
+
+
+def nats(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _piece(log: float) -> tuple[str, str]:
+    if np.isnan(log):
+        return "unknown", ""
+    return f"{100 * np.exp(log):.3g} %", nats(log)
+
+
+def arrays(texts: Sequence[Text], found: Sequence[Likelihood]) -> dict[str, np.ndarray]:
+    """Of n texts texts, totals and counts, (n,); of all their pieces, end to end,
+    tokens and logs; starts, (n + 1,): text i has those of [starts[i], starts[i + 1])."""
+    return {
+        "texts": np.array([each.text for each in texts]),
+        "totals": _totals(found),
+        "counts": np.array([each.count for each in found]),
+        "logs": np.concatenate([each.logs for each in found]),
+        "starts": np.cumsum([0, *(len(each.logs) for each in found)]),
+        "tokens": np.array([piece for each in found for piece in each.pieces]),
+    }

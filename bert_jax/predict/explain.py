@@ -1,0 +1,314 @@
+"""How a prediction comes about, from characters to probabilities, in numbered steps."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bert_jax.predict import pieces
+from bert_jax.predict.model import Model
+from bert_jax.predict.pieces import Rows
+from bert_jax.predict.reader import Passage
+from bert_jax.tasks import kinds
+from bert_jax.tasks.alignment import Window
+from bert_jax.tasks.decode import softmax
+from bert_jax.tasks.records import Choice, Question, Sentence
+
+BEST = 5  # pieces of a vocabulary, starts, ends and numbers that are shown
+
+
+class Step(NamedTuple):
+    title: str
+    lines: list[str]
+
+
+def explain(model: Model, mode: str, record: Any) -> str:
+    """The steps from a record to what the run says of it.
+
+    `mode` is the kind of the run's task, "masks" or "vectors".
+    """
+    steps = MODES.get(mode, _whole)(model, record)
+    return "\n".join(
+        "\n   ".join([f"{number}. {title}", *lines])
+        for number, (title, lines) in enumerate(steps, 1)
+    )
+
+
+# One for each mode.
+
+
+def _whole(model: Model, record: Sentence | Choice) -> list[Step]:
+    """Of texts that get one label, one number or one choice."""
+    kind = model.reader.kind
+    made = model.reader.features(kind, [record])
+    rows = pieces.of_texts(model.reader, made, _texts(record))
+    output = kinds.KINDS[kind].output
+    said = model.outputs(("states", "hidden", "pooled", output), rows.batch)
+    logits = said[output].reshape(-1)
+    names = _names(model, record)
+    return [
+        *_encoder(model, rows, said, []),
+        Step("What the head reads", [_pooled(model, said["pooled"])]),
+        Step(
+            f"The logits, {said[output].shape}: a dense layer of that",
+            _table([name, f"{x:.4f}"] for name, x in zip(names, logits, strict=True)),
+        ),
+        Step("The prediction", [f"the number itself, {logits[0]:.4f}"])
+        if kind == "regress"
+        else _chances(names, softmax(logits)),
+    ]
+
+
+def _texts(record: Sentence | Choice) -> list[tuple[str, ...]]:
+    """Those of each row."""
+    if isinstance(record, Choice):
+        return [(record.text, choice) for choice in record.choices]
+    return [(record.text, record.pair) if record.pair else (record.text,)]
+
+
+def _names(model: Model, record: Sentence | Choice) -> Sequence[str]:
+    """What the logits are of."""
+    if isinstance(record, Choice):
+        return record.choices
+    return ("the number",) if model.reader.kind == "regress" else model.reader.labels
+
+
+def _chances(names: Sequence[str], chances: np.ndarray) -> Step:
+    order = [int(i) for i in np.argsort(-chances, kind="stable")]
+    table = _table([names[i], percent(chances[i])] for i in order)
+    return Step(
+        "Softmax: exp of each logit, divided by the sum of them all",
+        [*table, f"the likeliest is chosen: {names[order[0]]}"],
+    )
+
+
+def _tags(model: Model, passage: Passage) -> list[Step]:
+    reader = model.reader
+    [records] = reader.rows([passage])
+    made = reader.features("tag", records)
+    counts = [len(record.words) for record in records]
+    rows = pieces.of_words(reader, made, passage, counts)
+    said = model.outputs(("states", "hidden", "features", "tag_logits"), rows.batch)
+    outputs = dict(enumerate(said["tag_logits"]))
+    read = kinds.KINDS["tag"].read
+    tags: list[Any] = read(records, made, outputs, reader.labels, model.config.task)
+    table = [["word", "piece", "tag", "logit", "probability"]]
+    for number, record in enumerate(records):
+        logits, ids = outputs[number], rows.batch["ids"][number]
+        lines = zip(record.words, made.places[number], *tags[number], strict=True)
+        for word, place, tag, chance in lines:
+            piece = model.tokenizer.display_tokens[ids[place]] if place >= 0 else "none"
+            logit = f"{logits[place, tag]:.4f}" if place >= 0 else ""
+            [name] = kinds.names([tag], reader.labels)
+            table.append([word, piece, name, logit, percent(chance)])
+    found = [
+        f"{each.type}  {each.text}  [{each.start}:{each.end}]  "
+        f"{percent(each.probability)}"
+        for each in reader.found(passage, tags)
+    ]
+    count = len(records)
+    notes = [f"{count} rows: they are more than one row holds"] * (count > 1)
+    return [
+        *_encoder(model, rows, said, notes),
+        Step("What the head reads", [_each(model, said["features"])]),
+        Step(
+            f"The logits, {said['tag_logits'].shape}: a dense layer at each token",
+            [f"one for each of {', '.join(reader.labels)}"],
+        ),
+        Step("Softmax at each word's first piece: its likeliest tag", _table(table)),
+        Step("What the tags mark; as likely as its least likely word", found or ["-"]),
+    ]
+
+
+def _span(model: Model, record: Question) -> list[Step]:
+    task = model.config.task
+    made = model.reader.features("span", [record])
+    rows = pieces.of_windows(model.reader, made, record)
+    said = model.outputs(("states", "hidden", "features", "span_logits"), rows.batch)
+    outputs = dict(enumerate(said["span_logits"]))
+    [answer] = kinds.KINDS["span"].read([record], made, outputs, (), task)
+    at = _window_of(made.places, answer.start)
+    one = {name: _only(value, at) for name, value in said.items()}
+    count = len(made.places)
+    window = f"the context needs {count} windows; number {at + 1} has the best span:"
+    notes = [window] * (count > 1)
+    place = f"[{answer.start}:{answer.end}]"
+    best = f"the best span: {answer.text!r}  {place}  {percent(answer.probability)}"
+    chosen = [best]
+    if task.no_answer:
+        kept = (
+            "so it is kept" if model.reader.conclude(answer).text else "so it is none"
+        )
+        chosen.append(f"no answer, against it: {percent(answer.no_answer)}, {kept}")
+    return [
+        *_encoder(model, rows.only(at), one, notes),
+        Step("What the head reads", [_each(model, one["features"])]),
+        Step(
+            f"The logits, {one['span_logits'].shape}: a dense layer at each token, of "
+            "its being the answer's start and end",
+            _ends(model, rows.only(at), made.places[at], one["span_logits"][0]),
+        ),
+        Step(
+            "Softmax over spans of at most "
+            f"{task.max_answer} pieces, each scored by start plus end",
+            chosen,
+        ),
+    ]
+
+
+def _only(value: Any, number: int) -> Any:
+    """A row of an output, or of each layer's."""
+    if isinstance(value, list):
+        return [_only(each, number) for each in value]
+    return value[number : number + 1]
+
+
+def _window_of(windows: Sequence[Window], start: int) -> int:
+    """The one from which an answer that starts at this character is taken."""
+    has = [(w.best & (w.offsets[:, 0] == start)).any() for w in windows]
+    return has.index(True) if any(has) else 0
+
+
+def _ends(model: Model, rows: Rows, window: Window, logits: np.ndarray) -> list[str]:
+    """The best starts and the best ends, and [CLS] where it means no answer."""
+    context = logits[window.begin : window.end]
+    best = window.begin + np.argsort(-context, axis=0, kind="stable")[:BEST]
+    ids, words = rows.batch["ids"][0], model.tokenizer.display_tokens
+    table = [["start", "place", "logit", "end", "place", "logit"]]
+    for places in [*best, *[[0, 0]] * model.config.task.no_answer]:
+        cells = [
+            [words[ids[place]], str(place), f"{logits[place, column]:.4f}"]
+            for column, place in enumerate(places)
+        ]
+        table.append(cells[0] + cells[1])
+    return _table(table)
+
+
+def _vectors(model: Model, record: Sentence) -> list[Step]:
+    made = model.reader.features("regress", [record])
+    rows = pieces.of_texts(model.reader, made, _texts(record))
+    said = model.outputs(("states", "hidden"), rows.batch)
+    vector = said["hidden"][0].astype(np.float32).mean(0)
+    numbers = " ".join(f"{number:.4f}" for number in vector[:BEST])
+    return [
+        *_encoder(model, rows, said, []),
+        Step(
+            f"The mean of the last layer's tokens, shape (1, {len(vector)})",
+            [f"{numbers} ...  norm {np.linalg.norm(vector):.4f}"],
+        ),
+    ]
+
+
+def _masks(model: Model, record: Sentence) -> list[Step]:
+    [filled] = model.fill_masks([record.text], BEST)
+    batch = model.encode([record.text])
+    offsets = [(a, b) if b > a else None for a, b in batch.pop("offsets")[0]]
+    places = np.flatnonzero(batch["ids"][0] == model.tokenizer.mask_id)
+    batch["positions"] = places[None].astype(np.int32)
+    rows = Rows(batch, [offsets], [(record.text,)])
+    said = model.outputs(("states", "hidden", "logits"), batch)
+    logits, words = said["logits"][0], model.tokenizer.display_tokens
+    best = np.argsort(-logits, axis=-1, kind="stable")[:, :BEST]
+    scored = [
+        "   ".join([f"at {place}:", *(f"{words[i]} {row[i]:.4f}" for i in top)])
+        for place, row, top in zip(places, logits, best, strict=True)
+    ]
+    likely = [
+        "   ".join([f"at {place}:", *(f"{w} {percent(p)}" for w, p in mask.candidates)])
+        for place, mask in zip(places, filled, strict=True)
+    ]
+    where = ", ".join(map(str, places))
+    size = (1, len(places), said["hidden"].shape[-1])
+    return [
+        *_encoder(model, rows, said, []),
+        Step(f"The [MASK] at {where}", [f"the last layer's vectors there, {size}"]),
+        Step(f"The logits, {said['logits'].shape}, of all pieces; the best", scored),
+        Step("Softmax: exp of each logit, divided by the sum of them all", likely),
+    ]
+
+
+MODES = {"tag": _tags, "span": _span, "vectors": _vectors, "masks": _masks}
+
+
+# What they share.
+
+
+def _encoder(
+    model: Model, rows: Rows, said: dict[str, Any], notes: list[str]
+) -> list[Step]:
+    """The steps up to the last layer; notes are of the rows that are shown."""
+    ids, words = rows.batch["ids"], model.tokenizer.display_tokens
+    lengths = rows.batch["lengths"]
+    texts = list(dict.fromkeys(text for own in rows.texts for text in own))
+    row_lines = [" ".join(words[i] for i in row) for row in ids]
+    states = dict(enumerate(said["states"]))
+    layers = {"embeddings": states.pop(0)}
+    layers |= {f"block_{number - 1:02d}": state for number, state in states.items()}
+    if model.config.model.norm == "pre":
+        layers["final_norm"] = said["hidden"]
+    inside = np.arange(ids.shape[1])[None] < lengths[:, None]
+    table = [["layer", "shape", "mean norm"]]
+    for name, state in layers.items():
+        norms = np.linalg.norm(state.astype(np.float32), axis=-1)[inside]
+        table.append([name, str(state.shape), f"{norms.mean():.3f}"])
+    return [
+        Step("The text" + "s" * (len(texts) > 1), texts),
+        Step(
+            "The pieces, each with the characters that it stands for",
+            notes + [x for row in range(len(ids)) for x in _pieces(model, rows, row)],
+        ),
+        Step(f"What the network reads, {ids.shape}: rows, and tokens a row", row_lines),
+        Step("The layers: of each row, for each token, a vector", _table(table)),
+    ]
+
+
+def _pieces(model: Model, rows: Rows, row: int) -> list[str]:
+    table = [["place", "piece", "id", "type", "characters", "text"]]
+    ids, types = rows.batch["ids"][row], rows.batch["types"][row]
+    for place, span in enumerate(rows.offsets[row]):
+        piece, kind = model.tokenizer.display_tokens[ids[place]], int(types[place])
+        cells = [str(place), piece, str(ids[place]), str(kind)]
+        if span is not None:
+            start, end = span
+            cells += [f"{start}:{end}", rows.texts[row][kind][start:end]]
+        table.append(cells + [""] * (6 - len(cells)))
+    several = len(rows.offsets) > 1
+    return [f"row {row + 1}", *_table(table)] if several else _table(table)
+
+
+def _pooled(model: Model, pooled: np.ndarray) -> str:
+    """What a head reads that looks at a text as one."""
+    layers = _layers(model)
+    if "pooler" in model.network.heads:
+        how = f"the pooler: tanh of a dense layer of [CLS] in {layers}"
+    elif model.config.objective.pool == "mean":
+        how = f"the mean of the tokens in {layers}"
+    else:
+        last = model.config.objective.pool == "last"
+        how = f"the {'last' if last else 'first'} token in {layers}"
+    return f"{how}, {pooled.shape}"
+
+
+def _each(model: Model, features: np.ndarray) -> str:
+    return f"each token in {_layers(model)}, {features.shape}"
+
+
+def _layers(model: Model) -> str:
+    layers = model.config.objective.layers
+    named = {"last": "the last layer", "last_4": "the last four layers side by side"}
+    return named.get(layers, f"layer {layers}, where 0 are the embeddings")
+
+
+def percent(chance: Any) -> str:
+    """A probability for a person."""
+    return f"{100 * chance:.1f} %"
+
+
+def _table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines whose columns begin at the same place."""
+    filled = [list(row) for row in rows]
+    wide = [max(map(len, column)) for column in zip(*filled, strict=True)]
+    return [
+        "  ".join(f"{cell:{size}}" for cell, size in zip(row, wide)).rstrip()
+        for row in filled
+    ]

@@ -1,0 +1,98 @@
+"""Rows of pieces as the network reads them, with the characters that each stands for."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.predict.reader import Passage, Reader
+from bert_jax.tasks.alignment import Window
+from bert_jax.tasks.features import Features
+from bert_jax.tasks.records import Question
+
+Offsets = list[tuple[int, int] | None]  # characters [start, end); None of [CLS], [SEP]
+
+
+class Rows(NamedTuple):
+    """R rows of at most T pieces."""
+
+    batch: dict[str, Any]  # ids and types (R, T), lengths (R,), int32
+    offsets: list[Offsets]  # of each row, into its text of the piece's type
+    texts: list[tuple[str, ...]]  # of each row, by type
+
+    def only(self, number: int) -> "Rows":
+        """One of them."""
+        own = slice(number, number + 1)
+        batch = {name: array[own] for name, array in self.batch.items()}
+        return Rows(batch, self.offsets[own], self.texts[own])
+
+
+def of_texts(reader: Reader, made: Features, texts: list[tuple[str, ...]]) -> Rows:
+    """Rows of one text or two."""
+    offsets = [
+        _of_texts(reader.tokenizer, own, types)
+        for own, types in zip(texts, _parted(made, made.types), strict=True)
+    ]
+    return Rows(_batch(reader, made), offsets, texts)
+
+
+def of_words(
+    reader: Reader, made: Features, passage: Passage, counts: Sequence[int]
+) -> Rows:
+    """Rows of so many words each, which are encoded one by one."""
+    ends = np.cumsum(counts)
+    spans = [passage.words[e - n : e] for n, e in zip(counts, ends, strict=True)]
+    offsets = [
+        _of_words(reader.tokenizer, passage.text, own, len(ids) - 2)
+        for own, ids in zip(spans, _parted(made, made.ids), strict=True)
+    ]
+    return Rows(_batch(reader, made), offsets, [(passage.text,)] * len(counts))
+
+
+def of_windows(reader: Reader, made: Features, record: Question) -> Rows:
+    """The windows of a question: itself and a part of its context."""
+    offsets = [_of_window(reader.tokenizer, record, each) for each in made.places]
+    texts = [(record.question, record.context)] * len(offsets)
+    return Rows(_batch(reader, made), offsets, texts)
+
+
+def _of_texts(tokenizer: Tokenizer, texts: Sequence[str], types: np.ndarray) -> Offsets:
+    found: Offsets = [None]
+    for kind, text in enumerate(texts):
+        count = int((types == kind).sum()) - (2 if kind == 0 else 1)
+        found += [*tokenizer.encode(text).offsets[:count], None]
+    return found
+
+
+def _of_words(
+    tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]], count: int
+) -> Offsets:
+    encodings = tokenizer.encode_batch([text[start:end] for start, end in spans])
+    moved = [
+        [(start + a, start + b) for a, b in encoding.offsets]
+        for (start, _), encoding in zip(spans, encodings, strict=True)
+    ]
+    return [None, *list(chain.from_iterable(moved))[:count], None]
+
+
+def _of_window(tokenizer: Tokenizer, record: Question, window: Window) -> Offsets:
+    question = tokenizer.encode(record.question).offsets[: window.begin - 2]
+    context = window.offsets[window.begin : window.end].tolist()
+    return [None, *question, None, *((a, b) for a, b in context), None]
+
+
+def _batch(reader: Reader, made: Features) -> dict[str, Any]:
+    lengths = np.diff(made.starts).astype(np.int32)
+    inside = np.arange(lengths.max())[None] < lengths[:, None]
+    batch: dict[str, Any] = {"lengths": lengths}
+    for name, filler in (("ids", reader.tokenizer.pad_id), ("types", 0)):
+        batch[name] = np.full(inside.shape, filler, np.int32)
+        batch[name][inside] = getattr(made, name)
+    return batch
+
+
+def _parted(made: Features, values: np.ndarray) -> list[np.ndarray]:
+    """Those of each row."""
+    return np.split(values, made.starts[1:-1])

@@ -1,0 +1,71 @@
+"""A report as Markdown, to be read on a code host."""
+
+import html
+import re
+
+from bert_jax.render.document import Block, Document, Figures, Grid, Items, Live
+
+MARK = "<!-- written by launch.py report: edit the experiment, not this file -->"
+CAPTION = """\
+Left: each seed's difference to the baseline (dots), their mean (diamond) and its 95 %
+interval, blue where it excludes 0; thin: the simultaneous one. Right: the mean over seeds by step with its 95 % band,
+the baseline in grey, or the score of every seed (dots) and their mean (bar)."""
+
+
+# What a code host shows as it is: between two single ticks.
+CODE = re.compile(r"((?<![`\\])`[^`]+`(?!`))")
+
+
+def render(document: Document) -> str:
+    """All of it but the figures, which stand beside it in NAME.svg."""
+    verdict = f"**{document.verdict.capitalize()}.** " if document.verdict else ""
+    texts = [_text(text) for text in document.about]
+    picture = f"![{_label(document.question)}]({document.name}.svg)"
+    blocks = [
+        MARK,
+        f"# {_text(document.question)}",
+        verdict + _text(document.answer),
+        *texts,
+        *([f"> {_text(document.claim)}"] if document.claim else []),
+        _block(Items(document.facts)),
+        *([picture, CAPTION] if document.picture else []),
+    ]
+    for section in document.sections:
+        texts = [_block(block) for block in section.blocks]
+        blocks += [f"## {_text(section.title)}", *filter(None, texts)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _text(text: str) -> str:
+    """The text with nothing in it that is read as HTML; ticks hold none."""
+    parts = CODE.split(text)  # the odd ones are code
+    return "".join(
+        part if number % 2 else html.escape(part, quote=False)
+        for number, part in enumerate(parts)
+    )
+
+
+def _block(block: Block) -> str:
+    match block:
+        case str():
+            return _text(block)
+        case Items(lines):
+            return "\n".join(f"- {_text(line)}" for line in lines)
+        case Figures() | Live():
+            return ""
+        case Grid():
+            return _grid(block)
+
+
+def _grid(grid: Grid) -> str:
+    rules = ["---:" if side == "r" else "---" for side in grid.sides]
+    rows = [grid.header, rules, *grid.rows]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return _text(text).replace("|", "\\|")
+
+
+def _label(text: str) -> str:
+    return _text(text).replace("[", "(").replace("]", ")")

@@ -1,0 +1,1 @@
+"""What a run is, by files and arithmetic."""

@@ -1,0 +1,146 @@
+"""What a checkpoint is: every file by size and SHA-256, whose it is, and how far
+metrics.jsonl went, so that damage is found.
+
+Orbax calls no fsync, and its checksums do not cover the values of arrays: without this a
+flipped bit loads silently.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+from bert_jax.run import files, record, rundir
+from bert_jax.run.exits import UsageError
+from bert_jax.run.rundir import Began
+
+FILE = "manifest.json"
+REST = "rest/"  # begins what a checkpoint holds beside the parameters
+THREADS = 4  # a hash lets go of the interpreter
+
+
+class Facts(TypedDict):
+    size: int
+    sha256: str
+
+
+class Manifest(TypedDict):
+    """Format 1, which has no number, has the files alone."""
+
+    files: dict[str, Facts]
+    format: NotRequired[int]
+    fingerprint: NotRequired[str]
+    step: NotRequired[int]
+    metrics_bytes: NotRequired[int]
+    metrics_sha256: NotRequired[str]
+    check: NotRequired[str]
+
+
+def fault(directory: Path, run: Began) -> str:
+    """What is wrong with the whole state of a run in a folder named like its step, or
+    with metrics.jsonl up to it; "" when both verify."""
+    found = _fault(directory, run, "")
+    return found or metrics_fault(directory)
+
+
+def params_fault(directory: Path, run: Began) -> str:
+    """What is wrong with all that a reader of parameters needs."""
+    return _fault(directory, run, REST)
+
+
+def _fault(directory: Path, run: Began, but: str) -> str:
+    try:
+        written = read(directory)
+    except UsageError as error:
+        return str(error)
+    if written is None:
+        return "its save never finished"
+    return _of_another(written, directory, run) or _of_files(written, directory, but)
+
+
+def read(directory: Path) -> Manifest | None:
+    """None where there is none. Raises UsageError for one that is damaged."""
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    written = files.read_json(path, Manifest)
+    rundir.check_format(written, path)
+    return written
+
+
+def metrics_bytes(directory: Path) -> int | None:
+    """How far metrics.jsonl went when this checkpoint was saved, None if unknown."""
+    written = read(directory)
+    return written.get("metrics_bytes") if written else None
+
+
+def metrics_fault(directory: Path) -> str:
+    """How metrics.jsonl is not what it was when this checkpoint was saved."""
+    written = read(directory)
+    if written is None or "format" not in written:
+        return ""
+    size, digest = written.get("metrics_bytes"), written.get("metrics_sha256")
+    if size is None or digest is None:
+        return f"{FILE} does not say what {rundir.METRICS} was"
+    return record.differs(directory.parents[1], size, digest)
+
+
+def _of_another(written: Manifest, directory: Path, run: Began) -> str:
+    if "format" not in written:
+        return f"{FILE} has no format, {rundir.RUN} has" if "format" in run else ""
+    owner, step = written.get("fingerprint"), written.get("step")
+    if owner != run["fingerprint"]:
+        return f"it is of run {owner}, not of {run['fingerprint']}"
+    if str(step) != directory.name:
+        return f"it is of step {step}, not of {directory.name}"
+    return ""
+
+
+def _of_files(written: Manifest, directory: Path, but: str) -> str:
+    listed, present = written["files"], _files(directory)
+    for name in sorted(listed.keys() | present.keys()):
+        if name not in present:
+            return f"{name} is missing"
+        if name not in listed:
+            return f"{name} is not in its {FILE}"
+        if (size := present[name].stat().st_size) != listed[name]["size"]:
+            return f"{name} has {size} bytes instead of {listed[name]['size']}"
+    names = [name for name in listed if not (but and name.startswith(but))]
+    with ThreadPoolExecutor(THREADS) as pool:
+        digests = pool.map(files.file_digest, [present[name] for name in names])
+        for name, found in zip(names, digests, strict=True):
+            if found != listed[name]["sha256"]:
+                return f"{name} does not match its sha256"
+    return ""
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    """All files of a checkpoint but the manifest."""
+    return {
+        str(path.relative_to(directory)): path
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path != directory / FILE
+    }
+
+
+def write(directory: Path, fingerprint: str, metrics_bytes: int) -> None:
+    """Flush all files to the disk, then write what they are: a checkpoint of that run,
+    in a folder named like its step, saved when metrics.jsonl had so many bytes."""
+    listed = {}
+    for name, path in _files(directory).items():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        listed[name] = {"size": path.stat().st_size, "sha256": files.file_digest(path)}
+    for folder in [p for p in directory.rglob("*") if p.is_dir()] + [directory]:
+        files.sync_directory(folder)
+    metrics = directory.parents[1] / rundir.METRICS
+    content: dict[str, Any] = {
+        "files": listed,
+        "format": rundir.FORMAT,
+        "fingerprint": fingerprint,
+        "step": int(directory.name),
+        "metrics_bytes": metrics_bytes,
+        "metrics_sha256": files.prefix_digest(metrics, metrics_bytes),
+    }
+    files.write_json(directory / FILE, files.checked(content))
+    files.sync_directory(directory.parent)

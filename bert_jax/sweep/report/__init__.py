@@ -1,0 +1,1 @@
+"""The verb report: an experiment's answer."""

@@ -1,0 +1,266 @@
+"""Lanes: runs that differ in their seed and learning rate, trained by one step.
+
+Their states lie side by side along a leading axis, over which the step is vmapped, and
+are spread over the devices: the small models of an ablation leave a large one idle.
+Each lane follows the protocol of a run by itself, with its own directory.
+"""
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from bert_jax.data.pipeline import Batch
+from bert_jax.run import config as configs
+from bert_jax.run import exits, mesh, record, rules, rundir
+from bert_jax.run.config import UsageError
+from bert_jax.run.exits import Stopping
+from bert_jax.train import evaluate, finished, restore, session, state
+from bert_jax.train import loop as train
+from bert_jax.train.goodput import Goodput
+from bert_jax.train.loop import Loop, Said
+from bert_jax.train.parallel import compile_cache, placement
+from bert_jax.train.setup import Setup, build, sibling
+from bert_jax.train.state import TrainState
+from bert_jax.train.watchdog import Watchdog
+
+Asked = tuple[FrozenConfigDict, Path]  # the config and the directory of a run
+
+
+def run(asked: Sequence[Asked]) -> int:
+    """Train these runs together, each until its last step or a signal; the exit code.
+
+    It is PREEMPTED if any was stopped, or else DIVERGED if any diverged: the others go
+    on without it. A run may be continued by itself, or in other company. Raises
+    UsageError.
+    """
+    placement.join_hosts()
+    check(asked)
+    with contextlib.ExitStack() as stack:
+        parents = [session.hold(stack, *each) for each in asked]
+        left = [(*each, p) for each, p in zip(asked, parents) if p is not None]
+        if not left:
+            return exits.DONE
+        stack.enter_context(compile_cache.kept(Path(left[0][0].data.cache)))
+        runs, clock = _prepared(left)
+        stopping = stack.enter_context(Stopping(placement.any_host))
+        done = [each for each in runs if record.is_done(each.workdir, each.identity)]
+        ended = [finished.evaluate_rows(each, stopping) for each in done]
+        if not (runs := [each for each in runs if each not in done]):
+            return worst(ended)
+        clock.lanes = len(runs)
+        stores = [stack.enter_context(train.opened(each)) for each in runs]
+        session.announce(runs[0])
+        session.say(f"{len(runs)} lanes: {', '.join(each.name for each in runs)}")
+        begun = [
+            restore.restore_or_init(each.setup, store, each.say)
+            for each, store in zip(runs, stores)
+        ]
+        together = Together([r.setup for r in runs], [current for current, _ in begun])
+        evaluation = evaluate.compiled(runs[0].setup)
+        seconds = max(each.config.train.watchdog for each in runs)
+        workdirs = [each.workdir for each in runs]
+        watchdog = stack.enter_context(Watchdog(workdirs, seconds))
+        fed, loops = watchdog.feeding(stopping), []
+        for lane, (each, store, (_, first)) in enumerate(zip(runs, stores, begun)):
+            current = together.reader(lane)
+            loop = train.protocol(each, store, first, current, evaluation, fed)
+            loops.append(stack.enter_context(contextlib.closing(loop)))
+        return worst([*ended, *advance(loops, together.step, clock)])
+
+
+def _prepared(
+    left: Sequence[tuple[FrozenConfigDict, Path, str]],
+) -> tuple[list[session.Run], "Clock"]:
+    """Runs, each given by its config, directory and parent, and what they cost."""
+    clock = Clock(len(left))
+    goodputs = [Goodput(workdir, clock) for _, workdir, _ in left]
+    config, workdir, _ = left[0]
+    first = build(_on_one_device(config), workdir)
+    lanes = names([workdir for _, workdir, _ in left])
+    runs = [
+        session.Run(
+            *each, sibling(first, _on_one_device(each[0])), name, clock, goodput
+        )
+        for each, name, goodput in zip(left, lanes, goodputs)
+    ]
+    return runs, clock
+
+
+def check(asked: Sequence[Asked]) -> None:
+    """Refuse runs that one step cannot train together."""
+    if jax.process_count() > 1:
+        raise UsageError("lanes live on the devices of one host: this run has several")
+    folders = [workdir.resolve() for _, workdir in asked]
+    if len(set(folders)) < len(folders):
+        raise UsageError("two lanes have one --workdir")
+    config, workdir = asked[0]
+    if rules.is_task(config):
+        raise UsageError("lanes are pretraining runs: the batches of a task differ")
+    mesh.check_lane(config.parallel.mesh)
+    shape = configs.shape(config)
+    for other, folder in asked[1:]:
+        if changed := rundir.differences(shape, configs.shape(other)):
+            raise UsageError(
+                f"{workdir} and {folder} cannot be lanes of one step, which differ in "
+                f"nothing but {' and '.join(configs.LANES)}: {'; '.join(changed)}"
+            )
+
+
+def _on_one_device(config: FrozenConfigDict) -> FrozenConfigDict:
+    own = ConfigDict(config.to_dict())
+    own.parallel.update(placement="jit", mesh="1x1x1")
+    return FrozenConfigDict(own)
+
+
+def names(workdirs: Sequence[Path]) -> list[str]:
+    """What tells the lanes apart: their directories, less what all begin with."""
+    if len(workdirs) == 1:
+        return [""]
+    common = os.path.commonpath(workdirs)
+    return [str(workdir.relative_to(common)) for workdir in workdirs]
+
+
+class Clock:
+    """Seconds that a lane has cost: each moment is shared by those that still run."""
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        self._seconds, self._since = 0.0, time.perf_counter()
+
+    def __call__(self) -> float:
+        now = time.perf_counter()
+        self._seconds += (now - self._since) / max(self.lanes, 1)
+        self._since = now
+        return self._seconds
+
+    def leave(self) -> None:
+        """One lane less from now on."""
+        self()
+        self.lanes -= 1
+
+
+class Together:
+    """The states of runs of one shape, and the step that updates all of them."""
+
+    def __init__(self, setups: Sequence[Setup], states: Sequence[TrainState]):
+        count = len(states)
+        most = min(count, jax.local_device_count())
+        spread = max(n for n in range(1, most + 1) if count % n == 0)
+        self._each, self._devices = count // spread, jax.local_devices()[:spread]
+        devices = Mesh(np.array(self._devices), ("lanes",))
+        self._sharding = NamedSharding(devices, P("lanes"))
+        self._home = setups[0].placement.shardings(states[0])
+        self._states = self._stack(states)
+        self._own = self._put([state.own(setup.config) for setup in setups])
+        # What a lane computes needs no other: nothing is sent between devices.
+        lanes = jax.shard_map(
+            jax.vmap(train.step_of(setups[0])),
+            mesh=devices,
+            in_specs=P("lanes"),
+            out_specs=P("lanes"),
+            check_vma=False,
+        )
+        self._step = jax.jit(lanes, donate_argnums=0)
+
+    def step(self, batches: Sequence[Batch]) -> list[Said]:
+        """One update of every lane; what it said of each."""
+        self._states, metrics = self._step(self._states, self._put(batches), self._own)
+
+        # Once for all lanes: an element taken on the devices is a program's run.
+        @functools.cache
+        def fetched() -> dict[str, np.ndarray]:
+            return jax.device_get(metrics)
+
+        def of(lane: int) -> dict[str, np.ndarray]:
+            return {name: value[lane] for name, value in fetched().items()}
+
+        is_over = metrics["loss"].is_ready
+        return [Said(functools.partial(of, i), is_over) for i in range(len(batches))]
+
+    def reader(self, lane: int) -> Callable[[], TrainState]:
+        """A function that gives a lane's state as it is then, where a run by itself has
+        its own."""
+        device, place = divmod(lane, self._each)
+
+        def read() -> TrainState:
+            shards = jax.tree.map(
+                lambda leaf: leaf.addressable_shards[device].data, self._states
+            )
+            return jax.device_put(_lane(shards, place), self._home)
+
+        return read
+
+    def _stack(self, states: Sequence[TrainState]) -> TrainState:
+        """Those of a device side by side there, so that no device holds all."""
+        shards = []
+        for number, device in enumerate(self._devices):
+            own = states[number * self._each : (number + 1) * self._each]
+            shards.append(_stacked([jax.device_put(each, device) for each in own]))
+
+        def join(*parts):
+            shape = (len(states), *parts[0].shape[1:])
+            return jax.make_array_from_single_device_arrays(
+                shape, self._sharding, list(parts)
+            )
+
+        return jax.tree.map(join, *shards)
+
+    def _put(self, parts: Sequence[dict]) -> dict:
+        """Host arrays of each lane, on the devices of their lanes."""
+        whole = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+        return jax.device_put(whole, self._sharding)
+
+
+@jax.jit
+def _stacked(trees: list) -> TrainState:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def _lane(tree: TrainState, place: int) -> TrainState:
+    return jax.tree.map(lambda leaf: leaf[place], tree)
+
+
+def advance(
+    loops: Sequence[Loop],
+    step: Callable[[Sequence[Batch]], Sequence[Said]],
+    clock: Clock,
+) -> list[int]:
+    """Takes the loops through their steps side by side; the exit code of each.
+
+    One that ends leaves its place to a batch that nobody looks at: the others go on in
+    the program that was compiled.
+    """
+    codes: dict[int, int] = {}
+    batches: list[Batch] = [{}] * len(loops)
+    said: Sequence[Said | None] = [None] * len(loops)
+    while True:
+        for lane, loop in enumerate(loops):
+            if lane in codes:
+                continue
+            try:
+                batches[lane] = loop.send(said[lane])  # pyright: ignore
+            except StopIteration as end:
+                codes[lane] = end.value
+                clock.leave()
+        if len(codes) == len(loops):
+            return [codes[lane] for lane in range(len(loops))]
+        some = next(batch for batch in batches if batch)
+        batches = [batch or some for batch in batches]
+        said = step(batches)
+
+
+def worst(codes: Sequence[int]) -> int:
+    """What a process says of all its lanes."""
+    order = (exits.PREEMPTED, exits.DIVERGED)
+    return next((code for code in order if code in codes), exits.DONE)

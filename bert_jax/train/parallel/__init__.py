@@ -1,0 +1,1 @@
+"""How the step is placed on devices."""

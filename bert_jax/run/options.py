@@ -1,24 +1,21 @@
-"""Options of the command line: overrides, those of sampling, and mistyped ones."""
+"""Options of the command line: verbs, overrides, and mistyped ones."""
 
-import argparse
 import difflib
 import unicodedata
+from argparse import ArgumentParser, Namespace
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bert_jax.run.config import UsageError, flatten
 from configs import base
 
 OVERRIDE = "--config."
-OVERRIDING = (
-    "prepare",
-    "train",
-    "import",
-    "inspect",
-    "plan",
-)  # verbs that take any key
-ROWS = {"eval.rows", "eval.length"}  # what evaluate may be asked for, of any run
+EXAMPLE = "example: python launch.py "
+Overrides = Mapping[str, str]
+Action = Callable[[Namespace, Overrides], int]
+Option = Callable[[Any], Any]  # adds itself to a parser or a group of its options
 UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # of Unicode: controls, no text, ends of lines
 
 
@@ -36,7 +33,45 @@ def path(text: str) -> Path:
     return Path(text)
 
 
-def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+class Verb(NamedTuple):
+    """A verb of the command line: a function whose docstring is the help.
+
+    takes_overrides: what a KEY that --config.KEY=VALUE may change starts with.
+    """
+
+    name: str
+    action: Action
+    example: str
+    takes_overrides: tuple[str, ...]
+    options: tuple[Option, ...]
+
+    def add_to(self, subparsers: Any) -> None:
+        text = " ".join(str(self.action.__doc__).split())
+        parser = subparsers.add_parser(
+            self.name,
+            allow_abbrev=False,
+            help=text[0].lower() + text[1:].removesuffix("."),
+            description=text,
+            epilog=f"{EXAMPLE}{self.name} {self.example}",
+        )
+        for option in self.options:
+            option(parser)
+
+    def refuses(self, overrides: Sequence[str]) -> str:
+        """What to say of overrides that lack a value or change other keys, else ""."""
+        for override in overrides:
+            key, equals, _ = override.partition("=")
+            if not equals:
+                return f"--config.{key} needs a value: --config.{key}=VALUE"
+            if not self.takes_overrides:
+                more = "its config is that of the run, or of the experiment file"
+                return f"{self.name} takes no overrides: {more}"
+            if not key.startswith(self.takes_overrides):
+                return f"{self.name} changes {' and '.join(self.takes_overrides)} alone"
+        return ""
+
+
+def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The overrides, --config.KEY=VALUE or --config.KEY VALUE, and all else."""
     overrides, others = [], []
     rest = deque(arguments)
@@ -51,22 +86,12 @@ def parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return overrides, others
 
 
-def misplaced(verb: str, overrides: Mapping[str, str]) -> str:
-    """What to say of overrides that a verb does not take, "" of others."""
-    if not overrides or verb in OVERRIDING:
+def unknown(arguments: Sequence[str], args: Namespace) -> str:
+    """What to say of the first of the arguments that the verb does not know, the others
+    being `args`: what is meant may be a key of the config, or another option."""
+    if not arguments:
         return ""
-    if verb == "evaluate":
-        also = f"evaluate changes {' and '.join(sorted(ROWS))} alone"
-        return also if overrides.keys() - ROWS else ""
-    return (
-        f"{verb} takes no overrides: its config is that of the run, or of the "
-        "experiment file"
-    )
-
-
-def unknown(argument: str, args: argparse.Namespace) -> str:
-    """What to say of an argument that the verb does not know, the others being `args`:
-    what is meant may be a key of the config, or another option."""
+    argument = arguments[0]
     option, equals, value = argument.partition("=")
     if not option.startswith("--"):
         return f"{argument!r} is one too many: quote a text of several words"
@@ -81,15 +106,33 @@ def unknown(argument: str, args: argparse.Namespace) -> str:
     return f"there is no {argument}: did you mean {found[0]}{equals}{value}?"
 
 
-def add_sampling(generate: argparse.ArgumentParser) -> None:
-    """How the pieces of a text are drawn."""
-    for option, kind, default, text in (
-        ("max_tokens", int, 50, "pieces that are added at most"),
-        ("temperature", float, 1.0, "logits are divided by it; 0 takes the likeliest"),
-        ("top_k", int, 0, "draw from the k likeliest pieces; 0: from all"),
-        ("top_p", float, 1.0, "draw from the likeliest that together have this share"),
-        ("seed", int, 0, "of the draws"),
-    ):
-        generate.add_argument(
-            f"--{option}", type=kind, default=default, help=f"{text} ({default})"
-        )
+def option(*names: str, **settings: Any) -> Option:
+    """An argument of a verb, of the settings that argparse knows."""
+    return lambda verb: verb.add_argument(*names, **settings)
+
+
+def flag(name: str, text: str) -> Option:
+    return option(name, action="store_true", help=text)
+
+
+def number(name: str, kind: type, default: float, text: str) -> Option:
+    return option(name, type=kind, default=default, help=f"{text} ({default})")
+
+
+def count(name: str, default: int, text: str) -> Option:
+    return option(name, type=int, default=default, metavar="K", help=text)
+
+
+def folder(name: str, text: str, required: bool) -> Option:
+    return option(name, type=path, metavar="DIR", required=required, help=text)
+
+
+def one_of(**flags: str) -> Option:
+    """Flags of which at most one may be given, each with its help."""
+
+    def add_to(verb: ArgumentParser) -> None:
+        group = verb.add_mutually_exclusive_group()
+        for name, text in flags.items():
+            flag(f"--{name.replace('_', '-')}", text)(group)
+
+    return add_to

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bert_jax
-import launch
+from bert_jax import cli
 from bert_jax.inspect.bias import association, costs, direction, files, measures
 from bert_jax.inspect.bias import main as bias
 from bert_jax.inspect.measure import space
@@ -67,7 +67,7 @@ def written(path, sets):
 
 
 def asked(*given) -> bias.Request:
-    args, overrides = launch.parse(["inspect", "bias", *map(str, given)])
+    args, overrides = cli.parse(["inspect", "bias", *map(str, given)])
     return bias.request(args, overrides)
 
 
@@ -200,7 +200,7 @@ def test_the_page_tells_tests_direction_and_cost(glove, tmp_path, capsys):
     )
     given = [f"--static={glove}", "--tests", str(folder), "--similarity", str(scored)]
     given += [f"--direction={pairs_file(tmp_path)}", f"--to={tmp_path / 'out'}"]
-    assert launch.main(["inspect", "bias", *given]) == 0
+    assert cli.main(["inspect", "bias", *given]) == 0
     said = capsys.readouterr().out
     assert "4 of 4" in said or "0 of 4" in said
     page = (tmp_path / "out" / "bias.html").read_text()

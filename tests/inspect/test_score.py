@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bert_jax
-import launch
+from bert_jax import cli
 from bert_jax.inspect.draw.finding import Pictures
 from bert_jax.inspect.score import likelihood, shading
 from bert_jax.inspect.score import main as score
@@ -41,7 +41,7 @@ def pairs(tmp_path):
 @pytest.fixture
 def ask():
     def asked(*arguments: str) -> Request:
-        args, _ = launch.parse(["inspect", "score", "--workdir=run", *arguments])
+        args, _ = cli.parse(["inspect", "score", "--workdir=run", *arguments])
         return score.request(args, {})
 
     return asked
@@ -149,7 +149,7 @@ def test_the_verb_follows_a_run_that_reads_left_to_right(straight, tmp_path, cap
     become(run, changes)
     out = tmp_path / "out"
     command = ["inspect", "score", f"--workdir={run}", f"--to={out}", "--step=all"]
-    code = launch.main([*command, "A dog."])
+    code = cli.main([*command, "A dog."])
     printed, error = capsys.readouterr()
     assert code == 0, error
     assert "How likely is this text?\n" in printed and "a perplexity of" in printed

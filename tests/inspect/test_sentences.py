@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import launch
+from bert_jax import cli
 from bert_jax.inspect import sentences
 from bert_jax.inspect.measure import cosines, states
 from bert_jax.predict import model as models
@@ -26,7 +26,7 @@ def file(tmp_path):
 
 
 def requested(file, *given: str) -> sentences.Request:
-    args, overrides = launch.parse(
+    args, overrides = cli.parse(
         ["inspect", "sentences", *given, f"--file={file}", "--workdir=run"]
     )
     return sentences.request(args, overrides)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import launch
+from bert_jax import cli
 from bert_jax.inspect.measure import cosines, similarity, states
 from bert_jax.inspect.measure import space as spaces
 from bert_jax.inspect.words import main as words
@@ -38,7 +38,7 @@ def files(tmp_path):
 
 
 def requested(*given: str) -> words.Request:
-    args, overrides = launch.parse(["inspect", "words", *given])
+    args, overrides = cli.parse(["inspect", "words", *given])
     return words.request(args, overrides)
 
 
@@ -131,13 +131,13 @@ def test_ends_of_curves_stand_apart():
 def test_seven_sentences_teach_nothing_and_the_page_says_so(files, tmp_path, capsys):
     given = ["dog", "cat", "--static=skipgram", f"--corpus={files / 'animals.txt'}"]
     to = tmp_path / "page"
-    assert launch.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE
+    assert cli.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE
     assert "12 words in the 6 sentences of animals.txt" in capsys.readouterr().out
     text = (to / "words.html").read_text()
     assert "teach it nothing, and no claim is made" in text
     assert (to / "map_static.svg").is_file()
     first = (to / "words.npz").read_bytes()
-    assert launch.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE
+    assert cli.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE
     assert (to / "words.npz").read_bytes() == first
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-import launch
+from bert_jax import cli
 from bert_jax.run import config as configs
-from bert_jax.run import exits, rundir
+from bert_jax.run import exits, options, rundir
 
 ROOT = Path(__file__).parents[1]
 TEXT = "The king lost a stone. My aunt found it. " * 20
+
+
+def replaced(verb: str, action) -> options.Verb:
+    return cli.VERBS[verb]._replace(action=action)
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def train(tiny, tmp_path, capsys):
         path.write_text(configs.canonical(tiny({})))
         workdir = tmp_path / "run"
         command = ["train", f"--config={path}", f"--workdir={workdir}"]
-        code = launch.main(
+        code = cli.main(
             [*command, f"--config.data.cache={tmp_path / 'cache'}", *arguments]
         )
         assert not rundir.is_run(workdir), "something was half-written"
@@ -34,10 +38,10 @@ def train(tiny, tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize("verb", launch.VERBS)
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_explains_itself_with_an_example(verb, capsys):
     with pytest.raises(SystemExit) as leave:
-        launch.main([verb, "--help"])
+        cli.main([verb, "--help"])
     assert leave.value.code == 0
     assert f"example: python launch.py {verb}" in capsys.readouterr().out
 
@@ -57,7 +61,7 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys):
 )
 def test_a_mistyped_command_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as leave:
-        launch.main(arguments)
+        cli.main(arguments)
     assert leave.value.code == 2
     assert "launch.py" in capsys.readouterr().err
 
@@ -79,7 +83,7 @@ def test_a_mistyped_command_ends_with_2(arguments, capsys):
 def test_options_are_not_abbreviated(arguments, said, capsys):
     """FAULTS 55: --seed=3 was read as --seeds=3."""
     with pytest.raises(SystemExit) as leave:
-        launch.main(arguments.split())
+        cli.main(arguments.split())
     assert leave.value.code == 2
     assert said in capsys.readouterr().err
 
@@ -87,7 +91,7 @@ def test_options_are_not_abbreviated(arguments, said, capsys):
 def test_an_override_may_stand_before_its_value():
     """FAULTS 65"""
     spoken = ["train", "--workdir=w", "--config.train.steps", "10"]
-    assert launch.parse(spoken)[1] == {"train.steps": "10"}
+    assert cli.parse(spoken)[1] == {"train.steps": "10"}
 
 
 @pytest.mark.parametrize(
@@ -112,8 +116,8 @@ def test_what_a_disk_refuses_is_one_line(error, said, monkeypatch, capsys):
     def fails(*_):
         raise error
 
-    monkeypatch.setitem(launch.VERBS, "report", fails)
-    assert launch.main(["report", "x.py"]) == 2
+    monkeypatch.setitem(cli.VERBS, "report", replaced("report", fails))
+    assert cli.main(["report", "x.py"]) == 2
     text = capsys.readouterr().err
     assert text.startswith("launch.py report: ")
     assert said in text
@@ -127,9 +131,9 @@ def test_mistakes_of_a_program_stay_visible(error, monkeypatch):
     def fails(*_):
         raise error
 
-    monkeypatch.setitem(launch.VERBS, "report", fails)
+    monkeypatch.setitem(cli.VERBS, "report", replaced("report", fails))
     with pytest.raises(type(error)):
-        launch.main(["report", "x.py"])
+        cli.main(["report", "x.py"])
 
 
 @pytest.mark.parametrize(
@@ -201,9 +205,9 @@ def test_a_dangling_link_is_named(train, tmp_path):
 def test_a_directory_that_is_no_run(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("mine")
     for verb in ("evaluate", "predict"):
-        assert launch.main([verb, f"--workdir={tmp_path}"]) == 2
+        assert cli.main([verb, f"--workdir={tmp_path}"]) == 2
         assert "is no run" in capsys.readouterr().err
-    assert launch.main(["train", f"--workdir={tmp_path}"]) == 2
+    assert cli.main(["train", f"--workdir={tmp_path}"]) == 2
     assert "is no run to continue: give --config" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -231,7 +235,7 @@ def test_ctrl_c_before_there_is_anything_to_save_is_one_line(
         f"--config={path}",
         f"--config.data.cache={tmp_path / 'cache'}",
     ]
-    assert launch.main(command) == 75
+    assert cli.main(command) == 75
     assert "interrupted" in capsys.readouterr().err.splitlines()[-1]
     assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
 
@@ -240,9 +244,11 @@ def printing(command: str, tail: str) -> subprocess.CompletedProcess[str]:
     """A command, its verb one that prints a lot and returns 9, in a shell."""
     verb = command.split()[0]
     script = (
-        f"import sys, launch; launch.VERBS[{verb!r}] = "
-        "lambda args, overrides: print(*range(40_000)) or 9; "
-        f"sys.exit(launch.main({command.split()}))"
+        "import sys\nfrom bert_jax import cli\n"
+        f"verb = cli.VERBS[{verb!r}]\n"
+        "action = lambda args, overrides: print(*range(40_000)) or 9\n"
+        f"cli.VERBS[{verb!r}] = verb._replace(action=action)\n"
+        f"sys.exit(cli.main({command.split()}))"
     )
     shell = (
         f"{shlex.join([sys.executable, '-c', script])} {tail}; exit ${{PIPESTATUS[0]}}"
@@ -276,15 +282,17 @@ def test_a_reader_that_has_seen_enough_ends_what_only_reads(command, tail, code,
 
 
 def test_help_loads_no_jax():
-    code = "import sys, launch\ntry: launch.main(['--help'])\nexcept SystemExit: pass\n"
+    """Which is why cli imports a verb's module when the verb runs."""
+    code = "import sys\nfrom bert_jax import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
     code += "print('jax' in sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_the_command_line_exits_with_the_code(tmp_path):
-    command = [sys.executable, "launch.py", "train", f"--workdir={tmp_path}"]
+@pytest.mark.parametrize("program", [["launch.py"], ["-m", "bert_jax"]])
+def test_the_command_line_exits_with_the_code(program, tmp_path):
+    command = [sys.executable, *program, "train", f"--workdir={tmp_path}"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ
     )
@@ -311,7 +319,7 @@ def test_the_command_line_exits_with_the_code(tmp_path):
 def test_control_characters_in_paths_are_refused(arguments, character, capsys):
     """FAULTS 51: a line's end in --root ran as a line of the batch script."""
     given = [argument.format(character) for argument in arguments]
-    assert launch.main(given) == exits.USAGE
+    assert cli.main(given) == exits.USAGE
     said = capsys.readouterr().err
     assert f"holds {character!r}, which no path here may: choose another name" in said
     assert len(said.splitlines()) == 1

@@ -7,22 +7,25 @@ differ or there is no example.
 """
 
 import math
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 
 def wilson(successes: float, n: float) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927); all of [0, 1] of no trials."""
+    """95 % interval of a proportion (Wilson 1927); all of [0, 1] of no trials.
+
+    Both are whole numbers, as far as a mean times its count is one.
+    """
     if n == 0:
         return 0.0, 1.0
-    share, spread = successes / n, Z95**2 / n
-    centre = share + spread / 2
-    half = math.sqrt(spread * (share * (1 - share) + spread / 4))
-    low, high = (centre - half) / (1 + spread), (centre + half) / (1 + spread)
-    return max(0.0, low), min(1.0, high)
+    test = stats.binomtest(round(successes), round(n))
+    low, high = test.proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def accuracy(gold: ArrayLike, predicted: ArrayLike) -> float:
@@ -84,11 +87,13 @@ def pearson(gold: ArrayLike, predicted: ArrayLike) -> float:
     0 where gold or predicted is constant, so of one example too: what does not vary
     explains nothing. nan where a number is not finite, so that it is seen.
     """
-    gold, predicted = _numbers(gold, predicted)
-    if not np.isfinite([gold, predicted]).all():
+    gold, predicted = both = _numbers(gold, predicted)
+    if not np.isfinite(both).all():
         return math.nan
-    cosine = float(_deviations(gold) @ _deviations(predicted))
-    return min(1.0, max(-1.0, cosine))
+    if any((values == values[0]).all() for values in both):
+        return 0.0
+    with warnings.catch_warnings(action="ignore"):  # of numbers that hardly vary
+        return float(stats.pearsonr(_scaled(gold), _scaled(predicted)).statistic)
 
 
 def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:
@@ -99,7 +104,7 @@ def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:
     gold, predicted = _numbers(gold, predicted)
     if not np.isfinite([gold, predicted]).all():
         return math.nan
-    return pearson(_ranks(gold), _ranks(predicted))
+    return pearson(stats.rankdata(gold), stats.rankdata(predicted))
 
 
 def _pair(gold: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -119,17 +124,6 @@ def _dot(a: list[int], b: list[int]) -> int:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def _deviations(values: np.ndarray) -> np.ndarray:
-    """(B,) of length 1 and mean 0; zeros where all values are equal."""
-    if (values == values[0]).all():  # their computed mean may differ from them
-        return np.zeros_like(values)
-    values = values / np.abs(values).max()  # neither sums nor squares overflow
-    values = values - values.mean()
-    values = values / np.abs(values).max()
-    return values / np.linalg.norm(values)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """(B,) from 1."""
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[which]
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """The same shape with neither sums nor squares that overflow."""
+    return values / np.abs(values).max()

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from scipy import stats
 
 from bert_jax.inspect.measure.cosines import unit
-from bert_jax.tasks.intervals import TAIL
 
 COUNTED = 2**18  # sums of either half of the targets, up to which all are counted
 BLOCK = 2**21  # random numbers drawn at once
@@ -119,10 +118,9 @@ def countable(total: int, count: int) -> bool:
 
 def clopper_pearson(hits: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
     """The exact 95 % interval of a share (Clopper & Pearson 1934)."""
-    missed = trials - hits
-    low = special.betaincinv(np.maximum(hits, 1), missed + 1, TAIL)
-    high = special.betaincinv(hits + 1, np.maximum(missed, 1), 1 - TAIL)
-    return np.where(hits == 0, 0, low), np.where(missed == 0, 1, high)
+    tests = (stats.binomtest(int(count), trials) for count in hits)
+    low, high = zip(*(test.proportion_ci(method="exact") for test in tests))
+    return np.array(low), np.array(high)
 
 
 def _counted(values: np.ndarray, reach: float, count: int) -> int:

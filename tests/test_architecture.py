@@ -128,6 +128,24 @@ def test_a_run_starts_without_what_it_does_not_draw_with():
     assert loaded(["bert_jax.train.loop"], {"matplotlib", "tensorflow"}) == "set()\n"
 
 
+def test_importing_changes_nothing_in_the_process():
+    code = f"""\
+import csv, importlib, logging, sys
+import jax, orbax.checkpoint as ocp
+def state():
+    handlers = ocp.type_handlers.get_type_handler(jax.Array), csv.field_size_limit()
+    loggers = [logging.getLogger(), logging.getLogger("absl"), logging.getLogger("jax")]
+    return *handlers, *((log.level, log.filters, log.handlers) for log in loggers)
+before = repr(state())
+for name in {sorted(MODULES)}:
+    importlib.import_module(name)
+assert repr(state()) == before, (before, state())
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+
+
 def loaded(names: list[str], packages: set[str]) -> str:
     """Which of the packages a new process has loaded that imports these modules."""
     code = f"import sys, {', '.join(names)}\nprint({packages} & sys.modules.keys())"

@@ -1,8 +1,9 @@
 """What surrounds the save of a checkpoint: room on the disk, one line for a disk that is
-full, and what a killed save left. Never imports jax."""
+full, silence, and what a killed save left. Never imports jax."""
 
 import asyncio
 import contextlib
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -71,3 +72,18 @@ def remove_unfinished(directory: Path) -> None:
         unfinished = is_step and not (path / manifest.FILE).exists()
         if unfinished or ".orbax-checkpoint-tmp" in path.name:
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what orbax logs: of what fails, a traceback a thread, and it raises it too."""
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    log = logging.getLogger("absl")
+    log.addFilter(drop)
+    try:
+        yield
+    finally:
+        log.removeFilter(drop)

@@ -93,7 +93,8 @@ def pearson(gold: ArrayLike, predicted: ArrayLike) -> float:
     if any((values == values[0]).all() for values in both):
         return 0.0
     with warnings.catch_warnings(action="ignore"):  # of numbers that hardly vary
-        return float(stats.pearsonr(_scaled(gold), _scaled(predicted)).statistic)
+        found = stats.pearsonr(_scaled(gold), _scaled(predicted))
+    return float(found.statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:

@@ -4,7 +4,7 @@ Orbax commits by rename; a step without a manifest is a save that never finished
 """
 
 import asyncio
-import logging
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
@@ -23,18 +23,7 @@ from bert_jax.run.rundir import Began, steps
 from bert_jax.train.optim import path_name
 from bert_jax.train.state import TrainState, not_finite
 
-# Orbax logs what fails in its threads with a traceback each, and then raises it too.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
-
 SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
-
-# Of an array that all devices hold each writes a part, which it cuts out by a program of
-# its own, compiled at the first save: that pays for large arrays alone.
-ocp.type_handlers.register_type_handler(
-    jax.Array,
-    ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED),
-    override=True,
-)
 
 
 class Damaged(UsageError):
@@ -149,8 +138,7 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
 def read_params(run: Path, step: int, shapes: Any) -> Any:
     """`restore_params` where the shapes are known to be those that were saved."""
     args = ocp.args.Composite(params=ocp.args.StandardRestore(shapes))
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        params = reader.restore(_absolute(run, step), args=args)["params"]
+    params = _read(run, step, args)["params"]
     _check_finite(params, _absolute(run, step))
     return params
 
@@ -162,13 +150,17 @@ def restore_state(run: Path, step: int, shapes: TrainState) -> TrainState:
         params=ocp.args.StandardRestore(shapes.params),
         rest=ocp.args.StandardRestore(_rest(shapes)),
     )
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-        loaded = reader.restore(_absolute(run, step), args=args)
+    loaded = _read(run, step, args)
     rest = loaded["rest"]
     if int(rest["step"]) != step:
         raise Damaged(f"checkpoint {_absolute(run, step)} is of step {rest['step']}")
     _check_finite((loaded["params"], rest), _absolute(run, step))
     return TrainState(params=loaded["params"], **{"skips": ()} | rest)
+
+
+def _read(run: Path, step: int, args: ocp.args.Composite) -> Any:
+    with saving.quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+        return reader.restore(_absolute(run, step), args=args)
 
 
 def _check_finite(tree: Any, checkpoint: Path) -> None:
@@ -218,7 +210,8 @@ def check_same(saved: Any, wanted: Any, source: str) -> None:
 def param_shapes(run: Path, step: int) -> Any:
     """The tree of one checkpoint's parameters, shapes and types for arrays."""
     source = _absolute(run, step) / "params"
-    saved = ocp.StandardCheckpointHandler().metadata(source).tree  # pyright: ignore[reportArgumentType]
+    with saving.quiet():
+        saved = ocp.StandardCheckpointHandler().metadata(source).tree  # pyright: ignore[reportArgumentType]
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), saved)
 
 
@@ -255,6 +248,13 @@ class Checkpoints:
         self._keep_powers = keep_powers
         self.best: int | None = None  # a step that is never pruned
         asyncio.set_event_loop_policy(saving.EventLoops())
+        # Of an array that all devices hold each writes a part, which it cuts out by a
+        # program of its own, compiled at the first save: that pays for large ones alone.
+        types = ocp.type_handlers
+        handler = types.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED)
+        types.register_type_handler(jax.Array, handler, override=True)
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(saving.quiet())
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
@@ -319,6 +319,7 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
             self._writer.close()
+            self._quiet.close()
 
     def _finish(self, step: int, target: Path, metrics_bytes: int) -> None:
         with saving.named(target):

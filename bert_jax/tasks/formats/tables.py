@@ -20,9 +20,8 @@ from bert_jax.tasks.records import (
     tell_left_out,
 )
 
-LONGEST_FIELD = 10_000_000  # characters between two quotes
+LONGEST_FIELD = 10_000_000  # characters between two quotes: csv's 131,072 are too few
 LINE_COST = 10  # what a line inside quotes counts beside its characters: its memory
-csv.field_size_limit(LONGEST_FIELD)  # the module's own 131,072 is less than a report
 
 
 class Columns(NamedTuple):
@@ -124,13 +123,22 @@ def _quoted(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, li
     reader = csv.reader(remembered(), delimiter=separator, strict=True)
     number = 1
     try:
-        for row in reader:
+        while (row := _row(reader)) is not None:
             yield number, row
             number = reader.line_num + 1
             held.clear()
     except csv.Error as error:
         opened = number + _opening("".join(held), separator)
         raise UsageError(f"{path}, {_quoting(opened, number, held, error)}") from error
+
+
+def _row(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next one, None after the last. All readers of a process share one limit."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(before)
 
 
 def _quoting(opened: int, number: int, held: list[str], error: csv.Error) -> str:

@@ -128,10 +128,14 @@ LOSSES = {
         encoder, networks.WHOLE, np.ones(5, np.float32)
     ),
     "BertForTokenClassification": lambda encoder: finetune.tag(
-        encoder, networks.WHOLE, 5
+        encoder, networks.WHOLE, np.ones(5, np.float32)
     ),
-    "BertForQuestionAnswering": lambda encoder: finetune.span(encoder, networks.WHOLE),
-    "BertForMultipleChoice": lambda encoder: finetune.choose(encoder, networks.WHOLE),
+    "BertForQuestionAnswering": lambda encoder: finetune.span(
+        encoder, networks.WHOLE, np.ones(0, np.float32)
+    ),
+    "BertForMultipleChoice": lambda encoder: finetune.choose(
+        encoder, networks.WHOLE, np.ones(0, np.float32)
+    ),
 }
 
 

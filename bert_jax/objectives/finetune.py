@@ -37,14 +37,7 @@ def build(config: Any, class_weights: Float[np.ndarray, "C"]) -> Objective:
     """The objective of a config with C labels, none where its kind has none."""
     encoder = EncoderConfig(**config.model)
     features = Features(config.objective.layers, config.objective.pool)
-    match config.objective.kind:
-        case "classify":
-            return classify(encoder, features, class_weights)
-        case "tag":
-            return tag(encoder, features, len(class_weights))
-        case kind:
-            others = {"regress": regress, "span": span, "choose": choose}
-            return others[kind](encoder, features)
+    return OBJECTIVES[config.objective.kind](encoder, features, class_weights)
 
 
 def classify(
@@ -72,7 +65,9 @@ def classify(
     return _objective(network, weigh, score)
 
 
-def regress(encoder: EncoderConfig, features: Features) -> Objective:
+def regress(
+    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
+) -> Objective:
     """A number of a text or a pair, by its squared error; label (B,), float."""
     network = Network(encoder, (*POOLED[features.pool], "classify_head"), 1, features)
 
@@ -85,9 +80,11 @@ def regress(encoder: EncoderConfig, features: Features) -> Objective:
     return _objective(network, lambda batch: batch["weights"], score)
 
 
-def tag(encoder: EncoderConfig, features: Features, classes: int) -> Objective:
+def tag(
+    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "C"]
+) -> Objective:
     """A class of each token that has a label (section 5.3); label (B, T)."""
-    network = Network(encoder, ("tag_head",), classes, features)
+    network = Network(encoder, ("tag_head",), len(class_weights), features)
 
     def weigh(batch: Batch) -> Float[Array, "B T"]:
         return (batch["label"] != NO_LABEL) * batch["weights"][:, None]
@@ -104,7 +101,9 @@ def tag(encoder: EncoderConfig, features: Features, classes: int) -> Objective:
     return _objective(network, weigh, score)
 
 
-def span(encoder: EncoderConfig, features: Features) -> Objective:
+def span(
+    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
+) -> Objective:
     """Where an answer starts and ends (section 4.2); label (B, 2), 0 for no answer.
 
     The loss is the mean of the two cross-entropies over the row's own tokens.
@@ -129,7 +128,9 @@ def span(encoder: EncoderConfig, features: Features) -> Objective:
     return _objective(network, lambda batch: batch["weights"], score)
 
 
-def choose(encoder: EncoderConfig, features: Features) -> Objective:
+def choose(
+    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
+) -> Objective:
     """The best of C answers (section 4.4); ids and types (B, C, T), lengths (B, C)."""
     network = Network(encoder, (*POOLED[features.pool], "choice_head"), 0, features)
 
@@ -155,3 +156,12 @@ def _objective(network: Network, weigh: Weigh, score: Score) -> Objective:
         return score(outputs, batch, weigh(batch))
 
     return of_network(network, TASK, prepare, sums)
+
+
+OBJECTIVES = {
+    "classify": classify,
+    "regress": regress,
+    "tag": tag,
+    "span": span,
+    "choose": choose,
+}

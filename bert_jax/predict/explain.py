@@ -1,6 +1,6 @@
 """How a prediction comes about, from characters to probabilities, in numbered steps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,11 +8,12 @@ import numpy as np
 from bert_jax.predict import pieces
 from bert_jax.predict.model import Model
 from bert_jax.predict.pieces import Rows
-from bert_jax.predict.reader import Passage
+from bert_jax.render.text import columns, percent
 from bert_jax.tasks import kinds
-from bert_jax.tasks.alignment import Window
-from bert_jax.tasks.decode import softmax
+from bert_jax.tasks.features import of_texts
 from bert_jax.tasks.records import Choice, Question, Sentence
+from bert_jax.tasks.windows import Window
+from bert_jax.tasks.words import Passage, names, rows_of
 
 BEST = 5  # pieces of a vocabulary, starts, ends and numbers that are shown
 
@@ -38,60 +39,40 @@ def explain(model: Model, mode: str, record: Any) -> str:
 
 
 def _whole(model: Model, record: Sentence | Choice) -> list[Step]:
-    """Of texts that get one label, one number or one choice."""
-    kind = model.reader.kind
-    made = model.reader.features(kind, [record])
+    """Steps for a task that says one thing of a record: a label, a number, a choice."""
+    task = kinds.KINDS[model.reader.kind]
+    made = model.reader.features([record])
     rows = pieces.of_texts(model.reader, made, _texts(record))
-    output = kinds.KINDS[kind].output
-    said = model.outputs(("states", "hidden", "pooled", output), rows.batch)
-    logits = said[output].reshape(-1)
-    names = _names(model, record)
+    outputs = model.outputs(("states", "hidden", "pooled", task.output), rows.batch)
+    logits = outputs[task.output].reshape(-1)
+    names = task.names(record, model.reader.labels)
     return [
-        *_encoder(model, rows, said, []),
-        Step("What the head reads", [_pooled(model, said["pooled"])]),
+        *_encoder(model, rows, outputs, []),
+        Step("What the head reads", [_pooled(model, outputs["pooled"])]),
         Step(
-            f"The logits, {said[output].shape}: a dense layer of that",
-            _table([name, f"{x:.4f}"] for name, x in zip(names, logits, strict=True)),
+            f"The logits, {outputs[task.output].shape}: a dense layer of that",
+            columns([name, f"{x:.4f}"] for name, x in zip(names, logits, strict=True)),
         ),
-        Step("The prediction", [f"the number itself, {logits[0]:.4f}"])
-        if kind == "regress"
-        else _chances(names, softmax(logits)),
+        Step(*task.conclusion(names, logits)),
     ]
 
 
 def _texts(record: Sentence | Choice) -> list[tuple[str, ...]]:
-    """Those of each row."""
+    """The texts of each row of a record."""
     if isinstance(record, Choice):
         return [(record.text, choice) for choice in record.choices]
     return [(record.text, record.pair) if record.pair else (record.text,)]
 
 
-def _names(model: Model, record: Sentence | Choice) -> Sequence[str]:
-    """What the logits are of."""
-    if isinstance(record, Choice):
-        return record.choices
-    return ("the number",) if model.reader.kind == "regress" else model.reader.labels
-
-
-def _chances(names: Sequence[str], chances: np.ndarray) -> Step:
-    order = [int(i) for i in np.argsort(-chances, kind="stable")]
-    table = _table([names[i], percent(chances[i])] for i in order)
-    return Step(
-        "Softmax: exp of each logit, divided by the sum of them all",
-        [*table, f"the likeliest is chosen: {names[order[0]]}"],
-    )
-
-
 def _tags(model: Model, passage: Passage) -> list[Step]:
     reader = model.reader
-    [records] = reader.rows([passage])
-    made = reader.features("tag", records)
+    records = rows_of(passage, reader.tokenizer, model.config.data.length)
+    made = reader.features(records)
     counts = [len(record.words) for record in records]
     rows = pieces.of_words(reader, made, passage, counts)
     said = model.outputs(("states", "hidden", "features", "tag_logits"), rows.batch)
     outputs = dict(enumerate(said["tag_logits"]))
-    read = kinds.KINDS["tag"].read
-    tags: list[Any] = read(records, made, outputs, reader.labels, model.config.task)
+    tags: list[Any] = reader.predictions(records, made, outputs)
     table = [["word", "piece", "tag", "logit", "probability"]]
     for number, record in enumerate(records):
         logits, ids = outputs[number], rows.batch["ids"][number]
@@ -99,12 +80,12 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
         for word, place, tag, chance in lines:
             piece = model.tokenizer.display_tokens[ids[place]] if place >= 0 else "none"
             logit = f"{logits[place, tag]:.4f}" if place >= 0 else ""
-            [name] = kinds.names([tag], reader.labels)
+            [name] = names([tag], reader.labels)
             table.append([word, piece, name, logit, percent(chance)])
     found = [
         f"{each.type}  {each.text}  [{each.start}:{each.end}]  "
         f"{percent(each.probability)}"
-        for each in reader.found(passage, tags)
+        for each in reader.result(passage, tags)
     ]
     count = len(records)
     notes = [f"{count} rows: they are more than one row holds"] * (count > 1)
@@ -115,18 +96,18 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
             f"The logits, {said['tag_logits'].shape}: a dense layer at each token",
             [f"one for each of {', '.join(reader.labels)}"],
         ),
-        Step("Softmax at each word's first piece: its likeliest tag", _table(table)),
+        Step("Softmax at each word's first piece: its likeliest tag", columns(table)),
         Step("What the tags mark; as likely as its least likely word", found or ["-"]),
     ]
 
 
 def _span(model: Model, record: Question) -> list[Step]:
     task = model.config.task
-    made = model.reader.features("span", [record])
+    made = model.reader.features([record])
     rows = pieces.of_windows(model.reader, made, record)
     said = model.outputs(("states", "hidden", "features", "span_logits"), rows.batch)
     outputs = dict(enumerate(said["span_logits"]))
-    [answer] = kinds.KINDS["span"].read([record], made, outputs, (), task)
+    [answer] = model.reader.predictions([record], made, outputs)
     at = _window_of(made.places, answer.start)
     one = {name: _only(value, at) for name, value in said.items()}
     count = len(made.places)
@@ -137,7 +118,9 @@ def _span(model: Model, record: Question) -> list[Step]:
     chosen = [best]
     if task.no_answer:
         kept = (
-            "so it is kept" if model.reader.conclude(answer).text else "so it is none"
+            "so it is kept"
+            if model.reader.result(record, [answer]).text
+            else "so it is none"
         )
         chosen.append(f"no answer, against it: {percent(answer.no_answer)}, {kept}")
     return [
@@ -181,11 +164,11 @@ def _ends(model: Model, rows: Rows, window: Window, logits: np.ndarray) -> list[
             for column, place in enumerate(places)
         ]
         table.append(cells[0] + cells[1])
-    return _table(table)
+    return columns(table)
 
 
 def _vectors(model: Model, record: Sentence) -> list[Step]:
-    made = model.reader.features("regress", [record])
+    made = of_texts([record], np.zeros(1), model.tokenizer, model.config.data.length)
     rows = pieces.of_texts(model.reader, made, _texts(record))
     said = model.outputs(("states", "hidden"), rows.batch)
     vector = said["hidden"][0].astype(np.float32).mean(0)
@@ -258,7 +241,7 @@ def _encoder(
             notes + [x for row in range(len(ids)) for x in _pieces(model, rows, row)],
         ),
         Step(f"What the network reads, {ids.shape}: rows, and tokens a row", row_lines),
-        Step("The layers: of each row, for each token, a vector", _table(table)),
+        Step("The layers: of each row, for each token, a vector", columns(table)),
     ]
 
 
@@ -273,7 +256,7 @@ def _pieces(model: Model, rows: Rows, row: int) -> list[str]:
             cells += [f"{start}:{end}", rows.texts[row][kind][start:end]]
         table.append(cells + [""] * (6 - len(cells)))
     several = len(rows.offsets) > 1
-    return [f"row {row + 1}", *_table(table)] if several else _table(table)
+    return [f"row {row + 1}", *columns(table)] if several else columns(table)
 
 
 def _pooled(model: Model, pooled: np.ndarray) -> str:
@@ -297,18 +280,3 @@ def _layers(model: Model) -> str:
     layers = model.config.objective.layers
     named = {"last": "the last layer", "last_4": "the last four layers side by side"}
     return named.get(layers, f"layer {layers}, where 0 are the embeddings")
-
-
-def percent(chance: Any) -> str:
-    """A probability for a person."""
-    return f"{100 * chance:.1f} %"
-
-
-def _table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines whose columns begin at the same place."""
-    filled = [list(row) for row in rows]
-    wide = [max(map(len, column)) for column in zip(*filled, strict=True)]
-    return [
-        "  ".join(f"{cell:{size}}" for cell, size in zip(row, wide)).rstrip()
-        for row in filled
-    ]

@@ -10,19 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from bert_jax.predict.reader import Passage, Reader
+from bert_jax.predict.reader import Reader
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import read
+from bert_jax.tasks import kinds, read
 from bert_jax.tasks import records as labelled
-from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
+from bert_jax.tasks.texts import TextTask, sentence
 
 LINES = ".txt"  # the end of the name of a file of lines
-PAIR = "TEXT<TAB>SECOND TEXT"
-QUESTION = "QUESTION<TAB>CONTEXT"
-CHOICES = "TEXT<TAB>CHOICE<TAB>CHOICE..."
 
 
 class Source(NamedTuple):
@@ -41,11 +36,15 @@ def records(reader: Reader, mode: str, source: Source) -> Iterator[Any]:
     if source.file and not source.file.endswith(LINES):
         yield from _of_file(reader.config, mode, source.file)
         return
-    paired = reader.kind in ("classify", "regress") and reader.config.task.pair
+    task = kinds.KINDS.get(reader.kind)
+    paired = isinstance(task, TextTask) and reader.config.task.pair != ""
     for where, line in _lines(source):
         if line.strip():
             text = labelled.encodable(where, line)
-            yield _of_line(reader, mode, bool(paired), where, text)
+            if mode in kinds.KINDS:
+                yield kinds.KINDS[mode].record(where, text, paired)
+            else:
+                yield sentence(where, text, paired)
 
 
 def _of_file(config: Any, mode: str, path: str) -> Iterator[Any]:
@@ -54,11 +53,9 @@ def _of_file(config: Any, mode: str, path: str) -> Iterator[Any]:
             f"{path}: this run has no task whose format that could be: give a text a "
             f"line in a file that ends in {LINES}"
         )
+    task = kinds.of_config(config)
     for record in read.unlabelled(config, path):
-        if mode == "vectors":
-            yield _sentence(record)
-        else:
-            yield _passage(record) if isinstance(record, Tagged) else record
+        yield task.sentence(record) if mode == "vectors" else task.input(record)
 
 
 def _lines(source: Source) -> Iterator[tuple[str, str]]:
@@ -76,54 +73,3 @@ def _lines(source: Source) -> Iterator[tuple[str, str]]:
                 yield f"standard input, line {i}", line.rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UsageError(f"standard input is no utf-8 ({error})") from error
-
-
-def _of_line(reader: Reader, mode: str, paired: bool, where: str, line: str) -> Any:
-    match mode:
-        case "tag":
-            return reader.passage(line)
-        case "span":
-            question, context = _fields(where, line, QUESTION)
-            return Question(where, "", question, context, ())
-        case "choose":
-            text, *choices = _fields(where, line, CHOICES)
-            return Choice(where, text, tuple(choices), "")
-        case "classify" | "regress" | "vectors" if paired:
-            text, pair = _fields(where, line, PAIR)
-            return Sentence(where, text, pair, "")
-        case _:
-            return Sentence(where, line, "", "")
-
-
-def _fields(where: str, line: str, wanted: str) -> list[str]:
-    """What tabs separate, as many as wanted, or more where those end in dots."""
-    fields, count = line.split("\t"), wanted.count("<TAB>") + 1
-    more = wanted.endswith("...")
-    if len(fields) < count or (len(fields) > count and not more):
-        least = "at least " if more else ""
-        raise UsageError(
-            f"{where}: tabs: {len(fields) - 1}, but this run reads {wanted}, "
-            f"{least}{count - 1} of them"
-        )
-    if not all(field.strip() for field in fields):
-        raise UsageError(f"{where}: nothing on one side of a tab, but want {wanted}")
-    return fields
-
-
-def _passage(record: Tagged) -> Passage:
-    """The words of a file with a space between them."""
-    ends = np.cumsum([len(word) + 1 for word in record.words]).tolist()
-    spans = [(e - 1 - len(w), e - 1) for w, e in zip(record.words, ends, strict=True)]
-    return Passage(" ".join(record.words), spans)
-
-
-def _sentence(record: read.Record) -> Sentence:
-    match record:
-        case Tagged():
-            return Sentence(record.where, " ".join(record.words), "", "")
-        case Question():
-            return Sentence(record.where, record.question, record.context, "")
-        case Choice():
-            return Sentence(record.where, record.text, "", "")
-        case _:
-            return record

@@ -15,17 +15,15 @@ import numpy as np
 
 from bert_jax.predict import explain, inputs
 from bert_jax.predict.inputs import Source
-from bert_jax.predict.model import Chosen, Filled, Labelled, Model, load
-from bert_jax.predict.reader import BATCH, Passage
-from bert_jax.run import rules
+from bert_jax.predict.model import Filled, Model, load
+from bert_jax.predict.reader import BATCH
+from bert_jax.render.text import percent, shortened
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.decode import Answer, Found
-from bert_jax.tasks.records import Choice, Question, Sentence
+from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.records import Sentence
+from bert_jax.tasks.texts import as_json
 
 BLOCK = 2_000  # inputs that are held and sorted together
-SHOWN = 60  # characters of a text
-BESIDE = 40  # characters of a context at either side of its answer
-OTHERS = 3  # labels shown beside the likeliest
 NUMBERS = 4  # of a vector
 
 
@@ -71,7 +69,7 @@ def _mode(model: Model, vectors: bool) -> str:
     """A key of MODES: what the run was trained for, or else vectors."""
     if vectors:
         return "vectors"
-    if model.reader.kind in rules.METRICS:
+    if model.reader.kind in KINDS:
         return model.reader.kind
     return "masks" if "mlm_head" in model.network.heads else "vectors"
 
@@ -138,20 +136,6 @@ def _vectors(model: Model, records: list[Sentence], least: int) -> np.ndarray:
     return model.reader.means(records, least)
 
 
-def _texts(record: Sentence) -> dict[str, Any]:
-    return {"text": record.text} | ({"pair": record.pair} if record.pair else {})
-
-
-def _answer_json(record: Question, answer: Answer) -> dict[str, Any]:
-    asked = {"question": record.question, "context": record.context}
-    own = {"id": record.id} if record.id else {}
-    return own | asked | {"answer": answer.text} | _without(answer, "text")
-
-
-def _without(result: Any, name: str) -> dict[str, Any]:
-    return {key: value for key, value in result._asdict().items() if key != name}
-
-
 def _masks_json(record: Sentence, filled: list[Filled]) -> dict[str, Any]:
     masks = [
         [{"token": token, "probability": chance} for token, chance in mask.candidates]
@@ -160,94 +144,27 @@ def _masks_json(record: Sentence, filled: list[Filled]) -> dict[str, Any]:
     return {"text": record.text, "masks": masks}
 
 
-def _label_text(record: Sentence, result: Labelled) -> str:
-    first, *others = result.probabilities.items()
-    line = f"  {first[0]}{_percent(first[1])}  {_both(record)}"
-    if len(others) < 2:
-        return line
-    more = ", ".join(f"{x} {explain.percent(chance)}" for x, chance in others[:OTHERS])
-    return f"{line}  ({more})"
-
-
-def _found_text(passage: Passage, found: list[Found]) -> str:
-    wide = max((len(each.type) for each in found), default=0)
-    lines = [
-        f"  {each.type:{wide}}  {each.text}  [{each.start}:{each.end}]"
-        f"{_percent(each.probability)}"
-        for each in found
-    ]
-    return "\n".join([passage.text, *(lines or ["  (nothing)"])])
-
-
-def _answer_text(record: Question, answer: Answer) -> str:
-    if answer.start < 0:
-        return f"{record.question}\n  (no answer){_percent(answer.no_answer)}"
-    place = f"[{answer.start}:{answer.end}]"
-    first = f"  {answer.text}{_percent(answer.probability)}  {place}"
-    before, after = record.context[: answer.start], record.context[answer.end :]
-    left = before if len(before) <= BESIDE else "..." + before[-BESIDE:]
-    right = after if len(after) <= BESIDE else after[:BESIDE] + "..."
-    marked = f"{left}**{answer.text}**{right}"
-    return f"{record.question}\n{first}\n  {' '.join(marked.split())}"
-
-
-def _choice_text(record: Choice, result: Chosen) -> str:
-    lines = [
-        f"  {'>' if number == result.choice else ' '}{_percent(chance)}  {choice}"
-        for number, (choice, chance) in enumerate(
-            zip(record.choices, result.probabilities, strict=True)
-        )
-    ]
-    return "\n".join([record.text, *lines])
-
-
 def _masks_text(record: Sentence, filled: list[Filled]) -> str:
     lines = [record.text]
     for mask in filled:
-        words = [
-            f"{token} {explain.percent(chance)}" for token, chance in mask.candidates
-        ]
+        words = [f"{token} {percent(chance)}" for token, chance in mask.candidates]
         lines.append(f"  {mask.mask + 1}. " + "   ".join(words))
     return "\n".join(lines)
+
+
+def _vector_json(record: Sentence, vector: np.ndarray) -> dict[str, Any]:
+    return as_json(record) | {"vector": vector.tolist()}
 
 
 def _vector_text(record: Sentence, vector: np.ndarray) -> str:
     numbers = " ".join(f"{number:8.4f}" for number in vector[:NUMBERS])
     norm = np.linalg.norm(vector)
-    return f"  {numbers} ...  norm {norm:.4f}  {_both(record)}"
-
-
-def _percent(chance: float) -> str:
-    return f"{explain.percent(chance):>9}"
-
-
-def _both(record: Sentence) -> str:
-    """The texts of a record on one line, shortened."""
-    texts = [record.text, record.pair] if record.pair else [record.text]
-    flat = [" ".join(text.split()) for text in texts]
-    return " | ".join(x if len(x) <= SHOWN else x[: SHOWN - 3] + "..." for x in flat)
+    texts = shortened(record.text, record.pair)
+    return f"  {numbers} ...  norm {norm:.4f}  {texts}"
 
 
 MODES = {
-    "classify": Mode(_task, lambda r, x: _texts(r) | x._asdict(), _label_text),
-    "regress": Mode(
-        _task,
-        lambda r, x: _texts(r) | {"value": x},
-        lambda r, x: f"  {x:9.4f}  {_both(r)}",
-    ),
-    "tag": Mode(
-        _task,
-        lambda r, x: {"text": r.text, "entities": [each._asdict() for each in x]},
-        _found_text,
-    ),
-    "span": Mode(_task, _answer_json, _answer_text),
-    "choose": Mode(
-        _task,
-        lambda r, x: {"text": r.text, "choices": list(r.choices)} | x._asdict(),
-        _choice_text,
-    ),
+    **{name: Mode(_task, kind.as_json, kind.as_text) for name, kind in KINDS.items()},
     "masks": Mode(_masks, _masks_json, _masks_text),
-    "vectors": Mode(
-        _vectors, lambda r, x: _texts(r) | {"vector": x.tolist()}, _vector_text
-    ),
+    "vectors": Mode(_vectors, _vector_json, _vector_text),
 }

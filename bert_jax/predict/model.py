@@ -15,11 +15,14 @@ from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Features, Network
-from bert_jax.predict.reader import BATCH, Chosen, Labelled, Reader, finite, power
+from bert_jax.predict.reader import BATCH, Reader, finite, power
 from bert_jax.run import rundir
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.decode import Answer, Found
+from bert_jax.tasks.choose import Chosen
+from bert_jax.tasks.classify import Labelled
 from bert_jax.tasks.records import Choice, NotText, Question, Sentence, texts_of
+from bert_jax.tasks.windows import Answer
+from bert_jax.tasks.words import Found, Passage, split_words
 from bert_jax.train import checkpoint, setup
 
 
@@ -35,8 +38,8 @@ class Model:
 
     Methods take any number of texts, pad and batch them. Those of tasks, and
     `sentence_vectors`, cut texts to the `data.length` pieces of training; the others to
-    the `max_length` positions that there are. A literal [MASK] of a text is the mask.
-    UsageError for what the run was not trained to do.
+    the `max_length` positions that there are, and their texts may hold a literal
+    [MASK]. UsageError for what the run was not trained to do.
     """
 
     def __init__(
@@ -69,11 +72,13 @@ class Model:
     def entities(self, texts: Sequence[str]) -> list[list[Found]]:
         """What is named in each text; where tags mark no chunks, the tag of each word.
 
-        Words are those of Reader.passage. A text that does not fit a row is read in
+        Words are those of words.split_words. A text that does not fit a row is read in
         several, so that none of it is cut.
         """
-        passages = map(self.reader.passage, texts_of("texts", texts))
-        return self._read("tag", list(passages))
+        passages = [
+            Passage(text, split_words(text)) for text in texts_of("texts", texts)
+        ]
+        return self._read("tag", passages)
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         """The answer to each question, a span of its context.

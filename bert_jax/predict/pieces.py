@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
-from bert_jax.predict.reader import Passage, Reader
-from bert_jax.tasks.alignment import Window
+from bert_jax.predict.reader import Reader
 from bert_jax.tasks.features import Features
 from bert_jax.tasks.records import Question
+from bert_jax.tasks.windows import Window
+from bert_jax.tasks.words import Passage
 
 Offsets = list[tuple[int, int] | None]  # characters [start, end); None of [CLS], [SEP]
 

@@ -5,10 +5,10 @@ The rows, batches and reading of outputs are those of evaluation.
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,41 +19,15 @@ from bert_jax.models.network import Network, pooled
 from bert_jax.objectives.base import flat
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode, features, kinds
-from bert_jax.tasks.decode import Found
+from bert_jax.tasks import features, kinds
 from bert_jax.tasks.examples import Examples
 from bert_jax.tasks.features import Features
-from bert_jax.tasks.records import Choice, Sentence, Tagged
+from bert_jax.tasks.records import Sentence
+from bert_jax.tasks.task import Outputs
 from bert_jax.train import evaluate
 
 BATCH = 32  # examples in one call of the network
 MEAN = "mean"  # the output that is the mean of the vectors of a text's tokens
-# What a head of an imported model does: the config of such a run names no task.
-TASKS = {
-    "classify_head": "classify",
-    "choice_head": "choose",
-    "tag_head": "tag",
-    "span_head": "span",
-}
-
-
-class Labelled(NamedTuple):
-    label: str  # the likeliest
-    probability: float
-    probabilities: dict[str, float]  # of every label, the likeliest first
-
-
-class Chosen(NamedTuple):
-    choice: int  # the likeliest, from 0
-    probability: float
-    probabilities: list[float]  # in the order of the choices
-
-
-class Passage(NamedTuple):
-    """A text and the characters [start, end) of each of its words."""
-
-    text: str
-    words: list[tuple[int, int]]
 
 
 class Reader:
@@ -80,71 +54,53 @@ class Reader:
         self._say = partial(_said, network)
 
     def read(self, records: Sequence[Any], least: int) -> list[Any]:
-        """A result for each record: of a text Labelled or a number, of a Question an
-        Answer, of a Choice Chosen; of a tag run's Passage its Founds.
+        """The result of each record, by `tasks.kinds` of the run's kind.
 
-        UsageError for records of unlike numbers of choices.
+        UsageError for records that are not read together.
         """
-        if self.kind == "tag":
-            return self._tagged(records, least)
-        if self.kind == "choose":
-            _check_choices(records)
-        return [self.conclude(said) for said in self._said(records, least)]
+        task, length = kinds.KINDS[self.kind], self.config.data.length
+        task.check(records)
+        parts = [task.parts(record, self.tokenizer, length) for record in records]
+        found = iter(
+            self._predictions([part for each in parts for part in each], least)
+        )
+        return [
+            self.result(record, list(islice(found, len(each))))
+            for record, each in zip(records, parts, strict=True)
+        ]
+
+    def result(self, record: Any, predictions: list[Any]) -> Any:
+        """What a record's predictions say."""
+        task = kinds.KINDS[self.kind]
+        return task.result(record, predictions, self.labels, self.config.task)
 
     def means(self, records: Sequence[Sentence], least: int) -> np.ndarray:
         """(B, D) float32: the mean of the last layer's vectors over each text's tokens,
         [CLS] and [SEP] included."""
-        outputs = self._outputs(MEAN, records, self.features("regress", records), least)
+        unlabelled = np.zeros(len(records))
+        made = self._counted(
+            features.of_texts(
+                records, unlabelled, self.tokenizer, self.config.data.length
+            )
+        )
+        outputs = self._outputs(MEAN, records, made, least)
         rows = [outputs[number] for number in range(len(records))]
         return np.array(rows, np.float32).reshape(-1, self.config.model.model_dim)
 
-    def features(self, kind: str, records: Sequence[Any]) -> Features:
+    def features(self, records: Sequence[Any]) -> Features:
         """The rows of unlabelled records, as in training."""
         task, length = self.config.task, self.config.data.length
-        made = features.make(kind, records, self.labels, self.tokenizer, task, length)
-        self._lost.update(made.lost)
-        return made
+        kind = kinds.KINDS[self.kind]
+        return self._counted(
+            kind.features(records, self.labels, self.tokenizer, task, length)
+        )
 
-    def conclude(self, said: Any) -> Any:
-        """What `tasks` makes of one record's outputs, as a result."""
-        match self.kind:
-            case "classify":
-                order = np.argsort(-said, kind="stable")
-                chances = {self.labels[i]: float(said[i]) for i in order}
-                return Labelled(*next(iter(chances.items())), chances)
-            case "choose":
-                best = int(np.argmax(said))
-                return Chosen(best, float(said[best]), said.tolist())
-            case "span" if self.config.task.no_answer and said.no_answer > 0.5:
-                return said._replace(text="", start=-1, end=-1)
-            case _:
-                return said
-
-    def passage(self, text: str) -> Passage:
-        """A text and its words, whose tokens are those of the text."""
-        added = self.tokenizer.added_spans(text)
-        return Passage(text, decode.words_beside(text, added))
-
-    def rows(self, passages: Sequence[Passage]) -> list[list[Tagged]]:
-        """The words of each passage, parted where a row is full, so that none is cut."""
-        words = [text[a:b] for text, spans in passages for a, b in spans]
-        sizes = iter(map(len, self.tokenizer.ids(words)))
-        parted = []
-        for text, spans in passages:
-            own = list(islice(sizes, len(spans)))
-            starts = _starts(own, self.config.data.length - 2)
-            ends = [*starts[1:], len(spans)]
-            parts = [spans[a:b] for a, b in zip(starts, ends, strict=True)]
-            rows = [tuple(text[a:b] for a, b in part) for part in parts]
-            parted.append([Tagged("", row, ()) for row in rows])
-        return parted
-
-    def found(self, passage: Passage, rows: Sequence[kinds.WordTags]) -> list[Found]:
-        """What is in a passage, given the tags of its rows of words."""
-        tags = np.concatenate([row.tags for row in rows])
-        chances = np.concatenate([row.probabilities for row in rows])
-        names = kinds.names(tags.tolist(), self.labels)
-        return decode.entities(*passage, names, chances.tolist(), self.labels)
+    def predictions(
+        self, records: Sequence[Any], made: Features, outputs: Outputs
+    ) -> list[Any]:
+        """What the outputs of records' rows say of each."""
+        kind = kinds.KINDS[self.kind]
+        return kind.predictions(records, made, outputs, self.labels, self.config.task)
 
     def warn(self) -> None:
         """Say on stderr what was lost since the last warning."""
@@ -160,10 +116,14 @@ class Reader:
                 print(f"warning: {note}: {count:,}", file=sys.stderr)
         self._lost.clear()
 
-    def _said(self, records: Sequence[Any], least: int) -> list[Any]:
-        task, made = kinds.KINDS[self.kind], self.features(self.kind, records)
-        outputs = self._outputs(task.output, records, made, least)
-        return task.read(records, made, outputs, self.labels, self.config.task)
+    def _counted(self, made: Features) -> Features:
+        self._lost.update(made.lost)
+        return made
+
+    def _predictions(self, records: Sequence[Any], least: int) -> list[Any]:
+        made = self.features(records)
+        outputs = self._outputs(kinds.KINDS[self.kind].output, records, made, least)
+        return self.predictions(records, made, outputs)
 
     def _outputs(
         self, output: str, records: Sequence[Any], made: Features, least: int
@@ -182,14 +142,6 @@ class Reader:
         inputs = {name: batch[name] for name in ("ids", "types", "lengths", "rows")}
         kept = {name: batch[name] for name in ("example_ids", "weights")}
         return {}, {"output": self._say(output, params, inputs), **kept}
-
-    def _tagged(self, passages: Sequence[Passage], least: int) -> list[list[Found]]:
-        rows = self.rows(passages)
-        tags = iter(self._said([row for own in rows for row in own], least))
-        return [
-            self.found(passage, list(islice(tags, len(own))))
-            for passage, own in zip(passages, rows, strict=True)
-        ]
 
 
 def power(size: int) -> int:
@@ -223,30 +175,7 @@ def _kind(config: FrozenConfigDict, network: Network) -> str:
     """What the run does: objective.kind, or of an imported model what its head does."""
     if rules.is_task(config):
         return config.objective.kind
-    found = [TASKS[head] for head in network.heads if head in TASKS]
-    if found == ["classify"] and network.classes == 1:
+    found = [name for name, task in kinds.KINDS.items() if task.head in network.heads]
+    if found[:2] == ["classify", "regress"] and network.classes == 1:
         return "regress"
     return found[0] if found else config.objective.kind
-
-
-def _starts(sizes: Iterable[int], room: int) -> list[int]:
-    """The first word of each row, given the pieces of every word: a row is full if the
-    next word would not fit whole."""
-    starts, used = [0], 0
-    for number, size in enumerate(sizes):
-        if used and used + size > room:
-            starts.append(number)
-            used = 0
-        used += size
-    return starts
-
-
-def _check_choices(records: Sequence[Choice]) -> None:
-    count = len(records[0].choices) if records else 2
-    for record in records:
-        if len(record.choices) != count or count < 2:
-            wanted = f"{count} in the first record" if count > 1 else "two or more"
-            raise UsageError(
-                f"{record.where}: choices: {len(record.choices)}, but {wanted}: "
-                "give each text as many"
-            )

@@ -12,12 +12,15 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax.run import consistency, files, rules
 from bert_jax.run.exits import UsageError
 from configs import base
+
+Config = Any  # a ConfigDict: its attributes have no static types
 
 # Keys that say how a run is executed, not what it computes: left out of its identity.
 EXECUTION = (

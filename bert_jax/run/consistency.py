@@ -160,10 +160,7 @@ def _of_task(config: ConfigDict) -> Rules:
 
 
 def _of_features(objective: ConfigDict, model: ConfigDict) -> Rules:
-    layers, whole = (
-        objective.layers,
-        objective.kind in ("classify", "regress", "choose"),
-    )
+    layers, whole = objective.layers, objective.kind in rules.POOLED
     yield (
         layers in ("last", "last_4")
         or (layers.isdecimal() and int(layers) <= model.num_layers),

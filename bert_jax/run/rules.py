@@ -31,6 +31,7 @@ FORMATS = {  # what each kind can be read from
     "span": ("squad", "tfds"),
     "choose": ("jsonl",),
 }
+POOLED = ("classify", "regress", "choose")  # whose head reads one vector of a row
 
 SHARED_ROWS = ("single", "pair", "nsp", "single_word")
 

@@ -14,7 +14,7 @@ from bert_jax.run import flops, record, rules
 from bert_jax.run.config import UsageError
 from bert_jax.sweep import states
 from bert_jax.sweep.plan import Planned
-from bert_jax.tasks import read
+from bert_jax.tasks import kinds, read
 
 # Where neither a finished run nor a profile says better: FLOP/s of one processor core
 # on the small models that processors train.
@@ -71,8 +71,10 @@ def check(runs: Sequence[Planned]) -> None:
     """Refuse runs whose steps, where they are known, end before their warm-up."""
     for run in runs:
         scheduled = _scheduled(run.config)
-        # A question may make several examples: its steps are known at the launch.
-        if scheduled and run.config.objective.kind != "span":
+        # Where a record may make several examples, steps are known at the launch.
+        if scheduled and (
+            not rules.is_task(run.config) or kinds.of_config(run.config).one_to_one
+        ):
             try:
                 configs.check_warmup(scheduled)
             except UsageError as error:

@@ -10,11 +10,10 @@ import numpy as np
 from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run import files
-from bert_jax.run.config import UsageError, stream
-from bert_jax.tasks import features, read
+from bert_jax.run.config import Config, UsageError, stream
+from bert_jax.tasks import kinds, read
 from bert_jax.tasks.examples import Examples
-
-Config = Any  # a ConfigDict: its attributes have no static types
+from bert_jax.tasks.records import listed
 
 
 class Dataset(NamedTuple):
@@ -51,13 +50,8 @@ def prepare(config: Config) -> Dataset:
     seed = stream(config.seed, "data")
 
     def examples(records: list[Any]) -> Examples:
-        made = features.make(
-            config.objective.kind,
-            records,
-            splits.labels,
-            tokenizer,
-            config.task,
-            config.data.length,
+        made = kinds.of_config(config).features(
+            records, splits.labels, tokenizer, config.task, config.data.length
         )
         return Examples(records, made, tokenizer.pad_id, config.data.length, seed)
 
@@ -94,7 +88,7 @@ def class_weights(
         counts = np.bincount(targets, minlength=len(labels))
         return (len(targets) / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
     try:
-        weights = np.array([float(part) for part in read.listed(text)], np.float32)
+        weights = np.array([float(part) for part in listed(text)], np.float32)
     except ValueError:
         weights = np.zeros(0, np.float32)
     if len(weights) != len(labels) or not (np.isfinite(weights) & (weights > 0)).all():

@@ -128,3 +128,10 @@ def _dot(a: list[int], b: list[int]) -> int:
 def _scaled(values: np.ndarray) -> np.ndarray:
     """The same shape with neither sums nor squares that overflow."""
     return values / np.abs(values).max()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis, float64."""
+    logits = np.asarray(logits, np.float64)
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return odds / odds.sum(-1, keepdims=True)

@@ -120,6 +120,11 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
         raise UsageError(f"{path} is empty")
 
 
+def listed(text: str) -> list[str]:
+    """What commas separate; none in an empty text."""
+    return [part.strip() for part in text.split(",")] if text else []
+
+
 def encodable(where: str, text: str) -> str:
     """The text, which JSON may have given half of an escaped surrogate pair."""
     try:

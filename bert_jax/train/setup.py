@@ -21,8 +21,7 @@ from bert_jax.objectives.masking import Vocabulary
 from bert_jax.run import config as configs
 from bert_jax.run import lineage, mesh, record, rules, rundir
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import dataset
-from bert_jax.tasks import kinds as tasks
+from bert_jax.tasks import dataset, kinds
 from bert_jax.tasks.dataset import Dataset
 from bert_jax.tasks.examples import Examples
 from bert_jax.train import optim, state
@@ -248,7 +247,7 @@ def objectives(
 ) -> tuple[Objective, Objective]:
     """The objective as trained and as evaluated."""
     if isinstance(data, Dataset):
-        tasks.check_metric(config, data.labels)
+        kinds.of_config(config).check_metric(rules.metric(config), data.labels)
         text, targets = config.task.class_weights, data.train.features.targets
         weights = dataset.class_weights(text, data.labels, targets)
         same = finetune.build(config, weights)

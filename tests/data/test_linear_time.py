@@ -10,7 +10,7 @@ from itertools import permutations
 import pytest
 
 from bert_jax.data import paragraphs, sentences, tokenizer
-from bert_jax.tasks import decode
+from bert_jax.tasks import words
 from bert_jax.tasks.formats.tables import _opening
 
 COUNT = 100_000  # of each character; of a pair, half of each
@@ -35,7 +35,7 @@ READERS = {
     "sentences": sentences.sentences,
     "clean": paragraphs.clean,
     "unwrap": unwrap,
-    "words": decode.words,
+    "words": words.split_words,
     "opening": lambda text: _opening(text, ","),
 }
 

@@ -6,6 +6,7 @@ import pytest
 
 from bert_jax.data import news
 from bert_jax.run.config import UsageError
+from bert_jax.tasks.formats import sources
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec(news.PACKAGE) is None, reason=f"needs {news.PACKAGE}"
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def splits():
-    return {name: news.labelled(name) for name in news.SPLITS}
+    return {name: list(sources.packaged_news(None, name, "")) for name in sources.NEWS}
 
 
 def test_no_article_is_in_two_splits_or_twice_in_one(splits):
@@ -47,9 +48,9 @@ def test_the_splits_never_change(splits):
         "valid": f"{news.PACKAGE} business/001",
         "test": f"{news.PACKAGE} business/004",
     }
-    assert splits["valid"] == news.labelled("valid")
+    assert splits["valid"] == list(sources.packaged_news(None, "valid", ""))
 
 
 def test_another_split_is_refused():
     with pytest.raises(UsageError, match="no split 'dev', but train, valid, test"):
-        news.labelled("dev")
+        list(sources.packaged_news(None, "dev", ""))

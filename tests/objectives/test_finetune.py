@@ -17,6 +17,7 @@ ENCODER = EncoderConfig(
     | {"vocab_size": VOCAB, "num_layers": 1, "model_dim": 16, "num_heads": 2}
     | {"mlp_dim": 32, "max_length": WIDTH, "init_stddev": 0.3, "dropout": 0.3}
 )
+NONE = np.ones(0, np.float32)  # of kinds without classes
 CLASS_WEIGHTS = np.array([1.0, 0.5, 4.0], np.float32)
 KEY = jax.random.key(0)
 DRAW = np.random.default_rng(0)
@@ -25,10 +26,10 @@ WEIGHTS = np.array([1, 1, 1, 1, 1, 0], np.float32)  # the last row is filler
 
 OBJECTIVES = {
     "classify": finetune.classify(ENCODER, WHOLE, CLASS_WEIGHTS),
-    "regress": finetune.regress(ENCODER, WHOLE),
-    "tag": finetune.tag(ENCODER, WHOLE, 4),
-    "span": finetune.span(ENCODER, WHOLE),
-    "choose": finetune.choose(ENCODER, WHOLE),
+    "regress": finetune.regress(ENCODER, WHOLE, NONE),
+    "tag": finetune.tag(ENCODER, WHOLE, np.ones(4, np.float32)),
+    "span": finetune.span(ENCODER, WHOLE, NONE),
+    "choose": finetune.choose(ENCODER, WHOLE, NONE),
 }
 TAGS = DRAW.integers(-1, 4, (ROWS, WIDTH))
 LABELS = {

@@ -6,9 +6,8 @@ import pytest
 
 import bert_jax
 from bert_jax.predict import explain
-from bert_jax.predict.reader import Passage
-from bert_jax.tasks import decode
 from bert_jax.tasks.records import Choice, Question, Sentence
+from bert_jax.tasks.words import Passage, split_words
 from tests.running import squad, untrained
 
 TEXT = "My aunt took some bread ."
@@ -73,7 +72,7 @@ def test_tags_are_reached_word_by_word(tagger):
     model = bert_jax.load(tagger)
     text = "(My aunt)  took some bread."
     [found] = model.entities([text])
-    passage = Passage(text, decode.words(text))
+    passage = Passage(text, split_words(text))
     shown = steps(explain.explain(model, "tag", passage))
     table, marked = list(shown.values())[-2:]
     assert [line.split()[0] for line in table[1:]] == [
@@ -91,7 +90,7 @@ def test_tags_are_reached_word_by_word(tagger):
 def test_rows_of_a_long_text_are_all_shown(tagger):
     model = bert_jax.load(tagger)
     text = "my aunt took some bread . " * 6
-    passage = Passage(text, decode.words(text))
+    passage = Passage(text, split_words(text))
     shown = list(steps(explain.explain(model, "tag", passage)).values())
     assert shown[1][0].startswith("2 rows")
     assert sum(line.startswith("row ") for line in shown[1]) == 2

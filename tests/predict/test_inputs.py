@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 
 from bert_jax.predict import inputs
 from bert_jax.predict.inputs import Source
-from bert_jax.predict.reader import Passage
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import decode
 from bert_jax.tasks.records import Choice, Question, Sentence
+from bert_jax.tasks.words import Passage
 from configs import base
 
 

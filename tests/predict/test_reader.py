@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import bert_jax
-from bert_jax.predict.reader import Passage
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode, kinds
+from bert_jax.tasks import kinds
+from bert_jax.tasks.words import Passage, entities, rows_of, split_words
 from bert_jax.train import checkpoint, evaluate, setup
 from tests.running import untrained
 
@@ -23,7 +23,7 @@ def evaluated(workdir: Path) -> tuple[list[Any], list[Any]]:
     batches = evaluate.batches(parts, "valid")
     found = evaluate.total(evaluate.compiled(parts), params, batches, lambda: False)
     assert found is not None
-    read = kinds.KINDS[parts.config.objective.kind].read
+    read = kinds.of_config(parts.config).predictions
     valid: Any = parts.valid
     said = read(
         valid.records,
@@ -56,8 +56,8 @@ def test_words_are_tagged_as_in_evaluation(tagger):
     for text, here, row in zip(texts, found, tags, strict=True):
         labels = model.reader.labels
         names = [labels[tag] for tag in row.tags]
-        spans = decode.words(text)
-        wanted = decode.entities(text, spans, names, row.probabilities, labels)
+        spans = split_words(text)
+        wanted = entities(text, spans, names, row.probabilities, labels)
         assert [each[:4] for each in here] == [each[:4] for each in wanted]
         np.testing.assert_allclose(
             [each.probability for each in here],
@@ -112,10 +112,10 @@ def test_entities_stand_at_their_characters(tagger):
 def test_a_text_longer_than_a_row_is_read_to_its_end(tagger, capsys):
     model = bert_jax.load(tagger)
     text = "my aunt took some bread . " * 20
-    passage = Passage(text, decode.words(text))
-    [rows] = model.reader.rows([passage])
+    passage = Passage(text, split_words(text))
+    rows = rows_of(passage, model.tokenizer, 32)
     assert [word for row in rows for word in row.words] == text.split()
-    features = model.reader.features("tag", rows)
+    features = model.reader.features(rows)
     assert features.lost["words cut"] == 0
     assert features.widths.max() <= 32
     assert len(rows) == 4  # of 30 pieces: 5 sentences of 6
@@ -127,7 +127,7 @@ def test_a_text_longer_than_a_row_is_read_to_its_end(tagger, capsys):
 def test_a_row_holds_whole_words_and_at_least_one(tagger):
     model = bert_jax.load(tagger)
     text = "aunt " + "q" * 90 + " dog"
-    [rows] = model.reader.rows([Passage(text, decode.words(text))])
+    rows = rows_of(Passage(text, split_words(text)), model.tokenizer, 32)
     assert [row.words for row in rows] in (
         [("aunt", "q" * 90, "dog")],  # one unknown piece
         [("aunt",), ("q" * 90,), ("dog",)],

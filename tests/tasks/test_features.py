@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.data import tokenizer
-from bert_jax.tasks import features
-from bert_jax.tasks.alignment import text_of_span
 from bert_jax.tasks.features import NO_LABEL
+from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
+from bert_jax.tasks.windows import text_of_span
 
 PIECES = ["un", "##aff", "##able", "the", "cat", "##s", "what", ".", "cafe"]
 PAD, UNK, CLS, SEP, MASK, UN, AFF, ABLE, THE, CAT, S, WHAT, STOP, CAFE = range(14)
@@ -32,7 +32,7 @@ def make(small):
     """make(kind, records, length)."""
 
     def call(kind, records, length, labels=LABELS):
-        return features.make(kind, records, labels, small, SPAN, length)
+        return KINDS[kind].features(records, labels, small, SPAN, length)
 
     return call
 

@@ -1,14 +1,12 @@
 """Scores of every kind of task from outputs made by hand, and what they must beat."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from bert_jax.data import tokenizer
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import features, kinds
+from bert_jax.tasks import kinds
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
 from configs import base
 
@@ -36,7 +34,7 @@ def evaluate(small):
 
     def call(config, records, labels, outputs, length=16):
         kind = config.objective.kind
-        made = features.make(kind, records, labels, small, config.task, length)
+        made = kinds.KINDS[kind].features(records, labels, small, config.task, length)
         said = {
             number: np.array(output, np.float32)
             for number, output in enumerate(outputs)
@@ -146,9 +144,9 @@ def test_words_without_a_piece_are_outside_and_still_scored(evaluate):
 
 def test_the_probability_of_a_tag_is_that_of_its_first_piece(small):
     record = Tagged("f", ("unaffable", "\u200b"), ())
-    made = features.make("tag", [record], CHUNKS, small, None, 16)
+    made = kinds.KINDS["tag"].features([record], CHUNKS, small, None, 16)
     logits = {0: np.log([[1, 1, 1], [1, 6, 3], [8, 1, 1], [8, 1, 1], [1, 1, 1]])}
-    (words,) = kinds.KINDS["tag"].read([record], made, logits, CHUNKS, None)
+    (words,) = kinds.KINDS["tag"].predictions([record], made, logits, CHUNKS, None)
     assert words.tags.tolist() == [1, 2]
     assert words.probabilities == pytest.approx([0.6, 0.0])
 
@@ -222,6 +220,16 @@ def test_questions_that_were_not_evaluated_do_not_count(evaluate):
 # Metrics that fit the labels.
 
 
+def check_metric(config, labels):
+    kinds.of_config(config).check_metric(rules.metric(config), labels)
+
+
+def test_kinds_are_those_a_config_may_name():
+    assert kinds.KINDS.keys() == rules.METRICS.keys() == rules.FORMATS.keys()
+    for name, kind in kinds.KINDS.items():
+        assert set(kind.formats) == set(rules.FORMATS[name])
+
+
 @pytest.mark.parametrize(
     ("kind", "metric", "labels", "said"),
     [
@@ -231,13 +239,13 @@ def test_questions_that_were_not_evaluated_do_not_count(evaluate):
 )
 def test_a_metric_that_the_labels_do_not_have_is_refused(kind, metric, labels, said):
     with pytest.raises(UsageError, match=said):
-        kinds.check_metric(config(kind, metric=metric), labels)
+        check_metric(config(kind, metric=metric), labels)
 
 
 def test_metrics_that_fit_are_let_through():
-    kinds.check_metric(config("tag"), CHUNKS)
-    kinds.check_metric(config("tag", metric="accuracy"), ("DT", "O"))
-    kinds.check_metric(config("classify", metric="f1"), ("a", "b"))
+    check_metric(config("tag"), CHUNKS)
+    check_metric(config("tag", metric="accuracy"), ("DT", "O"))
+    check_metric(config("classify", metric="f1"), ("a", "b"))
 
 
 @pytest.mark.parametrize("kind", rules.METRICS)
@@ -271,6 +279,6 @@ def test_the_metrics_that_a_config_may_name_are_those_that_are_given(kind, evalu
 
 def test_words_are_counted_of_tags_and_records_else():
     words = [Tagged("f", ("the", "cat"), ()), Tagged("f", ("king",), ())]
-    assert kinds.count("tag", words) == 3
-    assert kinds.count("classify", sentences("a", "b")) == 2
-    assert SimpleNamespace(**kinds.KINDS).span.output == "span_logits"
+    assert kinds.KINDS["tag"].count(words) == 3
+    assert kinds.KINDS["classify"].count(sentences("a", "b")) == 2
+    assert kinds.KINDS["span"].output == "span_logits"

@@ -17,7 +17,8 @@ from bert_jax.inspect.measure import states
 from bert_jax.inspect.measure.states import Row
 from bert_jax.predict.model import Model
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode, records
+from bert_jax.tasks import records
+from bert_jax.tasks.words import split_words
 
 MAPS = """
 A map has a line for each token: the weights by which one head averages the values of
@@ -106,7 +107,7 @@ def locate(word: str, text: str, pair: str = "") -> Place:
         if found:
             paired, first = found[0]
             return Place(first[0], paired, *first.span(), len(found))
-    there = [each[a:b] for each in (text, pair) for a, b in decode.words(each)]
+    there = [each[a:b] for each in (text, pair) for a, b in split_words(each)]
     words = list(dict.fromkeys(each for each in there if any(map(str.isalnum, each))))
     near = difflib.get_close_matches(word, words, 5, 0.5)
     hint = f"near it: {', '.join(near)}" if near else f"it has {_listed(words)}"

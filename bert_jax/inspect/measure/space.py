@@ -19,8 +19,8 @@ import numpy as np
 from bert_jax.inspect.measure import states
 from bert_jax.predict.model import Model
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode
 from bert_jax.tasks.records import lines
+from bert_jax.tasks.words import split_words
 
 KINDS = ("skipgram", "cbow")  # of word2vec
 STATIC = "static"  # the one layer of static vectors
@@ -139,7 +139,7 @@ def static(text: str, sentences: Sequence[str], seed: int) -> Space:
 
 
 def tokens(text: str) -> list[str]:
-    """The words of a text in lower case, as decode.words parts them, without those that
+    """The words of a text in lower case, as words.split_words parts them, without those that
     have neither letter nor digit."""
     return [word.lower() for word in _words(text)]
 
@@ -161,7 +161,7 @@ def _near(space: Space, word: str) -> str:
 
 def _words(text: str) -> list[str]:
     """Without what has neither letter nor digit."""
-    found = [text[start:end] for start, end in decode.words(text)]
+    found = [text[start:end] for start, end in split_words(text)]
     return [word for word in found if any(map(str.isalnum, word))]
 
 

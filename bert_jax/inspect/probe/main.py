@@ -16,7 +16,7 @@ from bert_jax.inspect.probe.sets import TRAIN, Sets
 from bert_jax.predict.model import Model
 from bert_jax.run import lineage, rundir
 from bert_jax.run.config import UsageError, stream
-from bert_jax.tasks import dataset, kinds
+from bert_jax.tasks import dataset, tag
 from bert_jax.tasks.dataset import Dataset
 
 MOST = 20_000  # texts or words of a split, if nothing else is said
@@ -79,7 +79,7 @@ def tell(sets: Sets, layer: int, seed: int) -> Reading:
     so that a control task is as easy as saying so.
     """
     said = _said(sets, layer, sets.train.targets)
-    if not sets.train.words or kinds.is_chunked(sets.labels):
+    if not sets.train.words or tag.is_chunked(sets.labels):
         return Reading(said, {})
     drawn = control(sets, seed)
     heard = _said(sets, layer, drawn[TRAIN])

@@ -11,7 +11,7 @@ from bert_jax.inspect.draw.layers import Curve, Level
 from bert_jax.inspect.probe.sets import VALID, Sets, Split
 from bert_jax.render.document import Block, Grid
 from bert_jax.render.drawing import BASELINE, GREY, INK
-from bert_jax.tasks import entities, kinds
+from bert_jax.tasks import entities, tag
 from bert_jax.tasks.metrics import macro_f1, wilson
 
 TITLES = {"valid": "On the validation split", "test": "On the test split"}
@@ -111,7 +111,7 @@ def _how(sets: Sets) -> str:
     """What vectors are of, and what is measured besides accuracy."""
     if not sets.train.words:
         return OF_TEXTS
-    chunked = kinds.is_chunked(sets.labels)
+    chunked = tag.is_chunked(sets.labels)
     return f"{OF_WORDS} {OF_CHUNKS if chunked else OF_CONTROL}"
 
 
@@ -119,7 +119,7 @@ def score(
     sets: Sets, split: Split, said: np.ndarray, control: np.ndarray | None
 ) -> Score:
     """Of the classes (n,) that are said of a split."""
-    chunked = bool(split.words) and kinds.is_chunked(sets.labels)
+    chunked = bool(split.words) and tag.is_chunked(sets.labels)
     return Score(
         said == split.targets,
         macro_f1(split.targets, said, list(range(len(sets.labels)))),

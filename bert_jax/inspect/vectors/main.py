@@ -20,8 +20,8 @@ from bert_jax.predict.model import Model
 from bert_jax.render.document import Grid
 from bert_jax.render.drawing import GREY, INK
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode
 from bert_jax.tasks.records import lines
+from bert_jax.tasks.words import split_words
 
 Span = tuple[int, int]
 ABOUT = [
@@ -115,7 +115,7 @@ def others(texts: Sequence[str], spans: Sequence[Span], seed: int) -> list[list[
     for text, (start, end) in zip(texts, spans, strict=True):
         words = [
             (a, b)
-            for a, b in decode.words(text)
+            for a, b in split_words(text)
             if (b <= start or a >= end) and any(map(str.isalnum, text[a:b]))
         ]
         found.append([words[draw.integers(len(words))]] if words else [])

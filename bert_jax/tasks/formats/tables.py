@@ -40,13 +40,26 @@ def table(
     header: bool,
     columns: Columns,
 ) -> Iterator[Sentence]:
-    """The rows of a file, each of as many columns as the first.
+    """The rows of a file as records; see `values`."""
+    for where, found in values(path, encoding, separator, quoted, header, columns):
+        yield sentence(where, columns, found)
 
-    `quoted` is CSV: a field in quotes may hold separators, line ends and doubled
-    quotes. Else quotes are characters as any other. With a header, a column that it
-    does not name may be given by number. Blank lines may stand at the end alone. A
-    label loses the space around it. UsageError for a missing column, a ragged row,
-    nothing in a column, and a stray quote in CSV.
+
+def values(
+    path: Path,
+    encoding: str,
+    separator: str,
+    quoted: bool,
+    header: bool,
+    columns: Columns,
+) -> Iterator[tuple[str, list[str]]]:
+    """Where each row of a file stands, and what it holds in these columns.
+
+    All rows have as many columns as the first. `quoted` is CSV: a field in quotes may
+    hold separators, line ends and doubled quotes. Else quotes are characters as any
+    other. With a header, a column that it does not name may be given by number. Blank
+    lines may stand at the end alone. UsageError for a missing column, a ragged row, and
+    a stray quote in CSV.
     """
     _check(separator, quoted)
     _named(path, columns)
@@ -59,8 +72,10 @@ def table(
     empty = True
     for number, row in rows:
         empty = False
-        values = [row[place] if place >= 0 else "" for place in places]
-        yield sentence(f"{path}, line {number}", columns, values)
+        yield (
+            f"{path}, line {number}",
+            [row[place] if place >= 0 else "" for place in places],
+        )
     if empty:
         raise UsageError(f"{path} has no row below its header")
 
@@ -73,9 +88,9 @@ def json_lines(path: Path, encoding: str, columns: Columns) -> Iterator[Sentence
     """
     _named(path, columns)
     for where, value in objects(path, encoding):
-        values = [text_of(where, value, key) for key in (columns.text, columns.pair)]
-        values.append(label_of(where, value, columns.label))
-        yield sentence(where, columns, values)
+        found = [text_of(where, value, key) for key in (columns.text, columns.pair)]
+        found.append(label_of(where, value, columns.label))
+        yield sentence(where, columns, found)
 
 
 def _named(path: Path, columns: Columns) -> None:
@@ -84,7 +99,8 @@ def _named(path: Path, columns: Columns) -> None:
 
 
 def sentence(where: str, columns: Columns, values: list[str]) -> Sentence:
-    """The record of a text, a pair and a label. UsageError for an empty column."""
+    """The record of a text, a pair and a label, which loses the space around it.
+    UsageError for an empty column."""
     for column, value in zip(columns, values, strict=True):
         if column and not value.strip():
             raise UsageError(f"{where}: nothing in the column {column!r}")

@@ -1,4 +1,4 @@
-"""Answers against a search over every span, words and entities against cases by hand."""
+"""Answers against a search over every span of all windows."""
 
 import math
 
@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from bert_jax.data import tokenizer
-from bert_jax.tasks import decode, squad
-from bert_jax.tasks.alignment import question_windows, tag_features
-from bert_jax.tasks.decode import Answer, Found
+from bert_jax.tasks import metrics, squad
+from bert_jax.tasks.windows import Answer, question_windows
+from bert_jax.tasks.windows import answer as answer_of
 
 CONTEXT = "The cats. Unaffable cat, the café."
 PIECES = ["un", "##aff", "##able", "the", "cat", "##s", "what", ".", "cafe", ","]
@@ -47,7 +47,7 @@ def flat(found):
 
 def test_softmax_by_hand():
     odds = np.array([[1, 2, 5], [3, 3, 2]])
-    found = decode.softmax(np.log(odds).astype(np.float32))
+    found = metrics.softmax(np.log(odds).astype(np.float32))
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, odds / 8, rtol=1e-6)
 
@@ -57,7 +57,7 @@ NUMBERS = arrays.arrays(np.float32, st.tuples(st.integers(0, 3), st.integers(1, 
 
 @given(NUMBERS.map(np.nan_to_num))  # infinity to the largest number
 def test_softmax_of_any_numbers_is_probabilities(logits):
-    found = decode.softmax(logits)
+    found = metrics.softmax(logits)
     np.testing.assert_allclose(found, scipy.special.softmax(logits.astype(float), -1))
     np.testing.assert_allclose(found.sum(-1), 1)
 
@@ -71,7 +71,7 @@ def test_an_answer_by_hand(small):
     found = windows(small, "what", CONTEXT, 64, 8)
     logits = np.zeros((64, 2), np.float32)
     logits[7, 0], logits[10, 1], logits[0] = 3, 2, (1, -2)
-    answer = decode.answer(CONTEXT, found, [logits], 30, True)
+    answer = answer_of(CONTEXT, found, [logits], 30, True)
     assert (answer.text, answer.start, answer.end) == ("Unaffable cat", 10, 23)
     # of the 78 spans of 12 pieces 7 more start with the fifth, 7 more end with the eighth
     spans = math.exp(5) + 7 * math.exp(3) + 7 * math.exp(2) + 63
@@ -79,7 +79,7 @@ def test_an_answer_by_hand(small):
         math.exp(5) / (spans + math.exp(-1)), rel=1e-9
     )
     assert answer.no_answer == pytest.approx(1 / (1 + math.exp(5 - -1)), rel=1e-9)
-    always = decode.answer(CONTEXT, found, [logits], 30, False)
+    always = answer_of(CONTEXT, found, [logits], 30, False)
     assert always == answer._replace(
         probability=pytest.approx(math.exp(5) / spans), no_answer=0
     )
@@ -92,11 +92,9 @@ def test_the_question_the_specials_and_the_padding_are_no_answer(small):
     logits = np.full((64, 2), 9, np.float32)
     logits[found[0].begin : found[0].end] = 0
     logits[found[0].begin + 1] = 1
-    alone = decode.answer(CONTEXT, found, [logits], 30, True)
+    alone = answer_of(CONTEXT, found, [logits], 30, True)
     assert alone.text == "cat"
-    assert alone == decode.answer(
-        CONTEXT, found, [logits[: len(found[0].ids)]], 30, True
-    )
+    assert alone == answer_of(CONTEXT, found, [logits[: len(found[0].ids)]], 30, True)
 
 
 @pytest.mark.parametrize(
@@ -107,24 +105,24 @@ def test_an_answer_is_at_most_so_long(small, max_answer, text):
     found = windows(small, "what", CONTEXT, 64, 8)
     logits = flat(found)
     logits[0][7, 0], logits[0][10] = 3, (2, 2)
-    assert decode.answer(CONTEXT, found, logits, max_answer, False).text == text
+    assert answer_of(CONTEXT, found, logits, max_answer, False).text == text
 
 
 def test_an_answer_does_not_end_before_it_starts(small):
     found = windows(small, "what", CONTEXT, 64, 8)
     logits = flat(found)
     logits[0][10, 0], logits[0][7, 1] = 3, 2
-    assert decode.answer(CONTEXT, found, logits, 30, False).text == "cat"
+    assert answer_of(CONTEXT, found, logits, 30, False).text == "cat"
 
 
 def test_of_equal_spans_the_first_is_taken_and_of_its_ends_the_shortest(small):
     found = windows(small, "what", CONTEXT, 12, 4)
     assert len(found) == 2
-    assert decode.answer(CONTEXT, found, flat(found), 30, False).text == "The"
+    assert answer_of(CONTEXT, found, flat(found), 30, False).text == "The"
     logits = flat(found)
     for window, row in zip(found, logits, strict=True):
         row[np.flatnonzero(window.best)[2:4]] = 1
-    first = decode.answer(CONTEXT, found, logits, 30, False)
+    first = answer_of(CONTEXT, found, logits, 30, False)
     assert (first.text, first.start) == ("s", 7)
 
 
@@ -134,21 +132,21 @@ def test_a_piece_starts_an_answer_only_where_it_has_most_context(small):
     assert not first.best[shared]
     logits = flat(found)
     logits[0][shared] = 9
-    answer = decode.answer(CONTEXT, found, logits, 30, False)
+    answer = answer_of(CONTEXT, found, logits, 30, False)
     assert answer.start < first.offsets[shared, 0]
     assert answer.end == first.offsets[shared, 1]  # it may end there
     again = second.begin + 3
     assert second.best[again]
     assert (second.offsets[again] == first.offsets[shared]).all()
     logits[1][again] = 9
-    assert decode.answer(CONTEXT, found, logits, 30, False).text == "cat"
+    assert answer_of(CONTEXT, found, logits, 30, False).text == "cat"
 
 
 def test_the_null_score_is_the_least_of_all_windows(small):
     found = windows(small, "what", CONTEXT, 12, 4)
     logits = flat(found)
     logits[0][0], logits[1][0], logits[1][8] = (4, 3), (1, 1), (2, 1)
-    answer = decode.answer(CONTEXT, found, logits, 30, True)
+    answer = answer_of(CONTEXT, found, logits, 30, True)
     assert answer.no_answer == pytest.approx(1 / (1 + math.exp(3 - 2)))
 
 
@@ -157,7 +155,7 @@ def test_no_answer_is_a_probability_whatever_the_scores(small, difference):
     found = windows(small, "what", "cat", 12, 4)
     logits = flat(found)
     logits[0][0, 0] = difference
-    answer = decode.answer("cat", found, logits, 30, True)
+    answer = answer_of("cat", found, logits, 30, True)
     assert answer.text == "cat"  # however improbable
     assert answer.no_answer == pytest.approx(scipy.special.expit(difference))
     assert answer.probability == pytest.approx(1 - answer.no_answer)
@@ -167,20 +165,20 @@ def test_no_answer_is_a_probability_whatever_the_scores(small, difference):
 def test_a_context_without_pieces_has_no_answer(small):
     found = windows(small, "what", "\u200b\x07", 12, 4)
     nothing = Answer("", -1, -1, 0, 0)
-    assert decode.answer("\u200b\x07", found, flat(found), 30, False) == nothing
-    assert decode.answer("", [], [], 30, False) == nothing
-    assert decode.answer("", [], [], 30, True) == nothing._replace(no_answer=1)
+    assert answer_of("\u200b\x07", found, flat(found), 30, False) == nothing
+    assert answer_of("", [], [], 30, False) == nothing
+    assert answer_of("", [], [], 30, True) == nothing._replace(no_answer=1)
 
 
 def test_unusable_logits_are_refused(small):
     found = windows(small, "what", CONTEXT, 64, 8)
     for shape in [(15, 2), (16,), (16, 3), (1, 16, 2)]:
         with pytest.raises(ValueError, match=r"logits \(.* of 16 pieces: want \(T, 2"):
-            decode.answer(CONTEXT, found, [np.zeros(shape)], 30, False)
+            answer_of(CONTEXT, found, [np.zeros(shape)], 30, False)
     with pytest.raises(ValueError, match="shorter"):
-        decode.answer(CONTEXT, found, [], 30, False)
+        answer_of(CONTEXT, found, [], 30, False)
     with pytest.raises(ValueError, match="max_answer=0"):
-        decode.answer(CONTEXT, found, flat(found), 0, False)
+        answer_of(CONTEXT, found, flat(found), 0, False)
 
 
 LETTERS = [*"thecatson, .", "é", "한", "\u200b", "\x07", "\ufe0f"]
@@ -216,7 +214,7 @@ def test_answers_agree_with_a_search_over_every_span(
         (scale * draw.normal(size=(max_length + 2, 2))).round().astype(np.float32)
         for _ in found
     ]
-    answer = decode.answer(context, found, logits, max_answer, may_be_none)
+    answer = answer_of(context, found, logits, max_answer, may_be_none)
     every = list(spans(found, logits, max_answer))
     assert answer.text == context[max(answer.start, 0) : max(answer.end, 0)]
     if not every:
@@ -231,114 +229,3 @@ def test_answers_agree_with_a_search_over_every_span(
     odds = scipy.special.expit(null - best[0]) if may_be_none else 0
     assert answer.no_answer == pytest.approx(odds)
     assert answer.probability + answer.no_answer <= 1 + 1e-9
-
-
-# Words.
-
-
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [
-        ("", ""),
-        (" \t\n\u00a0\u2003", ""),
-        ("The cats sat.", "The cats sat ."),
-        ("(U.N.)", "( U.N . )"),
-        ("don't 'tis dogs'", "don't ' tis dogs '"),
-        ("state-of-the-art -5", "state-of-the-art - 5"),
-        ("$3.50, 5%", "$ 3.50 , 5 %"),
-        ("...", ". . ."),
-        ("a...b", "a...b"),
-        ("“¿Qué?” — l’an…", "“ ¿ Qué ? ” — l’an …"),
-        ("@user #tag (#1)", "@user #tag ( #1 )"),
-        ("##x @@ # C# a@b.org .@me", "# #x @ @ # C # a@b.org . @me"),
-        ("great😀 ❤️! cafe\u0301.", "great 😀 ❤️ ! cafe\u0301 ."),
-        ("हिन्दी। 東京、\u0301", "हिन्दी । 東京 、\u0301"),
-        ("\u200b x\x07", "\u200b x\x07"),
-    ],
-)
-def test_words_of_a_text(text, want):
-    assert [text[start:end] for start, end in decode.words(text)] == want.split(" ") * (
-        want != ""
-    )
-
-
-@given(st.text(st.one_of(st.characters(), st.sampled_from("ab.'@# \u0301"))))
-def test_words_are_in_order_and_cover_all_but_space(text):
-    found = decode.words(text)
-    ends = [0, *(end for _, end in found)]
-    starts = [*(start for start, _ in found), len(text)]
-    assert all(start < end for start, end in found)
-    for end, start in zip(ends, starts, strict=True):
-        assert end <= start
-        assert not text[end:start].strip()
-    assert not any(c.isspace() for a, b in found for c in text[a:b])
-
-
-@given(st.text(["a", "é", ".", "'", "$", "@", "#", " "]))
-def test_a_word_read_by_itself_is_that_word(text):
-    for start, end in decode.words(text):
-        assert decode.words(text[start:end]) == [(0, end - start)]
-
-
-def test_an_added_token_is_one_word():
-    text = "x.[E1]Anna(New)"
-    found = decode.words_beside(text, [(2, 6), (11, 14)])
-    assert [text[a:b] for a, b in found] == ["x", ".", "[E1]", "Anna(New", ")"]
-
-
-# Entities.
-
-SENTENCE = "In New  York, «Élan» rose."
-TAGS = ["O", "B-LOC", "I-LOC", "O", "O", "B-ORG", "O", "O", "O"]
-CHANCES = [0.9, 0.8, 0.7, 0.9, 0.6, 0.5, 0.9, 0.4, 0.9]
-
-
-def test_entities_are_characters_of_the_text():
-    found = decode.entities(SENTENCE, decode.words(SENTENCE), TAGS, CHANCES, TAGS)
-    assert found == [
-        Found("LOC", "New  York", 3, 12, 0.7),
-        Found("ORG", "Élan", 15, 19, 0.5),
-    ]
-
-
-def test_words_are_what_they_are_tagged():
-    spans = decode.words("Dogs bark.")
-    found = decode.entities(
-        "Dogs bark.", spans, ["NOUN", "X", "O"], [0.9, 0.8, 0.7], ["NOUN", "X", "VERB"]
-    )
-    assert found == [
-        Found("NOUN", "Dogs", 0, 4, 0.9),
-        Found("X", "bark", 5, 9, 0.8),
-    ]
-
-
-@pytest.mark.parametrize("labels", [["O", "B-X"], ["NOUN", "VERB"]])
-def test_no_words_are_no_entities(labels):
-    assert decode.entities("", [], [], [], labels) == []
-
-
-def test_tags_of_no_entities_are_refused():
-    with pytest.raises(ValueError, match="tags 'NOUN'"):
-        decode.entities("Dogs", [(0, 4)], ["NOUN"], [0.9], ["O", "B-X"])
-
-
-@pytest.mark.parametrize("labels", [["O", "B-X"], ["NOUN", "VERB"]])
-def test_other_numbers_than_the_words_are_refused(labels):
-    for tags, chances in [(["O"], [0.5] * 2), (["O"] * 2, [0.5]), (["O"] * 3, [1] * 3)]:
-        with pytest.raises(ValueError, match=r"tags and . probabilities of 2 words"):
-            decode.entities("a b", [(0, 1), (2, 3)], tags, chances, labels)
-
-
-# From pieces to words.
-
-
-def test_a_word_has_the_class_of_its_first_piece(small):
-    words = ["the", "unaffable", "\u200b", "cats", "cat"]
-    (tags,) = tag_features(small, [words], 7)  # [CLS] the un ##aff ##able cat [SEP]
-    classes = np.array([9, 1, 2, 8, 8, 3, 9, 9, 9], np.int32)  # two are padding
-    assert decode.expand(tags.first, classes, 0).tolist() == [1, 2, 0, 3, 0]
-
-
-def test_no_words_have_no_classes():
-    found = decode.expand(np.zeros(0, np.int32), np.zeros(2, np.int32), 0)
-    assert found.shape == (0,)

@@ -1,29 +1,19 @@
-"""Labels of words and of characters, carried over to pieces and back.
+"""Contexts read in overlapping windows, and the best span of them (run_squad.py).
 
-Words: the first piece of each carries its label (Devlin et al. 2019, section 5.3).
-Answers: long contexts are read in overlapping windows, as in the authors' run_squad.py.
+Devlin et al. 2019, sections 4.2 and 4.3.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import tokenizers
+from numpy.lib.stride_tricks import sliding_window_view
 
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run.config import UsageError
-
-BLOCK = 256  # sentences or contexts encoded by one call, all of whose result is held
-
-
-class Tags(NamedTuple):
-    """A sentence of W words as a row of T pieces, [CLS] pieces [SEP]."""
-
-    ids: np.ndarray  # (T,) int32
-    first: np.ndarray  # (W,) int32: position of each word's first piece, or -1
-    vanished: int  # words that give no piece: control and zero-width characters
-    cut: int  # words whose first piece stands beyond the row's end
+from bert_jax.tasks.features import BLOCK
 
 
 class Window(NamedTuple):
@@ -38,34 +28,22 @@ class Window(NamedTuple):
     covers: tuple[int, int]  # the characters between the nearest pieces outside
 
 
-def tag_features(
-    tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max_length: int
-) -> Iterator[Tags]:
-    """Each sentence's words as pieces, cut to a row of at most `max_length`.
-
-    Words are encoded one by one, so that spaces are neither lost nor added. A word
-    whose first piece is in the row keeps its label, though later ones may be cut. Words
-    with a position, vanished and cut ones together are all words.
-    """
-    if max_length < 3:
-        raise UsageError(
-            f"max_length={max_length} has no room: [CLS], [SEP] and a piece"
-        )
-    for start in range(0, len(sentences), BLOCK):
-        block = sentences[start : start + BLOCK]
-        pieces = iter(tokenizer.ids([word for words in block for word in words]))
-        for words in block:
-            yield _tags(tokenizer, list(islice(pieces, len(words))), max_length)
+class Answer(NamedTuple):
+    text: str  # "" where the context has no piece
+    start: int  # characters [start, end) of the context; -1 and -1 for no text
+    end: int
+    probability: float  # of this span, among all that could have been chosen
+    no_answer: float  # probability that there is none; 0 where there always is one
 
 
-def _tags(tokenizer: Tokenizer, words: list[list[int]], max_length: int) -> Tags:
-    lengths = np.array([len(pieces) for pieces in words], np.int32)
-    first = 1 + np.cumsum(lengths, dtype=np.int32) - lengths
-    vanished, cut = lengths == 0, first >= max_length - 1
-    flat = [piece for pieces in words for piece in pieces][: max_length - 2]
-    ids = np.array([tokenizer.cls_id, *flat, tokenizer.sep_id], np.int32)
-    first[vanished | cut] = -1
-    return Tags(ids, first, int(vanished.sum()), int((cut & ~vanished).sum()))
+class _Best(NamedTuple):
+    """The best span of a window, and the log of the sum of exp(score) of all."""
+
+    score: float
+    window: Window
+    first: int
+    last: int
+    total: float
 
 
 def question_windows(
@@ -176,3 +154,70 @@ def answer_span(window: Window, start: int, text: str) -> tuple[int, int] | None
 def text_of_span(context: str, window: Window, first: int, last: int) -> str:
     """The context from the piece `first` to the piece `last`; "" for [CLS] alone."""
     return context[window.offsets[first, 0] : window.offsets[last, 1]]
+
+
+def answer(
+    context: str,
+    windows: Sequence[Window],
+    logits: Sequence[np.ndarray],
+    max_answer: int,
+    may_be_none: bool,
+) -> Answer:
+    """The best span of a question's windows (sections 4.2 and 4.3).
+
+    It is given however probable "no answer" is: to choose is `squad.with_threshold`'s.
+
+    `logits` holds (T, 2) a window, of start and end; rows beyond the window's are
+    padding. A span's score is the sum of its first piece's start and its last piece's
+    end logit; it has at most `max_answer` pieces, all in the window in which the first
+    has most context (run_squad.py's max_context). All such spans are compared, not
+    those of the 20 best starts and ends as in run_squad.py. Of equal scores the first
+    window's wins, in it the first start, of one start the shortest.
+
+    `probability` is from one softmax over the spans of all windows and, if the answer
+    may be none, the null score: start plus end logit of [CLS], the least of all windows
+    (run_squad.py's). `no_answer` is sigmoid(null score - span's score), of that span
+    and the null alone: to say "" above a threshold t is section 4.3's rule of tau =
+    -logit(t). Differences above 37 all round to 1.
+
+    ValueError for other shapes of logits, and for max_answer < 1.
+    """
+    if max_answer < 1:
+        raise ValueError(f"max_answer={max_answer}: an answer has a piece or more")
+    rows = [_row(w, row) for w, row in zip(windows, logits, strict=True)]
+    found = [
+        _best(window, row, max_answer)
+        for window, row in zip(windows, rows, strict=True)
+        if window.best.any()
+    ]
+    if not found:
+        return Answer("", -1, -1, 0.0, float(may_be_none))
+    best = max(found, key=lambda span: span.score)
+    null = min(float(row[0].sum()) for row in rows) if may_be_none else -math.inf
+    total = np.logaddexp.reduce([null, *(span.total for span in found)])
+    offsets = best.window.offsets
+    return Answer(
+        text=text_of_span(context, best.window, best.first, best.last),
+        start=int(offsets[best.first, 0]),
+        end=int(offsets[best.last, 1]),
+        probability=math.exp(best.score - total),
+        no_answer=math.exp(-np.logaddexp(0.0, best.score - null)),
+    )
+
+
+def _row(window: Window, logits: np.ndarray) -> np.ndarray:
+    length = len(window.ids)
+    if logits.ndim != 2 or len(logits) < length or logits.shape[1] != 2:
+        raise ValueError(f"logits {logits.shape} of {length} pieces: want (T, 2)")
+    return np.asarray(logits[:length], np.float64)
+
+
+def _best(window: Window, logits: np.ndarray, max_answer: int) -> _Best:
+    (starts,) = np.nonzero(window.best)
+    lengths = min(max_answer, window.end - window.begin)
+    ends = np.pad(logits[: window.end, 1], (0, lengths), constant_values=-math.inf)
+    scores = logits[starts, :1] + sliding_window_view(ends, lengths)[starts]
+    start, more = np.unravel_index(np.argmax(scores), scores.shape)
+    top, first = float(scores[start, more]), int(starts[start])
+    total = top + math.log(np.exp(scores - top).sum())
+    return _Best(top, window, first, first + int(more), total)

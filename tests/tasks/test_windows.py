@@ -1,3 +1,5 @@
+"""Windows of a context against run_squad.py's, and answers as spans of them."""
+
 from itertools import pairwise
 
 import numpy as np
@@ -7,10 +9,9 @@ from hypothesis import strategies as st
 
 from bert_jax.data import tokenizer as tokenizers
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.alignment import (
+from bert_jax.tasks.windows import (
     answer_span,
     question_windows,
-    tag_features,
     text_of_span,
 )
 
@@ -38,83 +39,7 @@ def trained():
 # Words.
 
 
-def test_the_first_piece_of_each_word_is_found(small):
-    words = ["The", "unaffable", "\u200b", "cats", "[SEP]", "\ufe0f\x07"]
-    (tags,) = tag_features(small, [words], 12)
-    assert tags.ids.tolist() == [CLS, THE, UN, AFF, ABLE, CAT, S, UNK, UNK, UNK, SEP]
-    assert tags.first.tolist() == [1, 2, -1, 5, 7, -1]
-    assert (tags.vanished, tags.cut) == (2, 0)
-    assert tags.ids.dtype == tags.first.dtype == np.int32
-
-
-@pytest.mark.parametrize(
-    ("max_length", "ids", "first", "cut"),
-    [
-        (7, [THE, UN, AFF, ABLE, CAT], [1, 2, 5], 0),
-        (6, [THE, UN, AFF, ABLE], [1, 2, -1], 1),
-        (4, [THE, UN], [1, 2, -1], 1),  # a word cut inside keeps its label
-        (3, [THE], [1, -1, -1], 2),
-    ],
-)
-def test_words_beyond_the_row_are_counted(small, max_length, ids, first, cut):
-    (tags,) = tag_features(small, [["the", "unaffable", "cat"]], max_length)
-    assert tags.ids.tolist() == [CLS, *ids, SEP]
-    assert tags.first.tolist() == first
-    assert (tags.vanished, tags.cut) == (0, cut)
-
-
-def test_a_vanished_word_beyond_the_row_is_counted_once(small):
-    (tags,) = tag_features(small, [["the", "\u200b", "cat", "\u200b"]], 3)
-    assert tags.first.tolist() == [1, -1, -1, -1]
-    assert (tags.vanished, tags.cut) == (2, 1)
-
-
-def test_many_sentences_are_encoded_as_each_alone(small):
-    sentences = [["the"] * (n % 3) + ["cats"] for n in range(600)]
-    together = list(tag_features(small, sentences, 5))
-    assert len(together) == 600
-    for words, tags in zip(sentences, together, strict=True):
-        (alone,) = tag_features(small, [words], 5)
-        np.testing.assert_array_equal(alone.ids, tags.ids)
-        np.testing.assert_array_equal(alone.first, tags.first)
-
-
-def test_no_words_are_no_features(small):
-    assert list(tag_features(small, [], 5)) == []
-    (tags,) = tag_features(small, [[]], 5)
-    assert tags.ids.tolist() == [CLS, SEP]
-    assert tags.first.shape == (0,)
-
-
-def test_a_row_without_room_is_refused(small):
-    with pytest.raises(UsageError, match="max_length=2 has no room"):
-        list(tag_features(small, [["the"]], 2))
-
-
 LETTERS = [*"thecatson, .", "é", "한", "\u200b", "\x07", "\ufe0f"]
-
-
-@given(st.lists(st.text(LETTERS, min_size=1)), st.integers(3, 40))
-def test_counts_add_up_and_first_pieces_begin_words(trained, words, max_length):
-    (tags,) = tag_features(trained, [words], max_length)
-    kept = tags.first >= 0
-    assert kept.sum() + tags.vanished + tags.cut == len(words) == len(tags.first)
-    assert len(tags.ids) <= max_length
-    assert (np.diff(tags.first[kept]) > 0).all()
-    assert not trained.continuation[tags.ids[tags.first[kept]]].any()
-    for word, position in zip(words, tags.first, strict=True):
-        encoding = trained.encode(word)
-        if position >= 0:
-            there = tags.ids[position : position + len(encoding.ids)]
-            whole = position + len(encoding.ids) <= len(tags.ids) - 1
-            assert there[0] == encoding.ids[0]
-            assert there.tolist() == encoding.ids or not whole
-    if not tags.cut:
-        assert len(tags.ids) == min(2 + sum(map(len, trained.ids(words))), max_length)
-
-
-# Questions.
-
 CONTEXT = "The cats. Unaffable cat, the café."
 # the 0-3, cat 4-7, ##s 7-8, . 8-9, un 10-12, ##aff 12-15, ##able 15-19, cat 20-23,
 # "," 23-24 (unknown), the 25-28, cafe 29-33, . 33-34

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 import bert_jax
-from bert_jax.data import news
+from bert_jax.tasks.formats.sources import packaged_news
 from bert_jax.train import checkpoint
 
 DRAWS, PENALTIES = 20, (1e-3, 1e-2, 1e-1)
@@ -58,7 +58,7 @@ def best_accuracy(train, test, per_topic: int) -> float:
 
 
 def main() -> None:
-    splits = [news.labelled(name) for name in ("train", "test")]
+    splits = [list(packaged_news(None, name, "")) for name in ("train", "test")]
     names = sorted({article.label for article in splits[0]})
     topics = [np.array([names.index(a.label) for a in split]) for split in splits]
     for path in sys.argv[1:]:

@@ -9,7 +9,6 @@ from bert_jax.predict import pieces
 from bert_jax.predict.model import Model
 from bert_jax.predict.pieces import Rows
 from bert_jax.render.text import columns, percent
-from bert_jax.tasks import kinds
 from bert_jax.tasks.features import of_texts
 from bert_jax.tasks.records import Choice, Question, Sentence
 from bert_jax.tasks.windows import Window
@@ -40,12 +39,12 @@ def explain(model: Model, mode: str, record: Any) -> str:
 
 def _whole(model: Model, record: Sentence | Choice) -> list[Step]:
     """Steps for a task that says one thing of a record: a label, a number, a choice."""
-    task = kinds.KINDS[model.reader.kind]
+    task = model.reader.known_task
     made = model.reader.features([record])
     rows = pieces.of_texts(model.reader, made, _texts(record))
     outputs = model.outputs(("states", "hidden", "pooled", task.output), rows.batch)
     logits = outputs[task.output].reshape(-1)
-    names = task.names(record, model.reader.labels)
+    names = task.names(record)
     return [
         *_encoder(model, rows, outputs, []),
         Step("What the head reads", [_pooled(model, outputs["pooled"])]),
@@ -65,14 +64,14 @@ def _texts(record: Sentence | Choice) -> list[tuple[str, ...]]:
 
 
 def _tags(model: Model, passage: Passage) -> list[Step]:
-    reader = model.reader
+    reader, task = model.reader, model.reader.known_task
     records = rows_of(passage, reader.tokenizer, model.config.data.length)
     made = reader.features(records)
     counts = [len(record.words) for record in records]
     rows = pieces.of_words(reader, made, passage, counts)
     said = model.outputs(("states", "hidden", "features", "tag_logits"), rows.batch)
     outputs = dict(enumerate(said["tag_logits"]))
-    tags: list[Any] = reader.predictions(records, made, outputs)
+    tags: list[Any] = task.predictions(records, made, outputs)
     table = [["word", "piece", "tag", "logit", "probability"]]
     for number, record in enumerate(records):
         logits, ids = outputs[number], rows.batch["ids"][number]
@@ -85,7 +84,7 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
     found = [
         f"{each.type}  {each.text}  [{each.start}:{each.end}]  "
         f"{percent(each.probability)}"
-        for each in reader.result(passage, tags)
+        for each in task.result(passage, tags)
     ]
     count = len(records)
     notes = [f"{count} rows: they are more than one row holds"] * (count > 1)
@@ -102,12 +101,12 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
 
 
 def _span(model: Model, record: Question) -> list[Step]:
-    task = model.config.task
+    task = model.reader.known_task
     made = model.reader.features([record])
     rows = pieces.of_windows(model.reader, made, record)
     said = model.outputs(("states", "hidden", "features", "span_logits"), rows.batch)
     outputs = dict(enumerate(said["span_logits"]))
-    [answer] = model.reader.predictions([record], made, outputs)
+    [answer] = task.predictions([record], made, outputs)
     at = _window_of(made.places, answer.start)
     one = {name: _only(value, at) for name, value in said.items()}
     count = len(made.places)
@@ -116,11 +115,9 @@ def _span(model: Model, record: Question) -> list[Step]:
     place = f"[{answer.start}:{answer.end}]"
     best = f"the best span: {answer.text!r}  {place}  {percent(answer.probability)}"
     chosen = [best]
-    if task.no_answer:
+    if task.settings.no_answer:
         kept = (
-            "so it is kept"
-            if model.reader.result(record, [answer]).text
-            else "so it is none"
+            "so it is kept" if task.result(record, [answer]).text else "so it is none"
         )
         chosen.append(f"no answer, against it: {percent(answer.no_answer)}, {kept}")
     return [
@@ -133,7 +130,7 @@ def _span(model: Model, record: Question) -> list[Step]:
         ),
         Step(
             "Softmax over spans of at most "
-            f"{task.max_answer} pieces, each scored by start plus end",
+            f"{task.settings.max_answer} pieces, each scored by start plus end",
             chosen,
         ),
     ]

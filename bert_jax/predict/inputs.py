@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from bert_jax.predict.reader import Reader
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import kinds, read
+from bert_jax.tasks import read
 from bert_jax.tasks import records as labelled
 from bert_jax.tasks.texts import TextTask, sentence
 
@@ -34,27 +34,27 @@ def records(reader: Reader, mode: str, source: Source) -> Iterator[Any]:
     are not looked at. UsageError names the file and line of what cannot be read.
     """
     if source.file and not source.file.endswith(LINES):
-        yield from _of_file(reader.config, mode, source.file)
+        yield from _of_file(reader, mode, source.file)
         return
-    task = kinds.KINDS.get(reader.kind)
+    task = reader.task
     paired = isinstance(task, TextTask) and reader.config.task.pair != ""
     for where, line in _lines(source):
         if line.strip():
             text = labelled.encodable(where, line)
-            if mode in kinds.KINDS:
-                yield kinds.KINDS[mode].record(where, text, paired)
+            if task and mode == reader.kind:
+                yield task.record(where, text, paired)
             else:
                 yield sentence(where, text, paired)
 
 
-def _of_file(config: Any, mode: str, path: str) -> Iterator[Any]:
-    if not rules.is_task(config):
+def _of_file(reader: Reader, mode: str, path: str) -> Iterator[Any]:
+    task = reader.task
+    if not task or not rules.is_task(reader.config):
         raise UsageError(
             f"{path}: this run has no task whose format that could be: give a text a "
             f"line in a file that ends in {LINES}"
         )
-    task = kinds.of_config(config)
-    for record in read.unlabelled(config, path):
+    for record in read.unlabelled(reader.config, path):
         yield task.sentence(record) if mode == "vectors" else task.input(record)
 
 

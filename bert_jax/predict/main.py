@@ -19,7 +19,6 @@ from bert_jax.predict.model import Filled, Model, load
 from bert_jax.predict.reader import BATCH
 from bert_jax.render.text import percent, shortened
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.records import Sentence
 from bert_jax.tasks.texts import as_json
 
@@ -53,7 +52,7 @@ def main(workdir: Path, step: int | None, source: Source, style: Style) -> int:
     if style.explain:
         print(explain.explain(model, mode, _only(records)))
     else:
-        _print_all(model, MODES[mode], records, style.as_json)
+        _print_all(model, _printed(model, mode), records, style.as_json)
     model.reader.warn()
     return 0
 
@@ -66,12 +65,20 @@ def _check(source: Source, style: Style) -> None:
 
 
 def _mode(model: Model, vectors: bool) -> str:
-    """A key of MODES: what the run was trained for, or else vectors."""
+    """What the run was trained for: a kind of task, or masks, or else vectors."""
     if vectors:
         return "vectors"
-    if model.reader.kind in KINDS:
+    if model.reader.task:
         return model.reader.kind
     return "masks" if "mlm_head" in model.network.heads else "vectors"
+
+
+def _printed(model: Model, mode: str) -> Mode:
+    """How results are predicted and printed."""
+    if mode in MODES:
+        return MODES[mode]
+    task = model.reader.known_task
+    return Mode(_task, task.as_json, task.as_text)
 
 
 def _only(records: Iterator[Any]) -> Any:
@@ -164,7 +171,6 @@ def _vector_text(record: Sentence, vector: np.ndarray) -> str:
 
 
 MODES = {
-    **{name: Mode(_task, kind.as_json, kind.as_text) for name, kind in KINDS.items()},
     "masks": Mode(_masks, _masks_json, _masks_text),
     "vectors": Mode(_vectors, _vector_json, _vector_text),
 }

@@ -23,7 +23,7 @@ from bert_jax.tasks import features, kinds
 from bert_jax.tasks.examples import Examples
 from bert_jax.tasks.features import Features
 from bert_jax.tasks.records import Sentence
-from bert_jax.tasks.task import Outputs
+from bert_jax.tasks.task import Task
 from bert_jax.train import evaluate
 
 BATCH = 32  # examples in one call of the network
@@ -50,6 +50,8 @@ class Reader:
         self.config, self.tokenizer, self.step = config, tokenizer, step
         self.params, self.labels = params, tuple(labels)
         self.kind = _kind(config, network)
+        known = self.kind in kinds.KINDS
+        self.task = kinds.KINDS[self.kind](labels, config.task) if known else None
         self._lost = Counter[str]()
         self._say = partial(_said, network)
 
@@ -58,21 +60,26 @@ class Reader:
 
         UsageError for records that are not read together.
         """
-        task, length = kinds.KINDS[self.kind], self.config.data.length
+        task, length = self.known_task, self.config.data.length
         task.check(records)
         parts = [task.parts(record, self.tokenizer, length) for record in records]
-        found = iter(
-            self._predictions([part for each in parts for part in each], least)
-        )
+        flat = [part for each in parts for part in each]
+        made = self.features(flat)
+        outputs = self._outputs(task.output, flat, made, least)
+        found = iter(task.predictions(flat, made, outputs))
         return [
-            self.result(record, list(islice(found, len(each))))
+            task.result(record, list(islice(found, len(each))))
             for record, each in zip(records, parts, strict=True)
         ]
 
-    def result(self, record: Any, predictions: list[Any]) -> Any:
-        """What a record's predictions say."""
-        task = kinds.KINDS[self.kind]
-        return task.result(record, predictions, self.labels, self.config.task)
+    @property
+    def known_task(self) -> Task:
+        """The task of the run. UsageError where it has none."""
+        if self.task is None:
+            raise UsageError(
+                f"this run is of objective.kind={self.kind}, which is no task"
+            )
+        return self.task
 
     def means(self, records: Sequence[Sentence], least: int) -> np.ndarray:
         """(B, D) float32: the mean of the last layer's vectors over each text's tokens,
@@ -89,18 +96,8 @@ class Reader:
 
     def features(self, records: Sequence[Any]) -> Features:
         """The rows of unlabelled records, as in training."""
-        task, length = self.config.task, self.config.data.length
-        kind = kinds.KINDS[self.kind]
-        return self._counted(
-            kind.features(records, self.labels, self.tokenizer, task, length)
-        )
-
-    def predictions(
-        self, records: Sequence[Any], made: Features, outputs: Outputs
-    ) -> list[Any]:
-        """What the outputs of records' rows say of each."""
-        kind = kinds.KINDS[self.kind]
-        return kind.predictions(records, made, outputs, self.labels, self.config.task)
+        length = self.config.data.length
+        return self._counted(self.known_task.features(records, self.tokenizer, length))
 
     def warn(self) -> None:
         """Say on stderr what was lost since the last warning."""
@@ -119,11 +116,6 @@ class Reader:
     def _counted(self, made: Features) -> Features:
         self._lost.update(made.lost)
         return made
-
-    def _predictions(self, records: Sequence[Any], least: int) -> list[Any]:
-        made = self.features(records)
-        outputs = self._outputs(kinds.KINDS[self.kind].output, records, made, least)
-        return self.predictions(records, made, outputs)
 
     def _outputs(
         self, output: str, records: Sequence[Any], made: Features, least: int

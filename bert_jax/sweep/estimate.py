@@ -73,7 +73,8 @@ def check(runs: Sequence[Planned]) -> None:
         scheduled = _scheduled(run.config)
         # Where a record may make several examples, steps are known at the launch.
         if scheduled and (
-            not rules.is_task(run.config) or kinds.of_config(run.config).one_to_one
+            not rules.is_task(run.config)
+            or kinds.KINDS[run.config.objective.kind].one_to_one
         ):
             try:
                 configs.check_warmup(scheduled)

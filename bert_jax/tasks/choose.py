@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.render.text import column
-from bert_jax.run.config import Config, UsageError
+from bert_jax.run.config import UsageError
 from bert_jax.tasks import metrics
 from bert_jax.tasks.classify import probabilities
 from bert_jax.tasks.features import NO_LABEL, Features, joined, rows_of_texts
@@ -29,12 +29,7 @@ class Choose(Task):
     formats = sources.CHOICES
 
     def features(
-        self,
-        records: Sequence[Choice],
-        labels: Sequence[str],
-        tokenizer: Tokenizer,
-        task: Config,
-        length: int,
+        self, records: Sequence[Choice], tokenizer: Tokenizer, length: int
     ) -> Features:
         """A row for each choice, beside the text."""
         count = len(records[0].choices) if records else 2
@@ -45,28 +40,21 @@ class Choose(Task):
         return joined(rows, count, targets, np.arange(len(records)), [])
 
     def predictions(
-        self,
-        records: Sequence[Choice],
-        features: Features,
-        outputs: Outputs,
-        labels: Sequence[str],
-        task: Config,
+        self, records: Sequence[Choice], features: Features, outputs: Outputs
     ) -> list[Any]:
         """The probabilities (C,) of each."""
         return probabilities(outputs, len(records))
 
-    def gold(self, record: Choice, labels: Sequence[str]) -> int:
+    def gold(self, record: Choice) -> int:
         return int(record.label)
 
-    def guess(self, prediction: np.ndarray, labels: Sequence[str]) -> int:
+    def guess(self, prediction: np.ndarray) -> int:
         return int(np.argmax(prediction))
 
-    def score(
-        self, gold: list[int], guesses: list[int], labels: Sequence[str]
-    ) -> dict[str, float]:
+    def score(self, gold: list[int], guesses: list[int]) -> dict[str, float]:
         return {"accuracy": metrics.accuracy(gold, guesses)}
 
-    def constants(self, gold: list[int], labels: Sequence[str]) -> Iterable[list[int]]:
+    def constants(self, gold: list[int]) -> Iterable[list[int]]:
         return ([label] * len(gold) for label in set(gold))
 
     def record(self, where: str, line: str, paired: bool) -> Choice:
@@ -87,18 +75,12 @@ class Choose(Task):
                     "give each text as many"
                 )
 
-    def result(
-        self,
-        record: Choice,
-        predictions: list[np.ndarray],
-        labels: Sequence[str],
-        task: Config,
-    ) -> Chosen:
+    def result(self, record: Choice, predictions: list[np.ndarray]) -> Chosen:
         [chances] = predictions
         best = int(np.argmax(chances))
         return Chosen(best, float(chances[best]), chances.tolist())
 
-    def names(self, record: Choice, labels: Sequence[str]) -> Sequence[str]:
+    def names(self, record: Choice) -> Sequence[str]:
         return record.choices
 
     def as_json(self, record: Choice, result: Chosen) -> dict[str, Any]:

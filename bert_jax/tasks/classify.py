@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_jax.render.text import column, percent, shortened
-from bert_jax.run.config import Config, UsageError
+from bert_jax.run.config import UsageError
 from bert_jax.tasks import metrics, texts
 from bert_jax.tasks.features import NO_LABEL, Features
 from bert_jax.tasks.formats import sources
-from bert_jax.tasks.records import Sentence, label_set
+from bert_jax.tasks.records import Sentence, label_set, listed
 from bert_jax.tasks.task import Outputs
 from bert_jax.tasks.texts import TextTask
 
@@ -26,11 +26,9 @@ class Labelled(NamedTuple):
 class Classify(TextTask):
     formats = sources.NAMED
 
-    def labels(
-        self, splits: Sequence[Sequence[Sentence]], stated: Sequence[str]
-    ) -> tuple[str, ...]:
+    def find_labels(self, splits: Sequence[Sequence[Sentence]]) -> tuple[str, ...]:
         """Those that are stated, or those of train."""
-        found = label_set(splits[0], stated)
+        found = label_set(splits[0], listed(self.settings.labels))
         for records in splits[1:]:
             if records:
                 label_set(records, found)
@@ -40,58 +38,45 @@ class Classify(TextTask):
             )
         return tuple(found)
 
-    def targets(self, records: Sequence[Sentence], labels: Sequence[str]) -> np.ndarray:
-        number = {label: i for i, label in enumerate(labels)} | {"": NO_LABEL}
+    def targets(self, records: Sequence[Sentence]) -> np.ndarray:
+        number = {label: i for i, label in enumerate(self.labels)} | {"": NO_LABEL}
         return np.array([number[record.label] for record in records], np.int32)
 
     def predictions(
-        self,
-        records: Sequence[Sentence],
-        features: Features,
-        outputs: Outputs,
-        labels: Sequence[str],
-        task: Config,
+        self, records: Sequence[Sentence], features: Features, outputs: Outputs
     ) -> list[Any]:
         """The probabilities (C,) of each."""
         return probabilities(outputs, len(records))
 
-    def gold(self, record: Sentence, labels: Sequence[str]) -> int:
-        return labels.index(record.label)
+    def gold(self, record: Sentence) -> int:
+        return self.labels.index(record.label)
 
-    def guess(self, prediction: np.ndarray, labels: Sequence[str]) -> int:
+    def guess(self, prediction: np.ndarray) -> int:
         return int(np.argmax(prediction))
 
-    def score(
-        self, gold: list[int], guesses: list[int], labels: Sequence[str]
-    ) -> dict[str, float]:
+    def score(self, gold: list[int], guesses: list[int]) -> dict[str, float]:
         scores = {
             "accuracy": metrics.accuracy(gold, guesses),
-            "macro_f1": metrics.macro_f1(gold, guesses, list(range(len(labels)))),
+            "macro_f1": metrics.macro_f1(gold, guesses, list(range(len(self.labels)))),
             "matthews": metrics.matthews(gold, guesses),
         }
-        two = {"f1": metrics.f1(gold, guesses, 1)} if len(labels) == 2 else {}
+        two = {"f1": metrics.f1(gold, guesses, 1)} if len(self.labels) == 2 else {}
         return scores | two
 
-    def constants(self, gold: list[int], labels: Sequence[str]) -> Iterable[list[int]]:
+    def constants(self, gold: list[int]) -> Iterable[list[int]]:
         return ([label] * len(gold) for label in set(gold))
 
-    def check_metric(self, metric: str, labels: Sequence[str]) -> None:
-        if metric == "f1" and len(labels) != 2:
+    def check_metric(self, metric: str) -> None:
+        if metric == "f1" and len(self.labels) != 2:
             raise UsageError(
-                f"task.metric=f1 is of two labels, not {len(labels)}: set "
+                f"task.metric=f1 is of two labels, not {len(self.labels)}: set "
                 "task.metric=macro_f1 or accuracy"
             )
 
-    def result(
-        self,
-        record: Sentence,
-        predictions: list[np.ndarray],
-        labels: Sequence[str],
-        task: Config,
-    ) -> Labelled:
+    def result(self, record: Sentence, predictions: list[np.ndarray]) -> Labelled:
         [chances] = predictions
         order: list[int] = np.argsort(-chances, kind="stable").tolist()
-        named = {labels[i]: float(chances[i]) for i in order}
+        named = {self.labels[i]: float(chances[i]) for i in order}
         return Labelled(*next(iter(named.items())), named)
 
     def as_json(self, record: Sentence, result: Labelled) -> dict[str, Any]:

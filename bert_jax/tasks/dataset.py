@@ -47,12 +47,11 @@ def prepare(config: Config) -> Dataset:
         settings.path, settings.lowercase, settings.strip_accents
     )
     splits = read.read(config)
+    task = kinds.of_config(config, splits.labels)
     seed = stream(config.seed, "data")
 
     def examples(records: list[Any]) -> Examples:
-        made = kinds.of_config(config).features(
-            records, splits.labels, tokenizer, config.task, config.data.length
-        )
+        made = task.features(records, tokenizer, config.data.length)
         return Examples(records, made, tokenizer.pad_id, config.data.length, seed)
 
     train, valid = examples(splits.train), examples(splits.valid)

@@ -13,18 +13,18 @@ from bert_jax.tasks.span import Span
 from bert_jax.tasks.tag import Tag
 from bert_jax.tasks.task import Outputs, Task
 
-KINDS: dict[str, Task] = {
-    "classify": Classify(),
-    "regress": Regress(),
-    "tag": Tag(),
-    "span": Span(),
-    "choose": Choose(),
+KINDS: dict[str, type[Task]] = {
+    "classify": Classify,
+    "regress": Regress,
+    "tag": Tag,
+    "span": Span,
+    "choose": Choose,
 }
 
 
-def of_config(config: Config) -> Task:
-    """The kind of a task's config."""
-    return KINDS[config.objective.kind]
+def of_config(config: Config, labels: Sequence[str]) -> Task:
+    """The task of a config, with these labels by number."""
+    return KINDS[config.objective.kind](labels, config.task)
 
 
 def evaluate(
@@ -36,15 +36,11 @@ def evaluate(
 ) -> dict[str, float]:
     """The metrics of the records that have outputs, and `baseline`: the deciding metric
     of the best prediction that looks at nothing."""
-    task = of_config(config)
+    task = of_config(config, labels)
     seen = sorted({int(features.owners[number]) for number in outputs})
-    predictions = task.predictions(records, features, outputs, labels, config.task)
-    gold = [task.gold(records[i], labels) for i in seen]
-    guesses = [task.guess(predictions[i], labels) for i in seen]
-    scores = task.score(gold, guesses, labels)
-    decides = rules.metric(config)
-    constant = [
-        task.score(gold, list(guesses), labels)[decides]
-        for guesses in task.constants(gold, labels)
-    ]
+    predictions = task.predictions(records, features, outputs)
+    gold = [task.gold(records[i]) for i in seen]
+    guesses = [task.guess(predictions[i]) for i in seen]
+    scores, decides = task.score(gold, guesses), rules.metric(config)
+    constant = [task.score(gold, list(x))[decides] for x in task.constants(gold)]
     return scores | {"baseline": max(constant, default=0.0)}

@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 from bert_jax.data.draws import permutation
 from bert_jax.run.config import Config, UsageError, stream
 from bert_jax.tasks import kinds
-from bert_jax.tasks.records import listed
 from bert_jax.tasks.task import Task
 
 
@@ -27,14 +26,14 @@ def read(config: Config) -> Splits:
     Without a file of its own the validation set is `data.valid_share` of the training
     set, the same for every seed; questions go together by their context.
     """
-    task, kind = config.task, kinds.of_config(config)
+    task, kind = config.task, kinds.of_config(config, ())
     train = _labelled(config, "train")
     if task.valid:
         valid = _labelled(config, "valid")
     else:
         train, valid = _held_out(kind, train, config.data.valid_share)
     test = _labelled(config, "test") if task.test else []
-    labels = kind.labels([train, valid, test], listed(task.labels))
+    labels = kind.find_labels([train, valid, test])
     if task.per_label:
         train = _few(train, task.per_label, config.seed)
     return Splits(train, valid, test, labels)
@@ -47,12 +46,12 @@ def unlabelled(config: Config, source: str) -> Iterable[Any]:
     """
     task = ConfigDict(config.task.to_dict())
     task.label = ""
-    records = kinds.of_config(config).formats[task.format]
+    records = kinds.KINDS[config.objective.kind].formats[task.format]
     return records(task, source, config.data.tfds_dir)
 
 
 def _labelled(config: Config, split: str) -> list[Any]:
-    task, kind = config.task, kinds.of_config(config)
+    task, kind = config.task, kinds.of_config(config, ())
     if not task.label and kind.needs_label:
         raise UsageError(
             f"task.label is empty: name the column that holds the labels of task.{split}"
@@ -60,7 +59,7 @@ def _labelled(config: Config, split: str) -> list[Any]:
     found = kind.formats[task.format](task, task[split], config.data.tfds_dir)
     records = list(found)
     for record in records:
-        if not kind.is_labelled(record, task):
+        if not kind.is_labelled(record):
             raise UsageError(
                 f"{record.where}: no label, but task.{split} needs them: leave "
                 f"task.{split} empty, and use `launch.py predict` on what has none"

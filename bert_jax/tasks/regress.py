@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from bert_jax.render.text import shortened
-from bert_jax.run.config import Config
 from bert_jax.tasks import metrics, texts
 from bert_jax.tasks.features import Features
 from bert_jax.tasks.formats import sources
@@ -18,52 +17,37 @@ from bert_jax.tasks.texts import TextTask
 class Regress(TextTask):
     formats = sources.NUMBERED
 
-    def labels(
-        self, splits: Sequence[Sequence[Sentence]], stated: Sequence[str]
-    ) -> tuple[str, ...]:
+    def find_labels(self, splits: Sequence[Sequence[Sentence]]) -> tuple[str, ...]:
         """None, once all are known to be numbers."""
         for records in splits:
             numbers(records)
         return ()
 
-    def targets(self, records: Sequence[Sentence], labels: Sequence[str]) -> np.ndarray:
+    def targets(self, records: Sequence[Sentence]) -> np.ndarray:
         labelled = all(record.label for record in records)
         targets = numbers(records) if labelled else np.zeros(len(records))
         return targets.astype(np.float32)
 
     def predictions(
-        self,
-        records: Sequence[Sentence],
-        features: Features,
-        outputs: Outputs,
-        labels: Sequence[str],
-        task: Config,
+        self, records: Sequence[Sentence], features: Features, outputs: Outputs
     ) -> list[Any]:
         return [
             float(outputs[i][0]) if i in outputs else None for i in range(len(records))
         ]
 
-    def gold(self, record: Sentence, labels: Sequence[str]) -> float:
+    def gold(self, record: Sentence) -> float:
         return float(record.label)
 
-    def score(
-        self, gold: list[float], guesses: list[float], labels: Sequence[str]
-    ) -> dict[str, float]:
+    def score(self, gold: list[float], guesses: list[float]) -> dict[str, float]:
         return {
             "pearson": metrics.pearson(gold, guesses),
             "spearman": metrics.spearman(gold, guesses),
         }
 
-    def result(
-        self,
-        record: Sentence,
-        predictions: list[float],
-        labels: Sequence[str],
-        task: Config,
-    ) -> float:
+    def result(self, record: Sentence, predictions: list[float]) -> float:
         return predictions[0]
 
-    def names(self, record: Any, labels: Sequence[str]) -> Sequence[str]:
+    def names(self, record: Any) -> Sequence[str]:
         return ("the number",)
 
     def conclusion(

@@ -7,7 +7,6 @@ import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.render.text import column
-from bert_jax.run.config import Config
 from bert_jax.tasks import squad
 from bert_jax.tasks.features import Features, joined
 from bert_jax.tasks.formats import sources
@@ -32,20 +31,15 @@ class Span(Task):
     needs_label = False  # answers stand at one place in the file
     one_to_one = False  # a context may need several windows
 
-    def is_labelled(self, record: Question, task: Config) -> bool:
-        return bool(record.answers) or task.no_answer
+    def is_labelled(self, record: Question) -> bool:
+        return bool(record.answers) or self.settings.no_answer
 
     def group(self, record: Question, number: int) -> str:
         """Questions about one context go together."""
         return record.context
 
     def features(
-        self,
-        records: Sequence[Question],
-        labels: Sequence[str],
-        tokenizer: Tokenizer,
-        task: Config,
-        length: int,
+        self, records: Sequence[Question], tokenizer: Tokenizer, length: int
     ) -> Features:
         """As many windows for each question as its context needs."""
         rows, targets, owners, places = [], [], [], []
@@ -55,8 +49,8 @@ class Span(Task):
             [record.question for record in records],
             [record.context for record in records],
             length,
-            task.stride,
-            task.max_question,
+            self.settings.stride,
+            self.settings.max_question,
         )
         for number, (record, of_record) in enumerate(
             zip(records, windows, strict=True)
@@ -73,12 +67,7 @@ class Span(Task):
         return found._replace(lost={"answers in no window": unseen})
 
     def predictions(
-        self,
-        records: Sequence[Question],
-        features: Features,
-        outputs: Outputs,
-        labels: Sequence[str],
-        task: Config,
+        self, records: Sequence[Question], features: Features, outputs: Outputs
     ) -> list[Answer]:
         windows: list[list[int]] = [[] for _ in records]
         for number in sorted(outputs):  # eval.max_examples may leave some out
@@ -88,20 +77,17 @@ class Span(Task):
                 record.context,
                 [features.places[i] for i in numbers],
                 [outputs[i] for i in numbers],
-                task.max_answer,
-                task.no_answer,
+                self.settings.max_answer,
+                self.settings.no_answer,
             )
             for record, numbers in zip(records, windows, strict=True)
         ]
 
-    def gold(self, record: Question, labels: Sequence[str]) -> tuple[str, ...]:
+    def gold(self, record: Question) -> tuple[str, ...]:
         return tuple(text for _, text in record.answers)
 
     def score(
-        self,
-        gold: list[tuple[str, ...]],
-        guesses: list[Answer],
-        labels: Sequence[str],
+        self, gold: list[tuple[str, ...]], guesses: list[Answer]
     ) -> dict[str, float]:
         """SQuAD 1.1's, or where a question has no answer 2.0's, silent above one half."""
         found = [guess.text for guess in guesses]
@@ -109,9 +95,7 @@ class Span(Task):
             return squad.squad_v1(gold, found)
         return squad.squad_v2(gold, found, [guess.no_answer for guess in guesses], 0.5)
 
-    def constants(
-        self, gold: list[tuple[str, ...]], labels: Sequence[str]
-    ) -> Iterable[list[Answer]]:
+    def constants(self, gold: list[tuple[str, ...]]) -> Iterable[list[Answer]]:
         return [[NOTHING] * len(gold)]
 
     def record(self, where: str, line: str, paired: bool) -> Question:
@@ -121,16 +105,10 @@ class Span(Task):
     def sentence(self, record: Question) -> Sentence:
         return Sentence(record.where, record.question, record.context, "")
 
-    def result(
-        self,
-        record: Question,
-        predictions: list[Answer],
-        labels: Sequence[str],
-        task: Config,
-    ) -> Answer:
+    def result(self, record: Question, predictions: list[Answer]) -> Answer:
         """The answer, without text if the run thinks it likelier that there is none."""
         [found] = predictions
-        if task.no_answer and found.no_answer > 0.5:
+        if self.settings.no_answer and found.no_answer > 0.5:
             return found._replace(text="", start=-1, end=-1)
         return found
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.render.text import column
-from bert_jax.run.config import Config, UsageError
+from bert_jax.run.config import UsageError
 from bert_jax.tasks import entities as chunks
 from bert_jax.tasks import metrics
 from bert_jax.tasks.entities import OUTSIDE
 from bert_jax.tasks.features import NO_LABEL, Features, joined
 from bert_jax.tasks.formats import sources
-from bert_jax.tasks.records import Sentence, Tagged, label_set
+from bert_jax.tasks.records import Sentence, Tagged, label_set, listed
 from bert_jax.tasks.task import Outputs, Task
 from bert_jax.tasks.words import (
     NO_TAG,
@@ -37,25 +37,19 @@ class Tag(Task):
     head = "tag_head"
     formats = sources.WORDS
 
-    def labels(
-        self, splits: Sequence[Sequence[Tagged]], stated: Sequence[str]
-    ) -> tuple[str, ...]:
+    def find_labels(self, splits: Sequence[Sequence[Tagged]]) -> tuple[str, ...]:
         """Those of all splits: rare ones may be in one alone, as I-LST of CoNLL-2000."""
-        return tuple(label_set([r for records in splits for r in records], stated))
+        records = [record for split in splits for record in split]
+        return tuple(label_set(records, listed(self.settings.labels)))
 
-    def is_labelled(self, record: Tagged, task: Config) -> bool:
+    def is_labelled(self, record: Tagged) -> bool:
         return bool(record.tags)
 
     def features(
-        self,
-        records: Sequence[Tagged],
-        labels: Sequence[str],
-        tokenizer: Tokenizer,
-        task: Config,
-        length: int,
+        self, records: Sequence[Tagged], tokenizer: Tokenizer, length: int
     ) -> Features:
         """A row for each sentence, cut at a token."""
-        number = {label: i for i, label in enumerate(labels)}
+        number = {label: i for i, label in enumerate(self.labels)}
         rows, targets, places = [], [], []
         vanished = cut = 0
         sentences = [record.words for record in records]
@@ -75,15 +69,10 @@ class Tag(Task):
         return found._replace(lost={"words vanished": vanished, "words cut": cut})
 
     def predictions(
-        self,
-        records: Sequence[Tagged],
-        features: Features,
-        outputs: Outputs,
-        labels: Sequence[str],
-        task: Config,
+        self, records: Sequence[Tagged], features: Features, outputs: Outputs
     ) -> list[Any]:
         """The WordTags of each sentence."""
-        outside = labels.index(OUTSIDE) if OUTSIDE in labels else NO_TAG
+        outside = self.labels.index(OUTSIDE) if OUTSIDE in self.labels else NO_TAG
         return [
             word_tags(features.places[i], metrics.softmax(outputs[i]), outside)
             if i in outputs
@@ -91,40 +80,38 @@ class Tag(Task):
             for i in range(len(records))
         ]
 
-    def gold(self, record: Tagged, labels: Sequence[str]) -> list[str]:
+    def gold(self, record: Tagged) -> list[str]:
         return list(record.tags)
 
-    def guess(self, prediction: WordTags, labels: Sequence[str]) -> list[str]:
-        return names(prediction.tags.tolist(), labels)
+    def guess(self, prediction: WordTags) -> list[str]:
+        return names(prediction.tags.tolist(), self.labels)
 
     def score(
-        self, gold: list[list[str]], guesses: list[list[str]], labels: Sequence[str]
+        self, gold: list[list[str]], guesses: list[list[str]]
     ) -> dict[str, float]:
         flat = ([x for tags in both for x in tags] for both in (gold, guesses))
         scores = {"accuracy": metrics.accuracy(*flat)}
-        if not is_chunked(labels):
+        if not is_chunked(self.labels):
             return scores
-        found, _ = chunks.score(gold, guesses, labels)
+        found, _ = chunks.score(gold, guesses, self.labels)
         return scores | {
             "f1": found.f1,
             "precision": found.precision,
             "recall": found.recall,
         }
 
-    def constants(
-        self, gold: list[list[str]], labels: Sequence[str]
-    ) -> Iterable[list[list[str]]]:
-        return ([[tag] * len(tags) for tags in gold] for tag in labels)
+    def constants(self, gold: list[list[str]]) -> Iterable[list[list[str]]]:
+        return ([[tag] * len(tags) for tags in gold] for tag in self.labels)
 
     def count(self, records: Sequence[Tagged]) -> int:
         return sum(len(record.words) for record in records)
 
-    def check_metric(self, metric: str, labels: Sequence[str]) -> None:
-        if metric == "f1" and not is_chunked(labels):
+    def check_metric(self, metric: str) -> None:
+        if metric == "f1" and not is_chunked(self.labels):
+            odd = [label for label in self.labels if not chunks.marks([label])]
             raise UsageError(
-                f"task.metric=f1 scores chunks, tagged O, B-X and I-X, but a label is "
-                f"{next((x for x in labels if not chunks.marks([x])), labels[0])!r}: "
-                "set task.metric=accuracy"
+                "task.metric=f1 scores chunks, tagged O, B-X and I-X, but a label is "
+                f"{(odd or self.labels)[0]!r}: set task.metric=accuracy"
             )
 
     def record(self, where: str, line: str, paired: bool) -> Passage:
@@ -139,16 +126,11 @@ class Tag(Task):
     def parts(self, record: Passage, tokenizer: Tokenizer, length: int) -> list[Tagged]:
         return rows_of(record, tokenizer, length)
 
-    def result(
-        self,
-        record: Passage,
-        predictions: list[WordTags],
-        labels: Sequence[str],
-        task: Config,
-    ) -> list[Found]:
+    def result(self, record: Passage, predictions: list[WordTags]) -> list[Found]:
         tags = np.concatenate([row.tags for row in predictions])
         chances = np.concatenate([row.probabilities for row in predictions])
-        return entities(*record, names(tags.tolist(), labels), chances.tolist(), labels)
+        found = names(tags.tolist(), self.labels)
+        return entities(*record, found, chances.tolist(), self.labels)
 
     def as_json(self, record: Passage, result: list[Found]) -> dict[str, Any]:
         return {"text": record.text, "entities": [each._asdict() for each in result]}

@@ -29,12 +29,16 @@ class Task(ABC):
         and the folder of TFDS, that give records.
     needs_label: whether task.label must name a column.
     one_to_one: whether a record is one example.
+    labels: by number, () where the kind has none. settings: config.task.
     """
 
     head: str
     formats: Mapping[str, Read]
     needs_label = True
     one_to_one = True
+
+    def __init__(self, labels: Sequence[str], settings: Config):
+        self.labels, self.settings = tuple(labels), settings
 
     @property
     def output(self) -> str:
@@ -43,16 +47,14 @@ class Task(ABC):
 
     # Labelled records.
 
-    def labels(
-        self, splits: Sequence[Sequence[Any]], stated: Sequence[str]
-    ) -> tuple[str, ...]:
-        """The labels by number, () where the kind has none; `splits` begin with train.
+    def find_labels(self, splits: Sequence[Sequence[Any]]) -> tuple[str, ...]:
+        """The labels of splits, train first, by number; () where the kind has none.
 
         Raises UsageError for labels that are no labels of this kind.
         """
         return ()
 
-    def is_labelled(self, record: Any, task: Config) -> bool:
+    def is_labelled(self, record: Any) -> bool:
         return record.label != ""
 
     def group(self, record: Any, number: int) -> str:
@@ -61,12 +63,7 @@ class Task(ABC):
 
     @abstractmethod
     def features(
-        self,
-        records: Sequence[Any],
-        labels: Sequence[str],
-        tokenizer: Tokenizer,
-        task: Config,
-        length: int,
+        self, records: Sequence[Any], tokenizer: Tokenizer, length: int
     ) -> Features:
         """Rows of at most `length` tokens, with their targets.
 
@@ -77,30 +74,23 @@ class Task(ABC):
 
     @abstractmethod
     def predictions(
-        self,
-        records: Sequence[Any],
-        features: Features,
-        outputs: Outputs,
-        labels: Sequence[str],
-        task: Config,
+        self, records: Sequence[Any], features: Features, outputs: Outputs
     ) -> list[Any]:
         """A prediction for each record, None of one without output."""
 
     @abstractmethod
-    def gold(self, record: Any, labels: Sequence[str]) -> Any:
+    def gold(self, record: Any) -> Any:
         """What a prediction should be."""
 
-    def guess(self, prediction: Any, labels: Sequence[str]) -> Any:
+    def guess(self, prediction: Any) -> Any:
         """What of a prediction is compared with gold."""
         return prediction
 
     @abstractmethod
-    def score(
-        self, gold: list[Any], guesses: list[Any], labels: Sequence[str]
-    ) -> dict[str, float]:
+    def score(self, gold: list[Any], guesses: list[Any]) -> dict[str, float]:
         """The metrics by name."""
 
-    def constants(self, gold: list[Any], labels: Sequence[str]) -> Iterable[list[Any]]:
+    def constants(self, gold: list[Any]) -> Iterable[list[Any]]:
         """Guesses that look at nothing, to be better than."""
         return ()
 
@@ -108,7 +98,7 @@ class Task(ABC):
         """How many things are scored."""
         return len(records)
 
-    def check_metric(self, metric: str, labels: Sequence[str]) -> None:
+    def check_metric(self, metric: str) -> None:
         """Raises UsageError for a metric that these labels do not have."""
 
     # A run in use.
@@ -133,14 +123,12 @@ class Task(ABC):
         return [record]
 
     @abstractmethod
-    def result(
-        self, record: Any, predictions: list[Any], labels: Sequence[str], task: Config
-    ) -> Any:
+    def result(self, record: Any, predictions: list[Any]) -> Any:
         """The answer to a record, of the predictions of its parts."""
 
-    def names(self, record: Any, labels: Sequence[str]) -> Sequence[str]:
+    def names(self, record: Any) -> Sequence[str]:
         """What the logits of a record are of."""
-        return labels
+        return self.labels
 
     def conclusion(
         self, names: Sequence[str], logits: np.ndarray

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
-from bert_jax.run.config import Config
 from bert_jax.tasks import features
 from bert_jax.tasks.features import Features
 from bert_jax.tasks.records import Sentence
@@ -22,18 +21,13 @@ class TextTask(Task):
     head = "classify_head"
 
     @abstractmethod
-    def targets(self, records: Sequence[Any], labels: Sequence[str]) -> np.ndarray:
+    def targets(self, records: Sequence[Any]) -> np.ndarray:
         """(N, ...): what the network is to say of each record."""
 
     def features(
-        self,
-        records: Sequence[Any],
-        labels: Sequence[str],
-        tokenizer: Tokenizer,
-        task: Config,
-        length: int,
+        self, records: Sequence[Any], tokenizer: Tokenizer, length: int
     ) -> Features:
-        targets = self.targets(records, labels)
+        targets = self.targets(records)
         return features.of_texts(records, targets, tokenizer, length)
 
     def record(self, where: str, line: str, paired: bool) -> Any:

@@ -58,7 +58,7 @@ def _table_of(setup: Setup, step: int, name: str, found: Found) -> str:
     examples = evaluate.examples_of(setup, name)
     seen = {int(examples.features.owners[number]) for number in found.outputs}
     records = [examples.records[number] for number in seen]
-    count = kinds.of_config(setup.config).count(records)
+    count = kinds.of_config(setup.config, setup.data.labels).count(records)
     return task_table(setup.config, step, name, metrics, count)
 
 

@@ -247,7 +247,7 @@ def objectives(
 ) -> tuple[Objective, Objective]:
     """The objective as trained and as evaluated."""
     if isinstance(data, Dataset):
-        kinds.of_config(config).check_metric(rules.metric(config), data.labels)
+        kinds.of_config(config, data.labels).check_metric(rules.metric(config))
         text, targets = config.task.class_weights, data.train.features.targets
         weights = dataset.class_weights(text, data.labels, targets)
         same = finetune.build(config, weights)

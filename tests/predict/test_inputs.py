@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from bert_jax.predict import inputs
 from bert_jax.predict.inputs import Source
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode
+from bert_jax.tasks import kinds
 from bert_jax.tasks.records import Choice, Question, Sentence
 from bert_jax.tasks.words import Passage
 from configs import base
@@ -21,8 +21,8 @@ def records(kind: str, source: Source, mode: str = "", **task: Any) -> list[Any]
     config = base.get_config()
     config.objective.kind = kind
     config.task.update(ConfigDict(task))
-    reader: Any = SimpleNamespace(kind=kind, config=config)
-    reader.passage = lambda text: Passage(text, decode.words(text))
+    task = kinds.of_config(config, ()) if kind in kinds.KINDS else None
+    reader: Any = SimpleNamespace(kind=kind, config=config, task=task)
     return list(inputs.records(reader, mode or kind, source))
 
 

@@ -23,15 +23,9 @@ def evaluated(workdir: Path) -> tuple[list[Any], list[Any]]:
     batches = evaluate.batches(parts, "valid")
     found = evaluate.total(evaluate.compiled(parts), params, batches, lambda: False)
     assert found is not None
-    read = kinds.of_config(parts.config).predictions
+    task = kinds.of_config(parts.config, parts.data.labels)
     valid: Any = parts.valid
-    said = read(
-        valid.records,
-        valid.features,
-        found.outputs,
-        parts.data.labels,
-        parts.config.task,
-    )
+    said = task.predictions(valid.records, valid.features, found.outputs)
     return valid.records, said
 
 

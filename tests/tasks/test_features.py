@@ -32,7 +32,7 @@ def make(small):
     """make(kind, records, length)."""
 
     def call(kind, records, length, labels=LABELS):
-        return KINDS[kind].features(records, labels, small, SPAN, length)
+        return KINDS[kind](labels, SPAN).features(records, small, length)
 
     return call
 

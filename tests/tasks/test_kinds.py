@@ -33,8 +33,8 @@ def evaluate(small):
     None of those that were not evaluated."""
 
     def call(config, records, labels, outputs, length=16):
-        kind = config.objective.kind
-        made = kinds.KINDS[kind].features(records, labels, small, config.task, length)
+        task = kinds.of_config(config, labels)
+        made = task.features(records, small, length)
         said = {
             number: np.array(output, np.float32)
             for number, output in enumerate(outputs)
@@ -144,9 +144,10 @@ def test_words_without_a_piece_are_outside_and_still_scored(evaluate):
 
 def test_the_probability_of_a_tag_is_that_of_its_first_piece(small):
     record = Tagged("f", ("unaffable", "\u200b"), ())
-    made = kinds.KINDS["tag"].features([record], CHUNKS, small, None, 16)
+    task = kinds.KINDS["tag"](CHUNKS, None)
+    made = task.features([record], small, 16)
     logits = {0: np.log([[1, 1, 1], [1, 6, 3], [8, 1, 1], [8, 1, 1], [1, 1, 1]])}
-    (words,) = kinds.KINDS["tag"].predictions([record], made, logits, CHUNKS, None)
+    (words,) = task.predictions([record], made, logits)
     assert words.tags.tolist() == [1, 2]
     assert words.probabilities == pytest.approx([0.6, 0.0])
 
@@ -221,7 +222,7 @@ def test_questions_that_were_not_evaluated_do_not_count(evaluate):
 
 
 def check_metric(config, labels):
-    kinds.of_config(config).check_metric(rules.metric(config), labels)
+    kinds.of_config(config, labels).check_metric(rules.metric(config))
 
 
 def test_kinds_are_those_a_config_may_name():
@@ -279,6 +280,6 @@ def test_the_metrics_that_a_config_may_name_are_those_that_are_given(kind, evalu
 
 def test_words_are_counted_of_tags_and_records_else():
     words = [Tagged("f", ("the", "cat"), ()), Tagged("f", ("king",), ())]
-    assert kinds.KINDS["tag"].count(words) == 3
-    assert kinds.KINDS["classify"].count(sentences("a", "b")) == 2
-    assert kinds.KINDS["span"].output == "span_logits"
+    assert kinds.KINDS["tag"](CHUNKS, None).count(words) == 3
+    assert kinds.KINDS["classify"]((), None).count(sentences("a", "b")) == 2
+    assert kinds.KINDS["span"]((), None).output == "span_logits"

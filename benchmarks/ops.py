@@ -77,7 +77,7 @@ def races(batch: int, length: int, dim: int, heads: int) -> Iterator[Race]:
     yield Race("wide bias", {"jnp": jnp.add, "ops": ops.add}, (logits, logits[0, 0]), 2)
     ids = jax.random.randint(key, (batch, length), 0, VOCAB)
     ids = jnp.where(jax.random.uniform(key, ids.shape) < 0.12, MASK, ids)
-    lookups = {"plain": lookup.plain, "apart": lookup.apart}
+    lookups = {"jnp": lookup.rows, "ops": ops.embed}
     yield Race("embedding", lookups, (normal(VOCAB, dim), ids), 1)
 
 

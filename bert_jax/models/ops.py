@@ -4,9 +4,6 @@ What each choice was predicted to gain, and what it gained, stands in
 `benchmarks/NOTES.md`.
 """
 
-import contextlib
-from collections.abc import Generator
-from contextvars import ContextVar
 from functools import partial
 
 import jax
@@ -20,24 +17,21 @@ from bert_jax.models import lookup, random_bits
 MASKED = -1e30  # finite, so that no arithmetic on scores can make a nan
 WIDE = 8192  # entries of a row
 
-_KIND: ContextVar[str | None] = ContextVar("kind", default=None)
 
+def device_kind() -> str:
+    """What is traced for: cpu, TPU v5 lite, NVIDIA H100.
 
-@contextlib.contextmanager
-def compiled_for(kind: str) -> Generator[None]:
-    """Choose as for devices of this kind in here, whatever devices are at hand.
-
-    Kinds are named as JAX names them in `device_kind`: cpu, TPU v5 lite, NVIDIA H100.
+    The devices of the mesh in use (as `plan` sets one; JAX tells programs apart by it),
+    or else those at hand. `lax.platform_dependent` serves in gradients that are written
+    by hand; elsewhere it would hide products from remat's policy, and the backward pass
+    would keep what any branch saves.
     """
-    before = _KIND.set(kind)
-    try:
-        yield
-    finally:
-        _KIND.reset(before)
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return (device or jax.devices()[0]).device_kind
 
 
-def _kind() -> str:
-    return _KIND.get() or jax.devices()[0].device_kind
+def _nvidia() -> bool:
+    return "NVIDIA" in device_kind()
 
 
 def dot(
@@ -83,7 +77,7 @@ def _narrow(spec, lhs, rhs, dtype):
     """
     # XLA's CPU has a kernel for AMX only where the result is float32 as well; the
     # others sum in float32 of themselves, and need not write it out.
-    wide = jnp.float32 if _kind() == "cpu" else dtype
+    wide = jnp.float32 if device_kind() == "cpu" else dtype
     return jnp.einsum(spec, lhs, rhs, preferred_element_type=wide).astype(dtype)
 
 
@@ -113,14 +107,20 @@ def add(
 
 def _add_backward(row, gradient):
     rows = gradient.reshape(-1, row.size).astype(jnp.float32)
-    if _kind() == "cpu" and (row.size > WIDE or gradient.dtype != "float32"):
-        # XLA sums these there up to ten times slower than it multiplies them by ones;
-        # others as fast, and with less rounding.
-        ones = jnp.ones(rows.shape[0])
-        total = jnp.dot(ones, rows, precision=lax.Precision.HIGHEST)
-    else:
-        total = rows.sum(0)
+    # XLA's CPU sums wide or 16-bit rows up to ten times slower than it multiplies them
+    # by ones; others as fast, and with less rounding.
+    slow = row.size > WIDE or gradient.dtype != "float32"
+    on_cpu = _times_ones if slow else _sum
+    total = lax.platform_dependent(rows, cpu=on_cpu, default=_sum)
     return gradient, total.astype(row.dtype).reshape(row.shape)
+
+
+def _sum(rows: Float[Array, "B D"]) -> Float[Array, "D"]:
+    return rows.sum(0)
+
+
+def _times_ones(rows: Float[Array, "B D"]) -> Float[Array, "D"]:
+    return jnp.dot(jnp.ones(rows.shape[0]), rows, precision=lax.Precision.HIGHEST)
 
 
 add.defvjp(lambda x, row: (add(x, row), row), _add_backward)
@@ -228,10 +228,6 @@ def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
     )
 
 
-def _nvidia() -> bool:
-    return "NVIDIA" in _kind()
-
-
 def _visible(
     queries: int, keys: int, lengths: Int[Array, "B"], causal: bool
 ) -> Bool[Array, "B 1 #T S"]:
@@ -259,6 +255,7 @@ def dropout(
     return jnp.where(kept, x * (1 / (1 - rate)), 0)
 
 
+@jax.custom_vjp
 def embed(
     table: Float[Array, "V D"], ids: Int[Array, "B *T"]
 ) -> Float[Array, "B *T D"]:
@@ -267,8 +264,15 @@ def embed(
     Casting first would make the table's gradient a low-precision scatter-add, slow
     and inexact. An id beyond the table reads nan, which no loss survives unseen.
     """
-    look_up = lookup.apart if _nvidia() else lookup.plain
-    return look_up(table, ids)
+    return lookup.rows(table, ids)
+
+
+def _embed_backward(saved, gradient):
+    branches = {"cuda": lookup.grouped_gradient, "default": lookup.gradient}
+    return lax.platform_dependent(*saved, gradient, **branches), None
+
+
+embed.defvjp(lambda table, ids: (embed(table, ids), (table, ids)), _embed_backward)
 
 
 def gather(

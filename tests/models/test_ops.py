@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from scipy import stats
 
@@ -64,22 +64,31 @@ def test_sums_of_16_bit_products_are_not_rounded_on_the_way():
     assert float(found[0, 0]) == 4096
 
 
+def mesh_of(kind: str, platform: str) -> AbstractMesh:
+    device = AbstractDevice(device_kind=kind, num_cores=None, platform=platform)
+    return AbstractMesh((1,), ("data",), abstract_device=device)
+
+
 def test_only_a_cpu_is_asked_for_32_bits_where_16_will_do():
+    @jax.jit
+    def product(x):
+        return ops.dot(x, x, axis=1, dtype=x.dtype)
+
     def kept(x):
-        return jax.make_jaxpr(partial(ops.dot, axis=1, dtype=x.dtype))(x, x)
+        return product.trace(x).jaxpr
 
     x = jnp.ones((4, 4), jnp.bfloat16)
     assert "f32" in str(kept(x))
-    with ops.compiled_for("TPU v5 lite"):
+    with jax.sharding.use_abstract_mesh(mesh_of("TPU v5 lite", "tpu")):
         assert "f32" not in str(kept(x))
     assert "f32" in str(kept(x))
 
 
 @pytest.mark.parametrize("kind", ["cpu", "NVIDIA H100"])
-def test_decode_gives_a_logit_for_each_row_of_the_table_and_no_other(kind):
+def test_decode_gives_a_logit_for_each_row_of_the_table_and_no_other(kind, monkeypatch):
+    monkeypatch.setattr(ops, "device_kind", lambda: kind)
     x, table = jax.random.normal(KEY, (2, 3, 4)), jax.random.normal(KEY, (130, 4))
-    with ops.compiled_for(kind):
-        logits, pull = jax.vjp(ops.decode, x, table)
+    logits, pull = jax.vjp(ops.decode, x, table)
     np.testing.assert_allclose(logits, x @ table.T, rtol=1e-5, atol=1e-5)
     for found, exact in zip(
         pull(jnp.ones_like(logits)),
@@ -196,8 +205,8 @@ def nvidia(monkeypatch):
         return attention(*heads, implementation="xla", **options)
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", cudnn)
-    with ops.compiled_for("NVIDIA H100"):
-        yield calls
+    monkeypatch.setattr(ops, "device_kind", lambda: "NVIDIA H100")
+    return calls
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -325,14 +334,28 @@ def test_the_gradient_without_contention_is_the_plain_one(shape):
     ids = jax.random.randint(KEY, shape, 0, 12) % 10  # 0 and 1 often; 9 is beyond
     weights = jax.random.randint(KEY, (*shape, 3), -9, 9)  # whose sums are exact
 
-    def total(look_up, table):
-        return jnp.nansum(weights * look_up(table, ids))
+    of_rows = jnp.where((ids < 9)[..., None], weights, 0).astype(float)
+    plain = lookup.gradient(table, ids, of_rows)
+    np.testing.assert_array_equal(lookup.grouped_gradient(table, ids, of_rows), plain)
+    summed = jax.grad(lambda table: jnp.nansum(weights * ops.embed(table, ids)))(table)
+    np.testing.assert_array_equal(summed, plain)
 
-    plain, apart = (
-        jax.grad(partial(total, look_up))(table)
-        for look_up in (lookup.plain, lookup.apart)
-    )
-    np.testing.assert_array_equal(apart, plain)
+
+@pytest.mark.parametrize("platform, grouped", [("cpu", 0), ("tpu", 0), ("cuda", 1)])
+def test_only_nvidia_sums_equal_ids_by_a_product(platform, grouped):
+    table, ids = jnp.ones((50, 4)), jnp.zeros((32, 16), int)
+    gradient = jax.jit(jax.grad(lambda table: ops.embed(table, ids).sum()))
+    lowered = gradient.trace(table).lower(lowering_platforms=(platform,))
+    assert lowered.as_text().count("stablehlo.dot_general") == grouped
+
+
+@pytest.mark.parametrize("platform, product", [("cpu", 1), ("tpu", 0), ("cuda", 0)])
+def test_only_a_cpu_multiplies_rows_by_ones_to_sum_them(platform, product):
+    bias = jnp.ones(ops.WIDE + 1)
+    gradient = jax.jit(jax.grad(lambda x, row: ops.add(x, row).sum(), 1))
+    traced = gradient.trace(jnp.ones((2, bias.size)), bias)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert text.count("stablehlo.dot_general") == product
 
 
 def test_eight_devices_sum_equal_ids_apart_without_another_word():
@@ -341,13 +364,16 @@ def test_eight_devices_sum_equal_ids_apart_without_another_word():
     table = jax.device_put(jnp.ones((50, 4)), everywhere)
     ids = jax.device_put(jnp.arange(32 * 16).reshape(32, 16) % 50, by_row)
 
-    def collectives(look_up):
-        gradient = jax.grad(lambda table, ids: look_up(table, ids).sum())
-        text = jax.jit(gradient, out_shardings=everywhere).lower(table, ids).compile()
+    def collectives(gradient):
+        def ones(table, ids):
+            return gradient(table, ids, jnp.ones((*ids.shape, 4)))
+
+        text = jax.jit(ones, out_shardings=everywhere).lower(table, ids).compile()
         return re.findall(r" (all-\w+|collective-\w+|reduce-scatter)\(", text.as_text())
 
     assert lookup.rows_of_group(32, 16) == 4
-    assert collectives(lookup.apart) == collectives(lookup.plain) == ["all-reduce"]
+    assert collectives(lookup.gradient) == ["all-reduce"]
+    assert collectives(lookup.grouped_gradient) == ["all-reduce"]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

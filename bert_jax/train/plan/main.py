@@ -18,7 +18,6 @@ from ml_collections import FrozenConfigDict
 
 from bert_jax.data import tokenizer
 from bert_jax.data.tokenizer import SPECIALS
-from bert_jax.models import ops
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
 from bert_jax.run import config as configs
@@ -99,7 +98,7 @@ def make(config: FrozenConfigDict, topology: str) -> Plan:
         file=sys.stderr,
         flush=True,
     )
-    with ops.compiled_for(devices[0].device_kind):
+    with jax.sharding.use_abstract_mesh(grid.abstract_mesh):
         compiled = lowered(run, grid).compile()
     leaves = jax.tree.leaves(run.param_shapes())
     return Plan(

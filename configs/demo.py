@@ -8,7 +8,7 @@ them, so that what an article is about is learnt early, and each step has four t
 predictions of a rate of 0.15 (Wettig et al. 2023 mask 0.4). Batches are small, as steps
 are what so short a run lacks. Validation masks 0.15 of the tokens as ever. Expect the
 masked-LM loss 0.7 nats below the unigram loss and some 60 % of the pairs told apart;
-experiments/topics.md has what else was tried.
+experiments/records/topics.md has what else was tried.
 """
 
 from configs import base

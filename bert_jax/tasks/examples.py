@@ -158,7 +158,7 @@ def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
 
     Sentences of tags are of all lengths in a batch: its loss is the mean over its words,
     so in a batch of one width the words of short sentences would count for more
-    (WNUT-17 lost 1.6 points of F1, experiments/finetune.md).
+    (WNUT-17 lost 1.6 points of F1, experiments/records/finetune.md).
     """
     count = examples.num_examples
 

@@ -1,6 +1,6 @@
 """How much of a news topic can be read off the frozen vectors of pretrained runs.
 
-  python experiments/topics_probe.py RUN [RUN/checkpoints/STEP ...]
+  python -m experiments.records.topics_probe RUN [RUN/checkpoints/STEP ...]
 
 Logistic regression on the standardised sentence vectors of 5 and of 50 articles a topic,
 the mean over 20 draws of articles; test articles those of `task.format=news`. The best

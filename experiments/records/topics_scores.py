@@ -3,7 +3,7 @@
 RUNS holds a folder a number of labelled articles, and in it `pretrained` and `scratch`,
 as `launch.py train --seeds` wrote them.
 
-  python -m experiments.topics_scores RUNS --figure=topics.png
+  python -m experiments.records.topics_scores RUNS --figure=topics.png
 """
 
 import argparse
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from bert_jax.train import seeds
-from experiments.finetune_scores import Scores, draw, table
+from experiments.records.finetune_scores import Scores, draw, table
 
 
 def read(runs: Path, start: str) -> Scores:

@@ -1,6 +1,6 @@
 """Minimal pairs of plain English, for `launch.py inspect score --pairs=FILE`.
 
-  python -m experiments.minimal_pairs > pairs.jsonl
+  python -m experiments.records.minimal_pairs > pairs.jsonl
 
 Sentences of a few templates, so that words are balanced: each noun and verb form stands
 as often in a good sentence as in a bad one. Phenomena as in BLiMP (Warstadt et al. 2020),

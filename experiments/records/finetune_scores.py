@@ -3,7 +3,7 @@
 RUNS holds what `launch.py train --seeds` wrote, a folder a task; TORCH is the file of
 `benchmarks.finetune_torch`. No seed is left out, on either side.
 
-  python -m experiments.finetune_scores RUNS TORCH --figure=scores.png
+  python -m experiments.records.finetune_scores RUNS TORCH --figure=scores.png
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The Transformer encoder of BERT and of the families that are configs of it."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import flax.linen as nn
@@ -11,19 +11,11 @@ from jaxtyping import Array, Float, Int, Key
 
 from bert_jax.models import ops
 
-CHOICES = {
-    "norm": ("post", "pre"),
-    "positions": ("learned", "sinusoidal"),
-    "attention": ("bidirectional", "causal"),
-    "activation": ("gelu", "gelu_tanh"),
-    "dtype": ("float32", "bfloat16"),
-    "remat": ("none", "dots", "full"),
-}
-
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The shape of an encoder; `configs/base.py` explains each field."""
+    """The shape of an encoder; `configs/base.py` explains each field, and `run.rules`
+    has its range and choices."""
 
     vocab_size: int
     num_layers: int
@@ -44,20 +36,6 @@ class EncoderConfig:
     remat: str
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and value < 1:
-                raise ValueError(f"model.{field.name} is {value}; it must be positive")
-        for name, choices in CHOICES.items():
-            if (value := getattr(self, name)) not in choices:
-                allowed = " | ".join(choices)
-                raise ValueError(f"model.{name} is {value!r}; it must be {allowed}")
-        for name in ("dropout", "attention_dropout"):
-            if not 0 <= (value := getattr(self, name)) < 1:
-                raise ValueError(f"model.{name} is {value}; it must be in [0, 1)")
-        for name in ("norm_epsilon", "init_stddev"):
-            if not (value := getattr(self, name)) > 0:
-                raise ValueError(f"model.{name} is {value}; it must be positive")
         if self.model_dim % self.num_heads:
             raise ValueError(
                 f"model.model_dim is {self.model_dim}; it must be a multiple of "
@@ -145,7 +123,8 @@ class Embeddings(nn.Module):
         ids: Int[Array, "B T"],
         types: Int[Array, "B T"],
         rows: Int[Array, "B"] | None,
-    ) -> Float[Array, "B T D"]:
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "V D"]]:
+        """The vectors, and the table of tokens, to which a head may be tied."""
         config, length = self.config, ids.shape[1]
         if length > config.max_length:
             raise ValueError(
@@ -170,7 +149,7 @@ class Embeddings(nn.Module):
         if config.norm == "post":
             x = layer_norm(config, "norm")(x)
         x = x.astype(config.dtype)
-        return ops.dropout(x, config.dropout, row_keys(self, rows))
+        return ops.dropout(x, config.dropout, row_keys(self, rows)), tokens
 
 
 class SelfAttention(nn.Module):
@@ -266,7 +245,7 @@ class Encoder(nn.Module):
         lengths: Int[Array, "B"],
         rows: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B T D"]:
-        return self.layers(ids, types, lengths, rows)[-1]
+        return self.layers(ids, types, lengths, rows)[0][-1]
 
     @nn.compact
     def layers(
@@ -275,10 +254,12 @@ class Encoder(nn.Module):
         types: Int[Array, "B T"],
         lengths: Int[Array, "B"],
         rows: Int[Array, "B"] | None,
-    ) -> list[Float[Array, "B T D"]]:
-        """The embeddings and each block's output, the last with the final norm."""
+    ) -> tuple[list[Float[Array, "B T D"]], Float[Array, "V D"]]:
+        """The embeddings and each block's output, the last with the final norm; and the
+        table of tokens."""
         config, block = self.config, rematerialised(self.config.remat)
-        states = [Embeddings(config, name="embeddings")(ids, types, rows)]
+        embedded, table = Embeddings(config, name="embeddings")(ids, types, rows)
+        states = [embedded]
         self.record(states[-1])
         for layer in range(config.num_layers):
             step = block(config, name=f"block_{layer:02d}")
@@ -286,7 +267,7 @@ class Encoder(nn.Module):
             self.record(states[-1])
         if config.norm == "pre":
             states[-1] = layer_norm(config, "final_norm")(states[-1])
-        return states
+        return states, table
 
     def record(self, x: Float[Array, "B T D"]) -> None:
         if recording(self, "hidden"):

@@ -81,11 +81,10 @@ class Network(nn.Module):
         `logits` are those of the vocabulary at batch["positions"], if it has any.
         """
         lengths = batch["lengths"]
-        states = self.encoder.layers(batch["ids"], batch["types"], lengths, rows)
+        states, table = self.encoder.layers(batch["ids"], batch["types"], lengths, rows)
         hidden, features = states[-1], chosen(states, self.features.layers)
         outputs = {"hidden": hidden, "features": features}
         if "mlm_head" in self.heads and "positions" in batch:
-            table = self.encoder.variables["params"]["embeddings"]["token"]["embedding"]
             predicted = ops.gather(hidden, batch["positions"])
             outputs["logits"] = self.mlm_head(predicted, table)
         outputs["pooled"] = (

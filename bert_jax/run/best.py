@@ -5,12 +5,10 @@ Reads no clock and no checkpoint, so that a resumed run decides as the first wou
 
 import math
 from pathlib import Path
-from typing import Any
 
 from bert_jax.run import record, rules, rundir
+from bert_jax.run.config import Config
 from bert_jax.run.history import History
-
-Config = Any  # a ConfigDict: its attributes have no static types
 
 
 def step(config: Config, history: History, until: int) -> int | None:

@@ -12,9 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from bert_jax.run.config import UsageError
-
-Config = Any  # a ConfigDict: its attributes have no static types
+from bert_jax.run.config import Config, UsageError
 
 TRAINED, FROZEN = "trained", "frozen"
 BLOCK = re.compile(r"encoder/block_(\d+)/")

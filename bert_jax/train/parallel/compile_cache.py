@@ -23,20 +23,23 @@ def kept(folder: Path) -> Generator[None]:
     folder is used instead; where nothing can be written, nothing is kept.
     """
     place = folder.absolute() / f"compiled-{hardware.processor()}"
-    by_hand = jax.config.values["jax_compilation_cache_dir"]
-    if by_hand or not _clear_unfinished(place):
+    if _get("dir") or not _clear_unfinished(place):
         yield
         return
     # JAX asks once whether there is a cache.
     compilation_cache.reset_cache()
     ours = {"dir": str(place), "max_size": MOST}
-    before = {name: jax.config.values[f"jax_compilation_cache_{name}"] for name in ours}
+    before = {name: _get(name) for name in ours}
     try:
         _set(ours)
         yield
     finally:
         _set(before)
         compilation_cache.reset_cache()
+
+
+def _get(name: str) -> Any:
+    return getattr(jax.config, f"jax_compilation_cache_{name}")
 
 
 def _set(values: dict[str, Any]) -> None:

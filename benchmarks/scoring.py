@@ -63,7 +63,7 @@ def random_model(vocabulary: list[str]) -> Model:
     config = setup.resolved(config, own.vocab_size)
     network = Network(EncoderConfig(**config.model), ("mlm_head",), 0, WHOLE)
     params = jax.jit(networks.init, static_argnums=0)(network, jax.random.key(0))
-    return Model(config, own, network, params, 0, [])
+    return Model(config, own, network, params, 0, [], "")
 
 
 def loop(model: Model, texts: list[str]) -> np.ndarray:

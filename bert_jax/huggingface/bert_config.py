@@ -6,7 +6,7 @@ The tables know the keys of transformers 5.23 and of the versions before it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_jax.huggingface import keys
+from bert_jax.huggingface import keys, names
 from bert_jax.huggingface.keys import Keys, Only, Say
 from bert_jax.run.config import UsageError
 
@@ -55,10 +55,7 @@ ONLY = {
     "quantization_config": Only((), PLAIN),
     "pruned_heads": Only((), PLAIN),
     "per_layer_config": Only((), "every layer is alike here"),
-    "problem_type": Only(
-        ("single_label_classification", "regression"),
-        "a model of several labels a text has no place here",
-    ),
+    "problem_type": Only(tuple(names.PROBLEMS)),
 }
 USED = {theirs for _, theirs, _ in FIELDS} | {
     "architectures",

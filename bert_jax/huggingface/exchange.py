@@ -57,7 +57,11 @@ def import_model(
     _fit_vocabulary(params, config.model, read.tokenizer.vocab_size)
     bert_config.check_problem(card, classes)
     labels = bert_config.labels_of(card, classes, say)
-    facts = {"source": str(source), "labels": labels, "data": setup.NO_DATA}
+    facts: dict[str, Any] = {"source": str(source), "labels": labels}
+    facts["data"] = setup.NO_DATA
+    # Of one class a head says a number, whatever its problem is called.
+    if card.get("problem_type") and classes > 1:
+        facts["task"] = names.PROBLEMS[card["problem_type"]]
     facts["kept"] = {CARD: bert_config.kept(card), RULES: read.kept}
 
     with _named(workdir):
@@ -120,13 +124,15 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     facts = rundir.began(workdir)
     kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
     sized = networks.SIZED & params.keys()
+    problems = {task: problem for problem, task in names.PROBLEMS.items()}
     regression = config.objective.kind == "regress"
     labels = facts.get("labels", []) if sized else []
     labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
     theirs = bert_config.their_config(
         config.model, name, labels, words.pad_id, kept[CARD]
     )
-    theirs |= {"problem_type": "regression"} if regression else {}
+    if config.objective.kind in problems:
+        theirs["problem_type"] = problems[config.objective.kind]
 
     _say_what_is_lost(name, params, config.objective.pair)
 

@@ -81,6 +81,8 @@ ARCHITECTURES = {
     "BertForQuestionAnswering": {"span_head"},
     "BertModel": {"pooler"},
 }
+# Their names for what a classifier's numbers mean, and our kinds of task.
+PROBLEMS = {"single_label_classification": "classify", "regression": "regress"}
 CLASSIFIERS = {"classify_head", "tag_head", "choice_head"}
 TOKENS = "embeddings.word_embeddings.weight"
 TIED = "cls.predictions.decoder."  # again the token table and cls.predictions.bias

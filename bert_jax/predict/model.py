@@ -18,9 +18,14 @@ from bert_jax.models.network import Features, Network
 from bert_jax.predict.reader import BATCH, Reader, finite, power
 from bert_jax.run import rundir
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.choose import Chosen
-from bert_jax.tasks.classify import Labelled
+from bert_jax.tasks.choose import Choose, Chosen
+from bert_jax.tasks.classify import Classify
+from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.records import Choice, NotText, Question, Sentence, texts_of
+from bert_jax.tasks.regress import Regress
+from bert_jax.tasks.span import Span
+from bert_jax.tasks.tag import Tag
+from bert_jax.tasks.task import Task
 from bert_jax.tasks.windows import Answer
 from bert_jax.tasks.words import Found, Passage, split_words
 from bert_jax.train import checkpoint, setup
@@ -50,24 +55,26 @@ class Model:
         params: Any,
         step: int,
         labels: Sequence[str],
+        kind: str,
     ):
         self.config, self.tokenizer, self.step = config, tokenizer, step
         self.network, self.params = network, params
         self.max_length = config.model.max_length
-        self.reader = Reader(config, tokenizer, network, params, step, labels)
+        self.reader = Reader(config, tokenizer, network, params, step, labels, kind)
         self._told = config.data.length  # the widest row that was warned of
 
     def classify(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
-    ) -> list[Labelled]:
-        """The label of each text, or of each text and its pair."""
-        return self._read("classify", _sentences(texts, pairs))
+    ) -> list[Any]:
+        """The label of each text, or of each text and its pair; of a run of several
+        labels a text, all that are likelier than not."""
+        return self._read(Classify, _sentences(texts, pairs))
 
     def regress(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
     ) -> np.ndarray:
         """(B,) float64: the number of each text, or of each text and its pair."""
-        return np.array(self._read("regress", _sentences(texts, pairs)), np.float64)
+        return np.array(self._read(Regress, _sentences(texts, pairs)), np.float64)
 
     def entities(self, texts: Sequence[str]) -> list[list[Found]]:
         """What is named in each text; where tags mark no chunks, the tag of each word.
@@ -78,7 +85,7 @@ class Model:
         passages = [
             Passage(text, split_words(text)) for text in texts_of("texts", texts)
         ]
-        return self._read("tag", passages)
+        return self._read(Tag, passages)
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         """The answer to each question, a span of its context.
@@ -89,7 +96,7 @@ class Model:
         """
         asked = texts_of("questions", questions)
         pairs = zip(asked, _beside(asked, "contexts", contexts), strict=True)
-        return self._read("span", [Question("", "", *pair, ()) for pair in pairs])
+        return self._read(Span, [Question("", "", *pair, ()) for pair in pairs])
 
     def choose(
         self, texts: Sequence[str], choices: Sequence[Sequence[str]]
@@ -101,7 +108,7 @@ class Model:
             Choice(f"texts[{number}]", text, tuple(options), "")
             for number, (text, options) in enumerate(both)
         ]
-        return self._read("choose", records)
+        return self._read(Choose, records)
 
     def sentence_vectors(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
@@ -112,11 +119,12 @@ class Model:
         self.reader.warn()
         return vectors
 
-    def _read(self, kind: str, records: Sequence[Any]) -> list[Any]:
-        if self.reader.kind != kind:
+    def _read(self, wanted: type[Task], records: Sequence[Any]) -> list[Any]:
+        if not isinstance(self.reader.task, wanted):
+            kinds = [name for name, kind in KINDS.items() if kind is wanted]
             raise UsageError(
                 f"this run is of objective.kind={self.reader.kind}, and this needs one "
-                f"of {kind}: load another run"
+                f"of {kinds[0]}: load another run"
             )
         results = self.reader.read(records, 1)
         self.reader.warn()
@@ -287,11 +295,12 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     config = setup.read_config(run)
     words = setup.read_tokenizer(run)
     config = setup.resolved(config, words.vocab_size)
-    labels = rundir.began(run).get("labels", [])
+    began = rundir.began(run)
+    labels, kind = began.get("labels", []), began.get("task", "")
     step = checkpoint.chosen(run, step)
     saved = checkpoint.param_shapes(run, step)
     features = Features(config.objective.layers, config.objective.pool)
     network = networks.of_params(EncoderConfig(**config.model), saved, features)
     wanted = checkpoint.on_one_device(networks.shapes(network))
     params = checkpoint.restore_params(run, step, wanted)
-    return Model(config, words, network, params, step, labels)
+    return Model(config, words, network, params, step, labels, kind)

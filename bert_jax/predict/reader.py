@@ -46,10 +46,11 @@ class Reader:
         params: Any,
         step: int,
         labels: Sequence[str],
+        kind: str,
     ):
         self.config, self.tokenizer, self.step = config, tokenizer, step
         self.params, self.labels = params, tuple(labels)
-        self.kind = _kind(config, network)
+        self.kind = kind or _kind(config, network)
         known = self.kind in kinds.KINDS
         self.task = kinds.KINDS[self.kind](labels, config.task) if known else None
         self._lost = Counter[str]()

@@ -56,7 +56,8 @@ def prepare(config: Config) -> Dataset:
 
     train, valid = examples(splits.train), examples(splits.valid)
     test = examples(splits.test) if splits.test else None
-    unseen = _unseen(splits.labels, train.features.targets)
+    counts = task.label_counts(train.features.targets) if splits.labels else ()
+    unseen = tuple(x for x, n in zip(splits.labels, counts, strict=True) if not n)
     data = Dataset(tokenizer, "", splits.labels, unseen, train, valid, test)
     return data._replace(fingerprint=_fingerprint(data))
 
@@ -68,10 +69,6 @@ def describe(train: Any, valid: Any, test: Any, most: int) -> Iterator[str]:
     yield f"valid: {valid.describe_evaluation(most)}"
     if test is not None:
         yield f"test: {test.describe()}"
-
-
-def _unseen(labels: tuple[str, ...], targets: np.ndarray) -> tuple[str, ...]:
-    return tuple(x for number, x in enumerate(labels) if not (targets == number).any())
 
 
 def class_weights(

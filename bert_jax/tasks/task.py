@@ -70,6 +70,10 @@ class Task(ABC):
         A text keeps its first tokens; of a pair the longer is cut first.
         """
 
+    def label_counts(self, targets: np.ndarray) -> np.ndarray:
+        """(C,) how many targets are each label."""
+        return np.bincount(targets[targets >= 0], minlength=len(self.labels))
+
     # Scores.
 
     @abstractmethod

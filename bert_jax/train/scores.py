@@ -78,7 +78,7 @@ def task_table(
     rows = []
     for metric in sorted(metrics, key=lambda metric: metric != decides):
         value, note = metrics[metric], []
-        if metric == "accuracy":
+        if metric.endswith("accuracy"):
             low, high = wilson(value * count, count)
             note.append(f"95 % interval {100 * low:.1f} to {100 * high:.1f} %")
         if metric == decides:

@@ -87,7 +87,7 @@ def get_config():
     config.model.remat = "none"  # none | dots | full: what the backward pass recomputes
 
     config.objective = ConfigDict()
-    # mlm | clm, or with labelled data classify | regress | tag | span | choose
+    # mlm | clm, or with labelled data classify | multilabel | regress | tag | span | choose
     config.objective.kind = "mlm"
     config.objective.layers = "last"  # last | last_4 | a number: what task heads read
     config.objective.pool = "pooler"  # pooler | first | last | mean: of the tokens

@@ -37,6 +37,14 @@ TASKS = {
         "configs/finetune/sst2.py",
         {"task.labels": "", "objective.pool": "mean"},
     ),
+    "multilabel": (
+        "configs/finetune/recipe.py",
+        {
+            "objective.kind": "multilabel",
+            "objective.pool": "mean",
+            "task.format": "jsonl",
+        },
+    ),
     "tag": ("configs/finetune/wnut17.py", {}),
     "span": (
         "configs/finetune/squad.py",
@@ -73,6 +81,15 @@ def _classify(facts) -> str:
     )
 
 
+def _multilabel(facts) -> str:
+    kinds = {"outside": ("stone", "road"), "large": ("road", "house")}
+    lines = []
+    for who, thing in facts:
+        label = [kind for kind, words in kinds.items() if thing.split()[-1] in words]
+        lines.append(json.dumps({"text": f"{who} found {thing}", "label": label}))
+    return "\n".join(lines) + "\n"
+
+
 def _tag(facts) -> str:
     rows = []
     for who, thing in facts:
@@ -104,7 +121,13 @@ def _choose(facts) -> str:
     return "\n".join(lines) + "\n"
 
 
-WRITERS = {"classify": _classify, "tag": _tag, "span": _span, "choose": _choose}
+WRITERS = {
+    "classify": _classify,
+    "multilabel": _multilabel,
+    "tag": _tag,
+    "span": _span,
+    "choose": _choose,
+}
 
 
 @pytest.fixture(scope="session")

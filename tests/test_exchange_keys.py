@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from scipy.special import expit
 
 import bert_jax
 import launch
@@ -88,10 +89,7 @@ def test_what_a_run_keeps_an_export_writes_back(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (
-            {"problem_type": "multi_label_classification"},
-            "problem_type is 'multi_label",
-        ),
+        ({"problem_type": "ranking"}, "problem_type is 'ranking'"),
         ({"problem_type": "regression"}, "problem_type is 'regression' and the head"),
         ({"id2label": {"0": "neg", "1": "pos", "2": "neg"}}, "both called 'neg'"),
         ({"tokenizer_class": "BertJapaneseTokenizer"}, "tokenizer_class is 'BertJap"),
@@ -105,6 +103,23 @@ def test_a_classifier_of_another_meaning_is_refused(tmp_path, changes, said):
         tmp_path / "bert", classifier(3), architectures=KIND, **changes
     )
     refuses(folder, f"config.json: .*{said}")
+
+
+def test_several_labels_a_text_are_given_by_sigmoids(tmp_path):
+    """FAULTS 15: in, predicted and out."""
+    tensors, several = classifier(3), {"problem_type": "multi_label_classification"}
+    folder = write_directory(tmp_path / "bert", tensors, architectures=KIND, **several)
+    exchange.import_model(folder, tmp_path / "run")
+    model = bert_jax.load(tmp_path / "run")
+    [found] = model.classify(["the king"])
+    batch = model.encode(["the king"])
+    del batch["offsets"], batch["cut"]
+    [logits] = model.outputs(("classify_logits",), batch)["classify_logits"]
+    wanted = dict(zip(model.reader.labels, expit(logits), strict=True))
+    assert found.probabilities == pytest.approx(wanted, abs=1e-6)
+    assert set(found.labels) == {label for label, p in wanted.items() if p > 0.5}
+    exchange.export_run(tmp_path / "run", None, tmp_path / "out")
+    assert config_of(tmp_path / "out")["problem_type"] == several["problem_type"]
 
 
 def test_a_row_of_an_added_token_is_kept(tmp_path):

@@ -82,7 +82,11 @@ ARCHITECTURES = {
     "BertModel": {"pooler"},
 }
 # Their names for what a classifier's numbers mean, and our kinds of task.
-PROBLEMS = {"single_label_classification": "classify", "regression": "regress"}
+PROBLEMS = {
+    "single_label_classification": "classify",
+    "multi_label_classification": "multilabel",
+    "regression": "regress",
+}
 CLASSIFIERS = {"classify_head", "tag_head", "choice_head"}
 TOKENS = "embeddings.word_embeddings.weight"
 TIED = "cls.predictions.decoder."  # again the token table and cls.predictions.bias

@@ -65,6 +65,33 @@ def classify(
     return _objective(network, weigh, score)
 
 
+def multilabel(
+    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "C"]
+) -> Objective:
+    """Each of C labels of a text or a pair, by its binary cross-entropy; label (B, C).
+
+    The mean is over texts and labels.
+    """
+    heads = (*POOLED[features.pool], "classify_head")
+    network = Network(encoder, heads, len(class_weights), features)
+
+    def weigh(batch: Batch) -> Float[Array, "B C"]:
+        return jnp.broadcast_to(batch["weights"][:, None], batch["label"].shape)
+
+    def score(
+        outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B C"]
+    ) -> Sums:
+        logits, label = outputs["classify_logits"].astype(jnp.float32), batch["label"]
+        loss = jnp.logaddexp(0.0, logits) - label * logits
+        right = jnp.all((logits > 0) == (label > 0), axis=-1)
+        return {
+            "task_loss": (jnp.sum(weights * loss), jnp.sum(weights)),
+            "accuracy": (jnp.sum(weights[:, 0] * right), jnp.sum(weights[:, 0])),
+        }
+
+    return _objective(network, weigh, score)
+
+
 def regress(
     encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
 ) -> Objective:
@@ -160,6 +187,7 @@ def _objective(network: Network, weigh: Weigh, score: Score) -> Objective:
 
 OBJECTIVES = {
     "classify": classify,
+    "multilabel": multilabel,
     "regress": regress,
     "tag": tag,
     "span": span,

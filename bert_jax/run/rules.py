@@ -19,6 +19,7 @@ PRETRAINING = ("mlm", "clm")
 # The kinds of task, each with its metrics: the first decides unless another is named.
 METRICS = {
     "classify": ("accuracy", "f1", "macro_f1", "matthews"),
+    "multilabel": ("micro_f1", "macro_f1", "subset_accuracy"),
     "regress": ("pearson", "spearman"),
     "tag": ("f1", "accuracy"),
     "span": ("f1", "exact"),
@@ -26,12 +27,18 @@ METRICS = {
 }
 FORMATS = {  # what each kind can be read from
     "classify": ("tsv", "csv", "jsonl", "folders", "news", "tfds"),
+    "multilabel": ("tsv", "csv", "jsonl"),
     "regress": ("tsv", "csv", "jsonl", "tfds"),
     "tag": ("conll", "tfds"),
     "span": ("squad", "tfds"),
     "choose": ("jsonl",),
 }
-POOLED = ("classify", "regress", "choose")  # whose head reads one vector of a row
+POOLED = (
+    "classify",
+    "multilabel",
+    "regress",
+    "choose",
+)  # whose head reads one vector of a row
 
 SHARED_ROWS = ("single", "pair", "nsp", "single_word")
 

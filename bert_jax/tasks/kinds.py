@@ -8,6 +8,7 @@ from bert_jax.run.config import Config
 from bert_jax.tasks.choose import Choose
 from bert_jax.tasks.classify import Classify
 from bert_jax.tasks.features import Features
+from bert_jax.tasks.multilabel import MultiLabel
 from bert_jax.tasks.regress import Regress
 from bert_jax.tasks.span import Span
 from bert_jax.tasks.tag import Tag
@@ -15,6 +16,7 @@ from bert_jax.tasks.task import Outputs, Task
 
 KINDS: dict[str, type[Task]] = {
     "classify": Classify,
+    "multilabel": MultiLabel,
     "regress": Regress,
     "tag": Tag,
     "span": Span,

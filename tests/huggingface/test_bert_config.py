@@ -65,7 +65,7 @@ def test_their_names_of_activations(theirs, ours):
         ("is_decoder", True),
         ("add_cross_attention", True),
         ("tie_word_embeddings", 1),
-        ("problem_type", "multi_label_classification"),
+        ("problem_type", "ranking"),
         ("hidden_act", "relu"),
         ("hidden_act", ["gelu"]),
         ("hidden_size", None),

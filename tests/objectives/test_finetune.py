@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import WHOLE
@@ -26,6 +26,7 @@ WEIGHTS = np.array([1, 1, 1, 1, 1, 0], np.float32)  # the last row is filler
 
 OBJECTIVES = {
     "classify": finetune.classify(ENCODER, WHOLE, CLASS_WEIGHTS),
+    "multilabel": finetune.multilabel(ENCODER, WHOLE, np.ones(3, np.float32)),
     "regress": finetune.regress(ENCODER, WHOLE, NONE),
     "tag": finetune.tag(ENCODER, WHOLE, np.ones(4, np.float32)),
     "span": finetune.span(ENCODER, WHOLE, NONE),
@@ -34,6 +35,7 @@ OBJECTIVES = {
 TAGS = DRAW.integers(-1, 4, (ROWS, WIDTH))
 LABELS = {
     "classify": DRAW.integers(0, 3, ROWS),
+    "multilabel": np.float32(np.arange(ROWS * 3).reshape(ROWS, 3) % 5 < 2),
     "regress": DRAW.normal(size=ROWS).astype(np.float32),
     "tag": np.where(np.arange(WIDTH) < LENGTHS[:, None], TAGS, finetune.NO_LABEL),
     "span": np.stack([np.zeros(ROWS, int), LENGTHS - 1], axis=1),
@@ -76,6 +78,9 @@ def by_hand(kind: str, outputs: dict) -> float:
             chosen = log_softmax(outputs["classify_logits"], -1)[np.arange(ROWS), label]
             weights = CLASS_WEIGHTS[label] * WEIGHTS
             return -(chosen * weights).sum() / weights.sum()
+        case "multilabel":
+            chances = expit(outputs["classify_logits"].astype(float))
+            return -np.log(np.where(label > 0, chances, 1 - chances))[real].mean()
         case "regress":
             return ((outputs["classify_logits"][:, 0] - label)[real] ** 2).mean()
         case "tag":

@@ -7,6 +7,7 @@ from bert_jax.data import tokenizer
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import kinds
+from bert_jax.tasks.multilabel import Labels
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
 from configs import base
 
@@ -254,6 +255,11 @@ def test_the_metrics_that_a_config_may_name_are_those_that_are_given(kind, evalu
     """Two records of each kind, evaluated perfectly: every metric is 1."""
     cases = {
         "classify": (sentences("a", "b"), ("a", "b"), [[1, 0], [0, 1]]),
+        "multilabel": (
+            [Labels("f", "the", "", ("a",)), Labels("f", "cat", "", ("b",))],
+            ("a", "b"),
+            [[9, -9], [-9, 9]],
+        ),
         "regress": (sentences("1", "2"), (), [[1.0], [2.0]]),
         "tag": (
             [Tagged("f", ("the",), ("B-A",)), Tagged("f", ("cat",), ("O",))],

@@ -6,6 +6,8 @@ import resource
 import shutil
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from bert_jax.run import config as configs
 from bert_jax.run import files, manifest, rundir
 from bert_jax.run.config import UsageError
-from bert_jax.train import checkpoint
+from bert_jax.train import checkpoint, loop
 from bert_jax.train.checkpoint import Checkpoints
 from bert_jax.train.parallel import placement
 from bert_jax.train.state import TrainState
@@ -189,6 +191,19 @@ def test_every_file_stands_in_the_manifest(saved):
 def test_what_is_kept(run, rule, kept):
     save(run, range(11), **rule)
     assert checkpoint.steps(run / rundir.CHECKPOINTS) == kept
+
+
+def test_what_a_stop_saved_is_not_kept_for_good(tmp_path):
+    given = {"save_every": "3", "keep_every": "2", "keep_last": "1"}
+    config = configs.load(
+        "configs/demo.py", {f"train.{k}": v for k, v in given.items()}
+    )
+    begun: Any = SimpleNamespace(workdir=tmp_path, setup=SimpleNamespace(config=config))
+    with loop.opened(begun) as checkpoints:
+        begin_run(tmp_path, config)
+        for step in (0, 2, 3, 4, 6, 7):
+            checkpoints.save(step, state(step))
+    assert checkpoint.steps(tmp_path / rundir.CHECKPOINTS) == [6, 7]
 
 
 def test_a_full_disk_leaves_the_last_good_step(saved, monkeypatch):

@@ -22,6 +22,7 @@ from bert_jax.predict import inputs
 from bert_jax.predict.inputs import Source
 from bert_jax.run import rundir
 from bert_jax.run.config import UsageError
+from bert_jax.tasks.words import passage_of, rows_of
 from bert_jax.train import checkpoint, setup
 from tests.exchanging import (
     DIM,
@@ -172,9 +173,9 @@ def test_words_of_a_marked_text_have_its_tokens(tmp_path):
     model = bert_jax.load(tmp_path / "run")
     for text in texts:
         [read] = states.rows(model, [text])
-        passage = model.reader.passage(text)
-        [[row]] = model.reader.rows([passage])
-        assert model.reader.features("tag", [row]).ids.tolist() == read.ids.tolist()
+        passage = passage_of(text, model.tokenizer)
+        [row] = rows_of(passage, model.tokenizer, model.config.data.length)
+        assert model.reader.features([row]).ids.tolist() == read.ids.tolist()
         assert [*inputs.records(model.reader, "tag", Source([text], ""))] == [passage]
 
 

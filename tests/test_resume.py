@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.run import exits, rundir
+from bert_jax.run import exits, history, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.train import loop
 from bert_jax.train.writer import Writer
@@ -159,4 +159,8 @@ def test_what_is_written_is_flushed_before_a_crash(config, tmp_path, monkeypatch
     with pytest.raises(RuntimeError):
         loop.run(config, workdir)
     monkeypatch.undo()
+    read, found = history.read, []
+    monkeypatch.setattr(history, "read", lambda path: found.append(path) or read(path))
     assert loop.run(config, workdir) == exits.DONE
+    # FAULTS 53: once to go on, and once for the result.
+    assert found == [workdir / rundir.METRICS] * 2

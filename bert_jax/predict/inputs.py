@@ -42,7 +42,7 @@ def records(reader: Reader, mode: str, source: Source) -> Iterator[Any]:
         if line.strip():
             text = labelled.encodable(where, line)
             if task and mode == reader.kind:
-                yield task.record(where, text, paired)
+                yield task.record(where, text, paired, reader.tokenizer)
             else:
                 yield sentence(where, text, paired)
 

@@ -27,7 +27,7 @@ from bert_jax.tasks.span import Span
 from bert_jax.tasks.tag import Tag
 from bert_jax.tasks.task import Task
 from bert_jax.tasks.windows import Answer
-from bert_jax.tasks.words import Found, Passage, split_words
+from bert_jax.tasks.words import Found, passage_of
 from bert_jax.train import checkpoint, setup
 
 
@@ -79,12 +79,11 @@ class Model:
     def entities(self, texts: Sequence[str]) -> list[list[Found]]:
         """What is named in each text; where tags mark no chunks, the tag of each word.
 
-        Words are those of words.split_words. A text that does not fit a row is read in
+        Words are those of words.passage_of. A text that does not fit a row is read in
         several, so that none of it is cut.
         """
-        passages = [
-            Passage(text, split_words(text)) for text in texts_of("texts", texts)
-        ]
+        given = texts_of("texts", texts)
+        passages = [passage_of(text, self.tokenizer) for text in given]
         return self._read(Tag, passages)
 
     def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:

@@ -57,7 +57,9 @@ class Choose(Task):
     def constants(self, gold: list[int]) -> Iterable[list[int]]:
         return ([label] * len(gold) for label in set(gold))
 
-    def record(self, where: str, line: str, paired: bool) -> Choice:
+    def record(
+        self, where: str, line: str, paired: bool, tokenizer: Tokenizer
+    ) -> Choice:
         text, *choices = fields(where, line, CHOICES)
         return Choice(where, text, tuple(choices), "")
 

@@ -98,7 +98,9 @@ class Span(Task):
     def constants(self, gold: list[tuple[str, ...]]) -> Iterable[list[Answer]]:
         return [[NOTHING] * len(gold)]
 
-    def record(self, where: str, line: str, paired: bool) -> Question:
+    def record(
+        self, where: str, line: str, paired: bool, tokenizer: Tokenizer
+    ) -> Question:
         question, context = fields(where, line, QUESTION)
         return Question(where, "", question, context, ())
 

@@ -26,8 +26,8 @@ from bert_jax.tasks.words import (
     entities,
     names,
     passage,
+    passage_of,
     rows_of,
-    split_words,
     tag_features,
     word_tags,
 )
@@ -114,8 +114,10 @@ class Tag(Task):
                 f"{(odd or self.labels)[0]!r}: set task.metric=accuracy"
             )
 
-    def record(self, where: str, line: str, paired: bool) -> Passage:
-        return Passage(line, split_words(line))
+    def record(
+        self, where: str, line: str, paired: bool, tokenizer: Tokenizer
+    ) -> Passage:
+        return passage_of(line, tokenizer)
 
     def sentence(self, record: Tagged) -> Sentence:
         return Sentence(record.where, " ".join(record.words), "", "")

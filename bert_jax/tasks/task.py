@@ -108,7 +108,7 @@ class Task(ABC):
     # A run in use.
 
     @abstractmethod
-    def record(self, where: str, line: str, paired: bool) -> Any:
+    def record(self, where: str, line: str, paired: bool, tokenizer: Tokenizer) -> Any:
         """The record of a line of text; a tab parts the two texts of a pair."""
 
     @abstractmethod

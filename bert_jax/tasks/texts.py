@@ -30,7 +30,7 @@ class TextTask(Task):
         targets = self.targets(records)
         return features.of_texts(records, targets, tokenizer, length)
 
-    def record(self, where: str, line: str, paired: bool) -> Any:
+    def record(self, where: str, line: str, paired: bool, tokenizer: Tokenizer) -> Any:
         return sentence(where, line, paired)
 
     def sentence(self, record: Any) -> Sentence:

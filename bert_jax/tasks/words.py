@@ -142,7 +142,29 @@ def split_words(text: str) -> list[tuple[int, int]]:
     (M) to the character before them. So "(U.N.)" is ( U.N . ) and "#1" and "don't" are
     one word; an abbreviation loses its last full stop.
     """
-    return [match.span() for match in _WORD.finditer("".join(map(_kind, text)))]
+    return _words(text, 0, len(text))
+
+
+def words_beside(text: str, added: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Words as of `split_words`, none of which is a part of an added token: `added` are
+    those of Tokenizer.added_spans."""
+    found, begin = [], 0
+    for start, end in added:
+        if len(_words(text, start, end)) > 1:
+            found += [*_words(text, begin, start), (start, end)]
+            begin = end
+    return found + _words(text, begin, len(text))
+
+
+def passage_of(text: str, tokenizer: Tokenizer) -> Passage:
+    """A text and its words, whose tokens are those of the text."""
+    return Passage(text, words_beside(text, tokenizer.added_spans(text)))
+
+
+def _words(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    kinds = "".join(map(_kind, text[start:end]))
+    spans = (match.span() for match in _WORD.finditer(kinds))
+    return [(start + a, start + b) for a, b in spans]
 
 
 def _kind(character: str) -> str:

@@ -13,7 +13,8 @@ from tokenizers.processors import TemplateProcessing
 from bert_jax.data import tokenizer, vocabulary
 from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run.config import UsageError
-from bert_jax.tasks import decode, features
+from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.words import passage_of
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
 
 TOKENS = [*SPECIALS, "[", "]", "anna", "lives", "e", "##1", "mask", "sep", "cat"]
@@ -68,7 +69,7 @@ def test_a_text_has_one_encoding(marked, parts):
     assert framed[1:-1] == ids == marked.ids([text])[0]
     assert not {marked.sep_id, marked.cls_id, marked.pad_id} & set(ids)
     assert ids.count(marked.mask_id) == parts.count("[MASK]")
-    spans = decode.words_beside(text, marked.added_spans(text))
+    spans = passage_of(text, marked).words
     words = [text[start:end] for start, end in spans]
     assert [id_ for row in marked.ids(words) for id_ in row] == ids
     task = ConfigDict({"stride": 8, "max_question": 8})

@@ -22,7 +22,8 @@ def records(kind: str, source: Source, mode: str = "", **task: Any) -> list[Any]
     config.objective.kind = kind
     config.task.update(ConfigDict(task))
     task = kinds.of_config(config, ()) if kind in kinds.KINDS else None
-    reader: Any = SimpleNamespace(kind=kind, config=config, task=task)
+    words = SimpleNamespace(added_spans=lambda text: [])
+    reader: Any = SimpleNamespace(kind=kind, config=config, task=task, tokenizer=words)
     return list(inputs.records(reader, mode or kind, source))
 
 

@@ -235,7 +235,7 @@ def test_kinds_are_those_a_config_may_name():
 @pytest.mark.parametrize(
     ("kind", "metric", "labels", "said"),
     [
-        ("tag", "", ("DT", "O"), "a label is 'DT': set task.metric=accuracy"),
+        ("tag", "", ("DT", "NN"), "a label is 'DT': set task.metric=accuracy"),
         ("classify", "f1", ("a", "b", "c"), "of two labels, not 3"),
     ],
 )
@@ -246,7 +246,7 @@ def test_a_metric_that_the_labels_do_not_have_is_refused(kind, metric, labels, s
 
 def test_metrics_that_fit_are_let_through():
     check_metric(config("tag"), CHUNKS)
-    check_metric(config("tag", metric="accuracy"), ("DT", "O"))
+    check_metric(config("tag", metric="accuracy"), ("DT", "NN"))
     check_metric(config("classify", metric="f1"), ("a", "b"))
 
 

@@ -13,6 +13,7 @@ from bert_jax.tasks.words import (
     split_words,
     tag_features,
     word_tags,
+    words_beside,
 )
 
 PIECES = ["un", "##aff", "##able", "the", "cat", "##s", "what", ".", "cafe", "'"]
@@ -159,6 +160,12 @@ def test_words_are_in_order_and_cover_all_but_space(text):
 def test_a_word_read_by_itself_is_that_word(text):
     for start, end in split_words(text):
         assert split_words(text[start:end]) == [(0, end - start)]
+
+
+def test_an_added_token_is_one_word():
+    text = "x.[E1]Anna(New)"
+    found = words_beside(text, [(2, 6), (11, 14)])
+    assert [text[a:b] for a, b in found] == ["x", ".", "[E1]", "Anna(New", ")"]
 
 
 # Entities.

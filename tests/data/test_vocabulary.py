@@ -14,8 +14,8 @@ from bert_jax.data import tokenizer, vocabulary
 from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.words import passage_of
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
+from bert_jax.tasks.words import passage_of
 
 TOKENS = [*SPECIALS, "[", "]", "anna", "lives", "e", "##1", "mask", "sep", "cat"]
 
@@ -80,7 +80,7 @@ def test_a_text_has_one_encoding(marked, parts):
         ("choose", Choice("", "anna", (text, text), ""), [*ids, marked.sep_id]),
         ("span", Question("", "", "anna", text, ()), [*ids, marked.sep_id]),
     ]:
-        made = features.make(kind, [record], (), marked, task, 200)
+        made = KINDS[kind]((), task).features([record], marked, 200)
         assert made.ids[made.starts[1] - len(row) : made.starts[1]].tolist() == row
 
 

@@ -12,7 +12,7 @@ import pytest
 from bert_jax.run import exits
 from bert_jax.sweep.cluster.local import BUSY, OVER, READY, WAITING, Local
 from bert_jax.sweep.cluster.slots import Slot
-from tests.cluster import fake
+from tests.sweep.cluster import fake
 
 ROOT = Path(__file__).parents[3]
 FREE = Slot((), {}, 1)
@@ -130,7 +130,7 @@ def test_a_second_signal_kills(tmp_path):
 LAUNCHER = """\
 import sys
 from pathlib import Path
-from tests.cluster import fake, test_local
+from tests.sweep.cluster import fake, test_local
 folder = Path(sys.argv[1])
 tasks = [fake.task(folder, f"a/{number}", "sleep 60") for number in range(2)]
 for _ in test_local.launcher(folder, tasks, slots=2).run():

@@ -2,10 +2,16 @@
 metrics.jsonl went, so that damage is found.
 
 Orbax calls no fsync, and its checksums do not cover the values of arrays: without this a
-flipped bit loads silently.
+flipped bit loads silently. Also what surrounds a save: room on the disk, one line for a
+disk that is full, silence, and what a killed save left. Never imports jax.
 """
 
+import contextlib
+import logging
 import os
+import re
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -144,3 +150,56 @@ def write(directory: Path, fingerprint: str, metrics_bytes: int) -> None:
     }
     files.write_json(directory / FILE, files.checked(content))
     files.sync_directory(directory.parent)
+
+
+def require_room(target: Path, needed: int) -> None:
+    """Refuse to begin a save of so many bytes that the disk has no room for."""
+    free = shutil.disk_usage(target.parents[1]).free
+    if free < needed:
+        raise UsageError(
+            f"no space left on the device for {target}: it needs {needed / 1e6:.0f} MB "
+            f"and {free / 1e6:.0f} MB are free; free some and run again; the "
+            "checkpoints before it are intact"
+        )
+
+
+@contextlib.contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Turns a write that a full disk failed into one line that names the checkpoint."""
+    try:
+        yield
+    except Exception as error:  # orbax raises several kinds
+        if not re.search(r"[Nn]o space|ENOSPC|RESOURCE_EXHAUST", str(error)):
+            raise
+        shutil.rmtree(target, ignore_errors=True)
+        remove_unfinished(target.parent)
+        raise UsageError(
+            f"no space left on the device while saving {target}: free some "
+            "and run again; the checkpoints before it are intact"
+        ) from error
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Delete what a killed save left: orbax's temporaries, steps without manifest."""
+    if not directory.is_dir():
+        return
+    for path in directory.iterdir():
+        is_step = rundir.step_of(path.name) is not None
+        unfinished = is_step and not (path / FILE).exists()
+        if unfinished or ".orbax-checkpoint-tmp" in path.name:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what orbax logs: of what fails, a traceback a thread, and it raises it too."""
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    log = logging.getLogger("absl")
+    log.addFilter(drop)
+    try:
+        yield
+    finally:
+        log.removeFilter(drop)

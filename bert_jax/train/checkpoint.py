@@ -17,10 +17,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from bert_jax.run import best, history, manifest, record, rundir, saving
+from bert_jax.run import best, history, manifest, record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.run.rundir import Began, steps
 from bert_jax.train.optim import path_name
+from bert_jax.train.event_loop import EventLoops
 from bert_jax.train.state import TrainState, not_finite
 
 SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
@@ -159,7 +160,7 @@ def restore_state(run: Path, step: int, shapes: TrainState) -> TrainState:
 
 
 def _read(run: Path, step: int, args: ocp.args.Composite) -> Any:
-    with saving.quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+    with manifest.quiet(), ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
         return reader.restore(_absolute(run, step), args=args)
 
 
@@ -210,7 +211,7 @@ def check_same(saved: Any, wanted: Any, source: str) -> None:
 def param_shapes(run: Path, step: int) -> Any:
     """The tree of one checkpoint's parameters, shapes and types for arrays."""
     source = _absolute(run, step) / "params"
-    with saving.quiet():
+    with manifest.quiet():
         saved = ocp.StandardCheckpointHandler().metadata(source).tree  # pyright: ignore[reportArgumentType]
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), saved)
 
@@ -247,20 +248,20 @@ class Checkpoints:
         self._keep_last, self._keep_every = keep_last, keep_every
         self._keep_powers = keep_powers
         self.best: int | None = None  # a step that is never pruned
-        asyncio.set_event_loop_policy(saving.EventLoops())
+        asyncio.set_event_loop_policy(EventLoops())
         # Of an array that all devices hold each writes a part, which it cuts out by a
         # program of its own, compiled at the first save: that pays for large ones alone.
         types = ocp.type_handlers
         handler = types.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED)
         types.register_type_handler(jax.Array, handler, override=True)
         self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(saving.quiet())
+        self._quiet.enter_context(manifest.quiet())
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
         self._verified: set[int] = set()
         if jax.process_index() == 0:
-            saving.remove_unfinished(self._directory)
+            manifest.remove_unfinished(self._directory)
 
     def newest(self, say: Callable[[str], None]) -> int | None:
         """The newest step of which all verifies, metrics.jsonl up to it included."""
@@ -295,12 +296,14 @@ class Checkpoints:
             return
         self.wait()
         target = _absolute(self._run, step)
-        saving.require_room(target, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        manifest.require_room(
+            target, sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        )
         args = ocp.args.Composite(
             params=ocp.args.StandardSave(state.params),
             rest=ocp.args.StandardSave(_rest(state)),
         )
-        with saving.named(target):
+        with manifest.naming(target):
             self._writer.save(target, args=args, force=True)  # over a damaged one
         written = record.flushed(self._run / rundir.METRICS)
         self._pending = self._thread.submit(self._finish, step, target, written)
@@ -322,7 +325,7 @@ class Checkpoints:
             self._quiet.close()
 
     def _finish(self, step: int, target: Path, metrics_bytes: int) -> None:
-        with saving.named(target):
+        with manifest.naming(target):
             self._writer.wait_until_finished()
             if jax.process_index() == 0:
                 fingerprint = rundir.began(self._run)["fingerprint"]

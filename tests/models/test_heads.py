@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import erf
 
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.heads import LinearHead, MaskedLMHead, Pooler
+from bert_jax.models.network import LinearHead, MaskedLMHead, Pooler
 from configs import base
 
 KEY = jax.random.key(0)

@@ -16,7 +16,7 @@ from bert_jax.models.encoder import (
     SelfAttention,
     sinusoids,
 )
-from bert_jax.models.heads import MaskedLMHead, Pooler
+from bert_jax.models.network import MaskedLMHead, Pooler
 from bert_jax.run import config as configs
 from configs import base
 

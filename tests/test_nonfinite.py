@@ -16,7 +16,6 @@ from bert_jax.run.config import UsageError
 from bert_jax.run.history import History
 from bert_jax.train import checkpoint, loop, optim, session, state
 from bert_jax.train.parallel import placement as parallel
-from bert_jax.train.parallel.sharding import same
 from bert_jax.train.state import TrainState
 from bert_jax.train.step import MOST_SKIPPED, make_step
 
@@ -42,14 +41,18 @@ ADAM = optax.with_extra_args_support(
 )
 
 
+def identity(tree):
+    return tree
+
+
 def begun(skips):
     params = LINEAR.init(None)
     return TrainState(jnp.int32(0), params, ADAM.init(params), skips)
 
 
-def step_of(place_total, objective=LINEAR, accumulate=1, schedule=lambda s, peak: peak):
+def step_of(psum, objective=LINEAR, accumulate=1, schedule=lambda s, peak: peak):
     none = optim.matches("")
-    return make_step(objective, ADAM, schedule, accumulate, place_total, none)
+    return make_step(objective, ADAM, schedule, accumulate, psum, none)
 
 
 def batch(*values: float) -> dict:
@@ -64,8 +67,8 @@ def batch(*values: float) -> dict:
 def test_every_device_tells_of_one_bad_row(placement, mesh, bad):
     """FAULTS 4, 37: whatever holds the row, and however often a step sums."""
     place = parallel.place(placement, mesh, {})
-    objective = place.divided(LINEAR)
-    step = place.step(step_of(place.total, objective))
+    objective = place.objective(LINEAR)
+    step = place.step(step_of(place.psum, objective))
     put = jax.device_put(begun(()), place.shardings(begun(())))
     own = OWN | {"learning_rate": RATE}
     after, good = step(place.local(put), place.batch(batch()), own)
@@ -79,7 +82,7 @@ def test_every_device_tells_of_one_bad_row(placement, mesh, bad):
 )
 def test_what_was_not_finite_once_stays_so(rows, rate, accumulate):
     """FAULTS 37: so it is seen whenever somebody looks."""
-    step = jax.jit(step_of(same, accumulate=accumulate))
+    step = jax.jit(step_of(identity, accumulate=accumulate))
     now, own = begun(()), OWN | {"learning_rate": np.float32(rate)}
     found = []
     for each in ([], rows, [], []):
@@ -90,7 +93,7 @@ def test_what_was_not_finite_once_stays_so(rows, rate, accumulate):
 
 
 def test_skipped_updates_keep_the_state_and_count():
-    step = jax.jit(step_of(same, schedule=lambda s, peak: peak * s))
+    step = jax.jit(step_of(identity, schedule=lambda s, peak: peak * s))
     now, own = begun(state.no_skips()), OWN | {"learning_rate": RATE}
     now, _ = step(now, batch(), own)
     after, told = step(now, batch(math.nan), own)
@@ -103,7 +106,7 @@ def test_skipped_updates_keep_the_state_and_count():
 
 
 def test_too_many_skips_in_a_row_end_updates_for_good():
-    step, now = jax.jit(step_of(same)), begun(state.no_skips())
+    step, now = jax.jit(step_of(identity)), begun(state.no_skips())
     own, told = OWN | {"learning_rate": RATE}, []
     for number in range(MOST_SKIPPED + 3):
         bad = number < MOST_SKIPPED
@@ -115,7 +118,7 @@ def test_too_many_skips_in_a_row_end_updates_for_good():
 
 
 def test_one_lane_skips_without_the_others():
-    step = jax.jit(jax.vmap(step_of(same), in_axes=(None, 0, None)))
+    step = jax.jit(jax.vmap(step_of(identity), in_axes=(None, 0, None)))
     rows = {"x": np.stack([batch()["x"], batch(math.nan)["x"]])}
     after, told = step(begun(state.no_skips()), rows, OWN | {"learning_rate": RATE})
     assert after.skips["all"].tolist() == [0, 1]

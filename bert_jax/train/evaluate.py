@@ -40,7 +40,7 @@ def compiled(setup: Setup) -> Callable:
     """The evaluation of one batch, placed on the devices."""
     place, config = setup.placement, setup.config
     output = kinds.of_config(config, ()).output if rules.is_task(config) else ""
-    function = make_evaluation(setup.held_out, place.total, place.whole, output)
+    function = make_evaluation(setup.held_out, place.psum, place.all_gather, output)
     return place.evaluate(function)
 
 

@@ -256,7 +256,7 @@ def step_of(setup: Setup) -> Callable:
         setup.optimiser,
         optim.schedule(config.optim, config.train.steps),
         config.train.accumulate,
-        setup.placement.total,
+        setup.placement.psum,
         optim.matches(config.optim.freeze),
     )
 

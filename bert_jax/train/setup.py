@@ -88,7 +88,7 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
         config.parallel.mesh,
         mesh.batches(config),
     )
-    objective, held_out = map(placement.divided, objectives(config, data))
+    objective, held_out = map(placement.objective, objectives(config, data))
     train.require(config.train.batch)
     return Setup(
         config=config,

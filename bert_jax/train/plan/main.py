@@ -26,7 +26,7 @@ from bert_jax.run.config import UsageError
 from bert_jax.run.hardware import GB, Bounds, Chip
 from bert_jax.train import loop, setup, state
 from bert_jax.train.parallel import placement as parallel
-from bert_jax.train.parallel.sharding import AXES
+from bert_jax.train.parallel.sharding import AXES, ROWS
 from bert_jax.train.plan import program
 from bert_jax.train.plan import topology as topologies
 from bert_jax.train.plan.program import Collective, Memory, Work
@@ -118,7 +118,7 @@ def make(config: FrozenConfigDict, topology: str) -> Plan:
 def lowered(run: Setup, grid: jax.sharding.Mesh) -> jax.stages.Lowered:
     """The step, placed, for a batch of the shapes that the pipeline makes."""
     rows, length = run.config.train.batch, run.config.data.length
-    by_row, everywhere = parallel.by_row(grid), NamedSharding(grid, P())
+    by_row, everywhere = NamedSharding(grid, ROWS), NamedSharding(grid, P())
 
     def batch(*shape, dtype):
         return jax.ShapeDtypeStruct(shape, dtype, sharding=by_row)
@@ -269,8 +269,8 @@ def _resolved(config: FrozenConfigDict) -> FrozenConfigDict:
 
 def described(config: FrozenConfigDict, grid: jax.sharding.Mesh) -> Setup:
     """The parts of a run that has no data."""
-    placement = parallel.over(grid)
-    objective = placement.divided(
+    placement = parallel.Jit(grid)
+    objective = placement.objective(
         pretrain.build(config, *_words(config), evaluation=False)
     )
     return setup.without_data(config, objective, placement)

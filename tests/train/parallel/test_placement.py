@@ -78,7 +78,7 @@ def test_eight_devices_evaluate_as_one(tiny, mesh):
     def evaluated(mesh):
         parts = setup.build(tiny({"parallel.mesh": mesh}), None)
         place, held_out = parts.placement, parts.held_out
-        whole = make_evaluation(held_out, place.total, place.whole, "pair_logits")
+        whole = make_evaluation(held_out, place.psum, place.all_gather, "pair_logits")
         create = held_out.init, parts.optimiser, 0, place.shardings
         batch = place.batch(parts.train.batch(0, 8, place.rows(8)))
         params = state.initialise(*create).params

@@ -54,13 +54,13 @@ class Sides:
         self.case = cases.case_of(given.row, given.batch, given.dropout)
         side = cases.Side("bert_jax", given.dtype)
         seeds = range(given.lanes)
-        self.setups = [ours.setup_of(self.case, side, seed) for seed in seeds]
-        first = self.setups[0]
+        parts = [ours.parts_of(self.case, side, seed) for seed in seeds]
+        first = parts[0]
         self._put = first.placement.batch
         self._step = first.placement.step(loop.step_of(first))
-        self._states = [ours.initial(setup) for setup in self.setups]
-        self._own = [state.own(setup.config) for setup in self.setups]
-        self._lanes = Together(self.setups, [ours.initial(s) for s in self.setups])
+        self._states = [ours.initial(each) for each in parts]
+        self._own = [state.own(each.config) for each in parts]
+        self._lanes = Together(parts, [ours.initial(each) for each in parts])
         self._batch = cases.unmasked(self.case)
 
     def batch(self, step: int) -> Batch:
@@ -69,9 +69,9 @@ class Sides:
 
     def together(self, steps: range) -> list[list[jax.Array]]:
         """The losses by lane and step."""
-        said = [self._lanes.step([self.batch(i)] * len(self._own)) for i in steps]
-        lanes = range(len(said[0]))
-        return [[each[lane].fetch()["loss"] for each in said] for lane in lanes]
+        lanes = range(len(self._own))
+        metrics = [self._lanes.step([self.batch(i)] * len(lanes)) for i in steps]
+        return [[fetch[lane]()["loss"] for fetch in metrics] for lane in lanes]
 
     def apart(self, steps: range) -> list[list[jax.Array]]:
         """The same of each run by itself, one after the other."""

@@ -3,10 +3,10 @@
   python -m benchmarks.loop --json=loop.json
 
 One process holds a run and the bare step of the same config, compiled once. They take
-turns of some steps: the loop as `train.protocol` has it (batches from its thread,
-transfers, signals, metrics, logs to files and terminal; evaluating and saving are left
-out), and the step alone on one batch that stays on the device. The text is of random
-words, made here.
+turns of some steps: the loop of `launch.py train` (batches from its thread, transfers,
+signals, metrics, logs to files and terminal; evaluating and saving are left out), and
+the step alone on one batch that stays on the device. The text is of random words, made
+here.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -22,19 +21,22 @@ import numpy as np
 from ml_collections import FrozenConfigDict
 
 from benchmarks import cases, ours, tables
+from bert_jax.data.pipeline import Batch
 from bert_jax.run import config as configs
 from bert_jax.run.exits import Stopping
-from bert_jax.train import evaluate, restore, session, setup, state
-from bert_jax.train import loop as train
-from bert_jax.train.goodput import Goodput
+from bert_jax.train import loop, session, setup
+from bert_jax.train.goodput import Goodput, SharedClock
+from bert_jax.train.loop import Single
 from bert_jax.train.parallel import placement
+from bert_jax.train.setup import Setup
+from bert_jax.train.state import TrainState
+from bert_jax.train.training import Metrics
 
 REACH, STRETCH = 0.03, 0.01  # of the bare step's time
 WORDS, DOCUMENTS, SENTENCES = 20_000, 300, 100
 NEVER = 10**9  # steps
 CPU, GPU = ("configs/pretrain/bert_mini.py", 16), ("configs/pretrain/bert_base.py", 512)
 Times = dict[str, list[float]]  # by side, of each round
-Turn = Callable[[int], None]  # takes so many steps, and waits for the last
 
 
 def text() -> str:
@@ -70,62 +72,78 @@ def config_of(folder: Path, given: argparse.Namespace) -> FrozenConfigDict:
     return configs.load(given.config, text_of)
 
 
-def sides(
-    stack: contextlib.ExitStack, config: FrozenConfigDict, workdir: Path
-) -> dict[str, Turn]:
-    """The loop, put together as `train.run` does, and the step alone."""
-    parent = session.hold(stack, config, workdir)
-    assert parent is not None  # the run is not done
-    parts = setup.build(config, workdir)
-    goodput = Goodput(workdir, time.perf_counter)
-    run = session.Run(config, workdir, parent, parts, "", time.perf_counter, goodput)
-    checkpoints = stack.enter_context(train.opened(run))
-    stopping = stack.enter_context(Stopping(placement.any_host))
-    current, first = restore.restore_or_init(parts, checkpoints, session.say)
-    place, own = parts.placement, state.own(parts.config)
-    step, evaluation = place.step(train.step_of(parts)), evaluate.compiled(parts)
-    protocol = train.protocol(
-        run, checkpoints, first, lambda: current, evaluation, stopping
+class Enough(Exception):
+    """All turns were taken."""
+
+
+class Turns(Single):
+    """The runner of a run, in which the loop and the bare step of one fixed batch take
+    turns of some steps. Both are timed."""
+
+    def __init__(
+        self, steps: int, rounds: int, setups: list[Setup], states: list[TrainState]
+    ):
+        super().__init__(setups, states)
+        self._bare, self._taken = ours.initial(setups[0]), 0
+        self._steps, self._all = steps, steps * (rounds + 1)
+        self.clock: Times = {"bare": [], "loop": []}
+        self.threads: Times = {"bare": [], "loop": []}
+
+    def step(self, batches: list[Batch]) -> list[Metrics]:
+        if self._taken % self._steps == 0:
+            jax.block_until_ready(self._state)
+            if self._taken:
+                self._note("loop")
+            if self._taken == self._all:
+                raise Enough
+            self._since = time.perf_counter(), time.process_time()
+            self._take_bare(batches[0])
+            self._note("bare")
+            self._since = time.perf_counter(), time.process_time()
+        self._taken += 1
+        return super().step(batches)
+
+    def _take_bare(self, batch: Batch) -> None:
+        fixed = self._placement.batch(batch)
+        for _ in range(self._steps):
+            self._bare, _ = self._step(self._bare, fixed, self._own)
+        jax.block_until_ready(self._bare)
+
+    def _note(self, name: str) -> None:
+        since, used = self._since
+        self.clock[name].append((time.perf_counter() - since) / self._steps)
+        self.threads[name].append((time.process_time() - used) / self._steps)
+
+
+def measure(
+    config: FrozenConfigDict, workdir: Path, steps: int, rounds: int
+) -> tuple[Times, Times]:
+    """Seconds of a step by round: on the clock, and of all the process's threads. The
+    first round compiles, and is left out."""
+    shared, turns = SharedClock(1), []
+
+    def make_runner(setups: list[Setup], states: list[TrainState]) -> Turns:
+        turns.append(Turns(steps, rounds, setups, states))
+        return turns[0]
+
+    with contextlib.ExitStack() as stack, contextlib.suppress(Enough):
+        parent = session.hold(stack, config, workdir)
+        assert parent is not None  # the run is not done
+        parts, goodput = setup.build(config, workdir), Goodput(workdir, shared)
+        run = session.Run(config, workdir, parent, parts, "", shared, goodput)
+        stopping = stack.enter_context(Stopping(placement.any_host))
+        loop.train(stack, [run], make_runner, stopping)
+    clock, threads = (
+        {name: seconds[1:] for name, seconds in times.items()}
+        for times in (turns[0].clock, turns[0].threads)
     )
-    stack.callback(protocol.close)
-    batch = next(protocol)
-    alone, fixed = ours.initial(parts), place.batch(batch)
-
-    def loop(steps: int) -> None:
-        nonlocal current, batch
-        for _ in range(steps):
-            current, metrics = step(current, place.batch(batch), own)
-            over = metrics["loss"].is_ready
-            batch = protocol.send(train.Said(lambda metrics=metrics: metrics, over))
-        jax.block_until_ready(current)
-
-    def bare(steps: int) -> None:
-        nonlocal alone
-        for _ in range(steps):
-            alone, _ = step(alone, fixed, own)
-        jax.block_until_ready(alone)
-
-    return {"bare": bare, "loop": loop}
-
-
-def measure(turns: dict[str, Turn], steps: int, rounds: int) -> tuple[Times, Times]:
-    """Seconds of a step by round: on the clock, and of all the process's threads."""
-    clock: Times = {name: [] for name in turns}
-    threads: Times = {name: [] for name in turns}
-    for number in range(rounds + 1):
-        for name in list(turns)[:: -1 if number % 2 else 1]:
-            since, used = time.perf_counter(), time.process_time()
-            turns[name](steps)
-            if number:  # the first round compiles
-                clock[name].append((time.perf_counter() - since) / steps)
-                threads[name].append((time.process_time() - used) / steps)
     return clock, threads
 
 
 def overheads(times: Times) -> list[float]:
     """By round, as a share of the bare step."""
     pairs = zip(times["loop"], times["bare"], strict=True)
-    return [loop / bare - 1 for loop, bare in pairs]
+    return [ours / bare - 1 for ours, bare in pairs]
 
 
 def verdict(overhead: float) -> str:
@@ -166,10 +184,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as scratch:
         config = config_of(Path(scratch), given)
-        turns = sides(stack, config, Path(scratch) / "run")
-        clock, threads = measure(turns, given.steps, given.rounds)
+        run = Path(scratch) / "run"
+        clock, threads = measure(config, run, given.steps, given.rounds)
     print(report(clock, threads, given))
     device = jax.devices()[0].device_kind
     versions = [f"jax {jax.__version__}"]

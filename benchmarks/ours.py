@@ -11,14 +11,14 @@ from benchmarks.cases import Case, Side
 from benchmarks.worker import Stepper
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
-from bert_jax.train import loop, state
+from bert_jax.train import loop, optim, state
 from bert_jax.train.parallel import placement
-from bert_jax.train.setup import Setup, without_data
+from bert_jax.train.setup import Parts
 from bert_jax.train.state import TrainState
 
 
-def setup_of(case: Case, side: Side, seed: int) -> Setup:
-    """A run of a row in all but its data, on one device."""
+def parts_of(case: Case, side: Side, seed: int) -> Parts:
+    """The parts of a run of a row, on one device."""
     config = cases.config_of(case.row, case.batch, case.dropout, side.dtype)
     config.seed = seed
     special = np.arange(case.vocabulary) < cases.SPECIALS
@@ -26,25 +26,26 @@ def setup_of(case: Case, side: Side, seed: int) -> Setup:
     unigram = pretrain.unigram_log_probs(np.ones(case.vocabulary, int), special)
     objective = pretrain.build(config, vocabulary, unigram, evaluation=False)
     place = placement.place("jit", "1x1x1", {"train.batch": case.batch})
-    return without_data(FrozenConfigDict(config), objective, place)
+    optimiser = optim.make(config.optim, config.train.steps)
+    return Parts(FrozenConfigDict(config), objective, optimiser, place)
 
 
-def initial(setup: Setup) -> TrainState:
+def initial(parts: Parts) -> TrainState:
     """The state of step 0, on the device."""
-    create = setup.objective.init, setup.optimiser, setup.config.seed
-    made = state.initialise(*create, setup.placement.shardings)
-    return jax.block_until_ready(setup.placement.local(made))
+    create = parts.objective.init, parts.optimiser, parts.config.seed
+    made = state.initialise(*create, parts.placement.shardings)
+    return jax.block_until_ready(parts.placement.local(made))
 
 
 def build(case: Case, side: Side) -> Stepper:
     """For a worker of benchmarks.step."""
-    return stepper(setup_of(case, side, 0), cases.unmasked(case))
+    return stepper(parts_of(case, side, 0), cases.unmasked(case))
 
 
-def stepper(setup: Setup, host: dict[str, np.ndarray]) -> Stepper:
+def stepper(parts: Parts, host: dict[str, np.ndarray]) -> Stepper:
     """Steps on one batch, which stays on the device; masks are drawn in each."""
-    place, current = setup.placement, initial(setup)
-    step, own = place.step(loop.step_of(setup)), state.own(setup.config)
+    place, current = parts.placement, initial(parts)
+    step, own = place.step(loop.step_of(parts)), state.own(parts.config)
     batch = place.batch(host)
 
     def run(steps: int) -> None:

@@ -39,7 +39,7 @@ def build(case: Case, side: str, folder: str) -> Stepper:
         handler = ocp.type_handlers.ArrayHandler()
         ocp.type_handlers.register_type_handler(jax.Array, handler, override=True)
     mesh = placement.grid(jax.devices(), (DEVICES, 1, 1))
-    alone = ours.initial(ours.setup_of(case, Side("ours", "float32"), 0))
+    alone = ours.initial(ours.parts_of(case, Side("ours", "float32"), 0))
     state = jax.block_until_ready(jax.device_put(alone, NamedSharding(mesh, P())))
     checkpoints = Checkpoints(Path(folder), 1, 0, False)
     number = 0

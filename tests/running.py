@@ -22,7 +22,7 @@ from bert_jax.models.network import WHOLE, Network
 from bert_jax.predict.model import Model
 from bert_jax.run import config as configs
 from bert_jax.run import exits, files, record, rundir
-from bert_jax.train import checkpoint, loop, setup
+from bert_jax.train import checkpoint, loop, session, setup
 
 ROOT = Path(__file__).parents[1]
 STEPS = 24
@@ -158,7 +158,7 @@ def untrained(
 
 def final_state(workdir: Path):
     """Everything in the newest checkpoint, as numpy."""
-    parts = setup.reopen(workdir)
+    parts = session.reopen(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, 3, 0, False)
     step = checkpoints.newest(print)
     assert step is not None

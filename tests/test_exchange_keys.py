@@ -20,10 +20,10 @@ from bert_jax.huggingface import exchange, files
 from bert_jax.inspect.measure import states
 from bert_jax.predict import inputs
 from bert_jax.predict.inputs import Source
-from bert_jax.run import rundir
+from bert_jax.run import record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.words import passage_of, rows_of
-from bert_jax.train import checkpoint, setup
+from bert_jax.train import checkpoint, session
 from tests.exchanging import (
     DIM,
     POSITIONS,
@@ -78,7 +78,7 @@ def test_what_a_run_keeps_an_export_writes_back(tmp_path, capsys):
         in said
     )
     assert "classifier_dropout 0.3 is kept for exports" in said
-    assert setup.read_config(tmp_path / "run").data.length == 40
+    assert record.read(tmp_path / "run").config.data.length == 40
     exchange.export_run(tmp_path / "run", None, tmp_path / "out")
     theirs = config_of(tmp_path / "out")
     assert {key: theirs[key] for key in kept} == kept
@@ -297,7 +297,7 @@ def test_windows_of_questions_can_be_set(question_answering, tmp_path, capsys):
     """FAULTS 21."""
     command = ["import", f"--from={question_answering}", f"--workdir={tmp_path}/run"]
     assert launch.main([*command, "--config.task.stride=7"]) == 0
-    task = setup.read_config(tmp_path / "run").task
+    task = record.read(tmp_path / "run").config.task
     assert (task.stride, task.max_question) == (7, 30)
     assert (
         launch.main([*command[:2], f"--workdir={tmp_path}/b", "--config.seed=1"]) == 2
@@ -316,7 +316,7 @@ def test_a_long_row_keeps_the_usual_windows(tmp_path, capsys):
     changes |= {"max_position_embeddings": 384}
     folder = write_directory(tmp_path / "bert", tensors, **changes)
     exchange.import_model(folder, tmp_path / "run")
-    task = setup.read_config(tmp_path / "run").task
+    task = record.read(tmp_path / "run").config.task
     assert (task.stride, task.max_question) == (128, 64)
     assert "task.stride" not in capsys.readouterr().err
 
@@ -327,7 +327,7 @@ def test_an_import_that_stops_leaves_nothing(source, tmp_path, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(setup, "begin", stopped)
+    monkeypatch.setattr(session, "write_run", stopped)
     with pytest.raises(KeyboardInterrupt):
         exchange.import_model(source, tmp_path / "run")
     assert {path.name for path in tmp_path.iterdir()} == {"bert"}
@@ -336,8 +336,9 @@ def test_an_import_that_stops_leaves_nothing(source, tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bert_jax import exchange, setup
-setup.begin = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from bert_jax.huggingface import exchange
+from bert_jax.train import session
+session.write_run = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 exchange.import_model(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax.run import best, exits, lineage, rules, rundir
+from bert_jax.run import best, exits, lineage, record, rules, rundir
 from bert_jax.run import config as configs
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import dataset
-from bert_jax.train import checkpoint, evaluate, loop, restore, seeds, setup
+from bert_jax.train import checkpoint, evaluate, loop, restore, seeds, session, setup
 from tests.finetuning import EPOCH, EPOCHS, SIZES, TASKS, scores
 from tests.running import CHANGES, STEPS, assert_same_run, become, final_state
 
@@ -35,14 +35,16 @@ def test_every_kind_is_learnt_and_evaluated_once_an_epoch(tuned, kind):
     names = {"task_loss", "baseline", *rules.METRICS[kind]} - {"f1"}
     assert log[LAST].keys() >= {f"{s}/{n}" for s in ("valid", "test") for n in names}
     assert [step for step, row in log.items() if "test/task_loss" in row] == [LAST]
-    decides = rules.metric(setup.read_config(workdir))
+    decides = rules.metric(record.read(workdir).config)
     final = result_of(workdir)["metrics"]
     assert final[f"test/{decides}"] > final["test/baseline"]
 
 
 def test_the_result_counts_what_was_read_without_padding(tuned):
     result = result_of(tuned("classify"))
-    pieces = setup.reopen(tuned("classify")).train.mean_length * SIZES["train"] * EPOCHS
+    pieces = (
+        session.reopen(tuned("classify")).train.mean_length * SIZES["train"] * EPOCHS
+    )
     assert (result["steps"], result["tokens"]) == (LAST, round(pieces))
     assert "best_step" not in result
 
@@ -99,7 +101,7 @@ def test_the_result_and_the_test_set_are_those_of_the_best_step(kept):
     result, log = result_of(kept), rundir.read_metrics(kept)
     chosen = result["best_step"]
     assert [step for step, row in log.items() if "test/f1" in row] == [chosen]
-    parts = setup.reopen(kept)
+    parts = session.reopen(kept)
     params = checkpoint.restore_params(kept, chosen, parts.param_shapes())
     function = evaluate.compiled(parts)
     for name in ("valid", "test"):
@@ -175,7 +177,7 @@ def test_a_linear_probe_of_a_layer_leaves_the_encoder_as_it_was(
         "optim.freeze": "^encoder",
     }
     assert loop.run(task("classify", changes), tmp_path / "run") == exits.DONE
-    parts = setup.reopen(tmp_path / "run")
+    parts = session.reopen(tmp_path / "run")
     begun, ended = (
         checkpoint.restore_alone(run, step)
         for run, step in ((straight, STEPS), (tmp_path / "run", LAST))
@@ -230,11 +232,11 @@ def test_class_weights_of_the_config_weigh_the_loss(task):
 def test_data_that_changed_are_refused(tuned, task, labelled, tmp_path):
     path = shutil.copy(labelled / "classify.valid", tmp_path / "valid")
     config = lineage.with_vocabulary(task("classify", {"task.valid": path}), None)
-    setup.check_data(tuned("classify"), dataset.prepare(config))
+    session.check_data(tuned("classify"), dataset.prepare(config))
     text = (tmp_path / "valid").read_text()
     (tmp_path / "valid").write_text(text.replace("found", "lost", 1))
     with pytest.raises(UsageError, match=r"the data changed since .* began"):
-        setup.check_data(tuned("classify"), dataset.prepare(config))
+        session.check_data(tuned("classify"), dataset.prepare(config))
 
 
 def test_seeds_are_runs_of_their_own_and_done_ones_stay(task, tmp_path, capsys):

@@ -16,7 +16,7 @@ import launch
 from bert_jax.data import store
 from bert_jax.run import exits, rundir
 from bert_jax.sweep import main as sweeping
-from bert_jax.train import checkpoint, evaluate, setup
+from bert_jax.train import checkpoint, evaluate, session
 
 ARCHIVES = Path(__file__).parent / "golden"
 FEW = Path("runs/masks/few/seed_0")
@@ -94,7 +94,7 @@ def test_golden_runs_resume_from_half_way(workdir, copied, capsys):
 
 @pytest.mark.parametrize("workdir", RUNS, ids=str)
 def test_golden_runs_evaluate_to_their_results(workdir, inside):
-    parts = setup.reopen(workdir)
+    parts = session.reopen(workdir)
     step = checkpoint.chosen(workdir, None)
     params = checkpoint.restore_params(workdir, step, parts.param_shapes())
     function = evaluate.compiled(parts)

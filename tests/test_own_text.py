@@ -7,7 +7,7 @@ import pytest
 import bert_jax
 import launch
 from bert_jax.run import rundir
-from bert_jax.train import setup
+from bert_jax.train import session
 
 CHINESE = "山水日月風雨春夏秋冬老人小子大路家門花草鳥魚來去見聞說笑行坐"
 
@@ -57,7 +57,7 @@ def test_one_short_story_is_enough(kind, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "story.txt" in said
     assert "make a document" in said or "document" in said.splitlines()[0]
-    parts = setup.reopen(workdir)
+    parts = session.reopen(workdir)
     assert len(parts.data.valid.documents) - 1 >= 2
     assert len(parts.data.train.documents) - 1 >= 8
     assert parts.train.num_examples >= parts.config.train.batch

@@ -20,9 +20,9 @@ from bert_jax.huggingface.names import Tensors
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.run import config as configs
-from bert_jax.run import files, rundir
+from bert_jax.run import files, record, rundir
 from bert_jax.run.config import UsageError
-from bert_jax.train import checkpoint, setup
+from bert_jax.train import checkpoint, session, setup
 from bert_jax.train.state import TrainState
 from configs import base
 
@@ -58,7 +58,7 @@ def import_model(
     bert_config.check_problem(card, classes)
     labels = bert_config.labels_of(card, classes, say)
     facts: dict[str, Any] = {"source": str(source), "labels": labels}
-    facts["data"] = setup.NO_DATA
+    facts["data"] = session.NO_DATA
     # Of one class a head says a number, whatever its problem is called.
     if card.get("problem_type") and classes > 1:
         facts["task"] = names.PROBLEMS[card["problem_type"]]
@@ -70,7 +70,7 @@ def import_model(
         with rundir.lease(workdir, "--workdir"):
             _check_is_empty(workdir)
             with files.whole_directory(workdir) as beside:
-                setup.begin(beside, config, read.tokenizer, digest, facts)
+                session.write_run(beside, config, read.tokenizer, digest, facts)
                 _save(params, beside)
                 # Still held; the rename needs an empty place.
                 (workdir / rundir.LEASE).unlink()
@@ -103,7 +103,7 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     Raises UsageError for a model that their BERT cannot express, and for a directory
     that holds anything.
     """
-    config = setup.read_config(workdir)
+    config = record.read(workdir).config
     bert_config.check_expressible(config.model)
     if config.objective.layers != "last":
         raise UsageError(

@@ -16,7 +16,7 @@ from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Features, Network
 from bert_jax.predict.reader import BATCH, Reader, finite, power
-from bert_jax.run import rundir
+from bert_jax.run import record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.choose import Choose, Chosen
 from bert_jax.tasks.classify import Classify
@@ -291,7 +291,7 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     Raises UsageError if the directory holds no run, or no such step.
     """
     run = Path(workdir)
-    config = setup.read_config(run)
+    config = record.read(run).config
     words = setup.read_tokenizer(run)
     config = setup.resolved(config, words.vocab_size)
     began = rundir.began(run)

@@ -51,14 +51,9 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
     """
     config = configs.read(spec, overrides)
     if config.init_from:
-        run, _ = source(config.init_from)
+        run, _ = rundir.source(config.init_from)
         inherit(config, record.read(run).config, overrides)
     return configs.frozen(config)
-
-
-def source(init_from: str) -> tuple[Path, int | None]:
-    """`RUN` or `RUN/checkpoints/STEP` -> the run and the step, None for no certain one."""
-    return rundir.source(init_from)
 
 
 def with_vocabulary(config: FrozenConfigDict, workdir: Path | None) -> FrozenConfigDict:
@@ -67,7 +62,7 @@ def with_vocabulary(config: FrozenConfigDict, workdir: Path | None) -> FrozenCon
     if config.tokenizer.path or not config.init_from:
         return config
     begun = workdir is not None and rundir.is_run(workdir)
-    holder = workdir if workdir and begun else source(config.init_from)[0]
+    holder = workdir if workdir and begun else rundir.source(config.init_from)[0]
     full = ConfigDict(config.to_dict())
     full.tokenizer.path = str(holder / rundir.TOKENIZER)
     return FrozenConfigDict(full)
@@ -85,7 +80,7 @@ def inherit(
         wished = key in overrides or ours[key] != usual[key]
         if wished and ours[key] != theirs[key]:
             raise UsageError(
-                f"{key} is {ours[key]} but {source(config.init_from)[0]}, which "
+                f"{key} is {ours[key]} but {rundir.source(config.init_from)[0]}, which "
                 f"init_from names, has {theirs[key]}: leave it out"
             )
     config.update_from_flattened_dict({key: theirs[key] for key in INHERITED})

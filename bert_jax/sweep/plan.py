@@ -102,7 +102,7 @@ def _configs(
         raise UsageError(f"{own.pop()} is the sweep's to set: leave it out of the arm")
     first = configs.read(experiment.base, {})
     if first.init_from:
-        run = lineage.source(first.init_from)[0]
+        run = rundir.source(first.init_from)[0]
         lineage.inherit(first, record.read(run).config, changes)
     first = configs.changed(first, changes)
     yield PRETRAIN, _checked(first, devices)

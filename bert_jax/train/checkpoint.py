@@ -20,8 +20,8 @@ from jax.experimental import multihost_utils
 from bert_jax.run import best, history, manifest, record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.run.rundir import Began, steps
-from bert_jax.train.optim import path_name
 from bert_jax.train.event_loop import EventLoops
+from bert_jax.train.optim import path_name
 from bert_jax.train.state import TrainState, not_finite
 
 SHARED = 2**20  # bytes that a device has to write before it takes a share of the work

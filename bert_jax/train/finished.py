@@ -8,7 +8,6 @@ import jax
 from bert_jax.run import exits, rundir
 from bert_jax.train import checkpoint, evaluate, session
 from bert_jax.train.session import Run
-from bert_jax.train.setup import check_data
 from bert_jax.train.watchdog import Watchdog
 
 AGREE = 1e-5  # relative: how near another machine comes to what a run measured
@@ -22,7 +21,7 @@ def evaluate_rows(run: Run, stopping: Callable[[], bool]) -> int:
     and said to be these if the numbers are those that the run measured.
     """
     setup, workdir = run.setup, run.workdir
-    check_data(workdir, setup.data)
+    session.check_data(workdir, setup.data)
     result = rundir.read(workdir, rundir.RESULT)
     step = checkpoint.chosen(workdir, result["steps"])
     params = checkpoint.restore_params(workdir, step, setup.param_shapes())

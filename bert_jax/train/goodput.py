@@ -1,5 +1,6 @@
 """Where the time of a run goes: seconds by phase, added up over its processes."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,6 +22,25 @@ PHASES = (
     "save",
     "restart_loss",
 )
+
+
+class SharedClock:
+    """Seconds that a run has cost: each moment is shared by the lanes still at work."""
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        self._seconds, self._since = 0.0, time.perf_counter()
+
+    def __call__(self) -> float:
+        now = time.perf_counter()
+        self._seconds += (now - self._since) / max(self.lanes, 1)
+        self._since = now
+        return self._seconds
+
+    def leave(self) -> None:
+        """One lane less from now on."""
+        self()
+        self.lanes -= 1
 
 
 class Goodput:

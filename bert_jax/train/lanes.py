@@ -2,15 +2,15 @@
 
 Their states lie side by side along a leading axis, over which the step is vmapped, and
 are spread over the devices: the small models of an ablation leave a large one idle.
-Each lane follows the protocol of a run by itself, with its own directory.
+Each lane goes through the loop as a run by itself does, with its own directory.
 """
 
 import contextlib
 import functools
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,14 +24,12 @@ from bert_jax.run import config as configs
 from bert_jax.run import exits, mesh, record, rules, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.run.exits import Stopping
-from bert_jax.train import evaluate, finished, restore, session, state
-from bert_jax.train import loop as train
-from bert_jax.train.goodput import Goodput
-from bert_jax.train.loop import Loop, Said
+from bert_jax.train import finished, loop, session, state
+from bert_jax.train.goodput import Goodput, SharedClock
 from bert_jax.train.parallel import compile_cache, placement
-from bert_jax.train.setup import Setup, build, sibling
+from bert_jax.train.setup import Parts, build, sibling
 from bert_jax.train.state import TrainState
-from bert_jax.train.watchdog import Watchdog
+from bert_jax.train.training import Metrics
 
 Asked = tuple[FrozenConfigDict, Path]  # the config and the directory of a run
 
@@ -58,31 +56,15 @@ def run(asked: Sequence[Asked]) -> int:
         if not (runs := [each for each in runs if each not in done]):
             return worst(ended)
         clock.lanes = len(runs)
-        stores = [stack.enter_context(train.opened(each)) for each in runs]
-        session.announce(runs[0])
         session.say(f"{len(runs)} lanes: {', '.join(each.name for each in runs)}")
-        begun = [
-            restore.restore_or_init(each.setup, store, each.say)
-            for each, store in zip(runs, stores)
-        ]
-        together = Together([r.setup for r in runs], [current for current, _ in begun])
-        evaluation = evaluate.compiled(runs[0].setup)
-        seconds = max(each.config.train.watchdog for each in runs)
-        workdirs = [each.workdir for each in runs]
-        watchdog = stack.enter_context(Watchdog(workdirs, seconds))
-        fed, loops = watchdog.feeding(stopping), []
-        for lane, (each, store, (_, first)) in enumerate(zip(runs, stores, begun)):
-            current = together.reader(lane)
-            loop = train.protocol(each, store, first, current, evaluation, fed)
-            loops.append(stack.enter_context(contextlib.closing(loop)))
-        return worst([*ended, *advance(loops, together.step, clock)])
+        return worst([*ended, *loop.train(stack, runs, Together, stopping)])
 
 
 def _prepared(
     left: Sequence[tuple[FrozenConfigDict, Path, str]],
-) -> tuple[list[session.Run], "Clock"]:
+) -> tuple[list[session.Run], SharedClock]:
     """Runs, each given by its config, directory and parent, and what they cost."""
-    clock = Clock(len(left))
+    clock = SharedClock(len(left))
     goodputs = [Goodput(workdir, clock) for _, workdir, _ in left]
     config, workdir, _ = left[0]
     first = build(_on_one_device(config), workdir)
@@ -130,29 +112,10 @@ def names(workdirs: Sequence[Path]) -> list[str]:
     return [str(workdir.relative_to(common)) for workdir in workdirs]
 
 
-class Clock:
-    """Seconds that a lane has cost: each moment is shared by those that still run."""
-
-    def __init__(self, lanes: int):
-        self.lanes = lanes
-        self._seconds, self._since = 0.0, time.perf_counter()
-
-    def __call__(self) -> float:
-        now = time.perf_counter()
-        self._seconds += (now - self._since) / max(self.lanes, 1)
-        self._since = now
-        return self._seconds
-
-    def leave(self) -> None:
-        """One lane less from now on."""
-        self()
-        self.lanes -= 1
-
-
 class Together:
     """The states of runs of one shape, and the step that updates all of them."""
 
-    def __init__(self, setups: Sequence[Setup], states: Sequence[TrainState]):
+    def __init__(self, setups: Sequence[Parts], states: Sequence[TrainState]):
         count = len(states)
         most = min(count, jax.local_device_count())
         spread = max(n for n in range(1, most + 1) if count % n == 0)
@@ -164,17 +127,21 @@ class Together:
         self._own = self._put([state.own(setup.config) for setup in setups])
         # What a lane computes needs no other: nothing is sent between devices.
         lanes = jax.shard_map(
-            jax.vmap(train.step_of(setups[0])),
+            jax.vmap(loop.step_of(setups[0])),
             mesh=devices,
             in_specs=P("lanes"),
             out_specs=P("lanes"),
             check_vma=False,
         )
         self._step = jax.jit(lanes, donate_argnums=0)
+        self._metrics: dict[str, Any] = {}
 
-    def step(self, batches: Sequence[Batch]) -> list[Said]:
-        """One update of every lane; what it said of each."""
+    def step(self, batches: list[Batch]) -> list[Metrics]:
+        """One update of every lane; a lane without a batch takes another's."""
+        some = next(batch for batch in batches if batch)
+        batches = [batch or some for batch in batches]
         self._states, metrics = self._step(self._states, self._put(batches), self._own)
+        self._metrics = metrics
 
         # Once for all lanes: an element taken on the devices is a program's run.
         @functools.cache
@@ -184,21 +151,18 @@ class Together:
         def of(lane: int) -> dict[str, np.ndarray]:
             return {name: value[lane] for name, value in fetched().items()}
 
-        is_over = metrics["loss"].is_ready
-        return [Said(functools.partial(of, i), is_over) for i in range(len(batches))]
+        return [functools.partial(of, lane) for lane in range(len(batches))]
 
-    def reader(self, lane: int) -> Callable[[], TrainState]:
-        """A function that gives a lane's state as it is then, where a run by itself has
-        its own."""
+    def state(self, lane: int) -> TrainState:
+        """The state of a lane as it is now, where a run by itself has its own."""
         device, place = divmod(lane, self._each)
+        shards = jax.tree.map(
+            lambda leaf: leaf.addressable_shards[device].data, self._states
+        )
+        return jax.device_put(_lane(shards, place), self._home)
 
-        def read() -> TrainState:
-            shards = jax.tree.map(
-                lambda leaf: leaf.addressable_shards[device].data, self._states
-            )
-            return jax.device_put(_lane(shards, place), self._home)
-
-        return read
+    def is_idle(self) -> bool:
+        return not self._metrics or self._metrics["loss"].is_ready()
 
     def _stack(self, states: Sequence[TrainState]) -> TrainState:
         """Those of a device side by side there, so that no device holds all."""
@@ -229,35 +193,6 @@ def _stacked(trees: list) -> TrainState:
 @jax.jit
 def _lane(tree: TrainState, place: int) -> TrainState:
     return jax.tree.map(lambda leaf: leaf[place], tree)
-
-
-def advance(
-    loops: Sequence[Loop],
-    step: Callable[[Sequence[Batch]], Sequence[Said]],
-    clock: Clock,
-) -> list[int]:
-    """Takes the loops through their steps side by side; the exit code of each.
-
-    One that ends leaves its place to a batch that nobody looks at: the others go on in
-    the program that was compiled.
-    """
-    codes: dict[int, int] = {}
-    batches: list[Batch] = [{}] * len(loops)
-    said: Sequence[Said | None] = [None] * len(loops)
-    while True:
-        for lane, loop in enumerate(loops):
-            if lane in codes:
-                continue
-            try:
-                batches[lane] = loop.send(said[lane])  # pyright: ignore
-            except StopIteration as end:
-                codes[lane] = end.value
-                clock.leave()
-        if len(codes) == len(loops):
-            return [codes[lane] for lane in range(len(loops))]
-        some = next(batch for batch in batches if batch)
-        batches = [batch or some for batch in batches]
-        said = step(batches)
 
 
 def worst(codes: Sequence[int]) -> int:

@@ -75,7 +75,7 @@ def _rate(config: Any, step: int) -> float:
 def _located(config: Any) -> tuple[Path, int]:
     """The run and the step that init_from names. A run alone is the best step of its
     parameters, or to train on from its state the newest."""
-    run, step = lineage.source(config.init_from)
+    run, step = rundir.source(config.init_from)
     if config.init_state and step is None:
         newest = checkpoint.newest(run / rundir.CHECKPOINTS, print)
         if newest is None:
@@ -162,7 +162,7 @@ def parent(config: Any, workdir: Path) -> str:
     if not config.init_from:
         return ""
     began = rundir.is_run(workdir) and rundir.began(workdir)["parent"]
-    if began and not lineage.source(config.init_from)[0].exists():
+    if began and not rundir.source(config.init_from)[0].exists():
         return began
     run, step = _located(config)
     now = f"{rundir.began(run)['fingerprint']}/{step}"

@@ -9,14 +9,15 @@ import jax
 from bert_jax.objectives.base import means
 from bert_jax.render import curve
 from bert_jax.run import config as configs
-from bert_jax.run import files, rules, rundir
+from bert_jax.run import files, record, rules, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import kinds
 from bert_jax.tasks.dataset import Dataset
 from bert_jax.tasks.metrics import wilson
 from bert_jax.train import checkpoint, evaluate
 from bert_jax.train.evaluate import Found, Sums
-from bert_jax.train.setup import Setup, read_config, reopen_as
+from bert_jax.train.session import reopen_as
+from bert_jax.train.setup import Setup
 
 
 def main(workdir: Path, step: int | None, overrides: Mapping[str, str]) -> int:
@@ -24,9 +25,9 @@ def main(workdir: Path, step: int | None, overrides: Mapping[str, str]) -> int:
 
     Overrides ask for shared rows, whatever the run was evaluated on when it was trained.
     """
-    config = read_config(workdir)
+    config = record.read(workdir).config
     if overrides:
-        config = configs.load(str(workdir / rundir.CONFIG), overrides)
+        config = configs.frozen(configs.overridden(config, overrides))
     setup = reopen_as(workdir, config)
     step = checkpoint.chosen(workdir, step)
     shapes = setup.param_shapes()

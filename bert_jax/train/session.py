@@ -3,13 +3,15 @@
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from ml_collections import FrozenConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
+from bert_jax.data.store import Store
+from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run import best, flops, record, rundir
 from bert_jax.run import config as configs
 from bert_jax.run.config import UsageError
@@ -17,10 +19,10 @@ from bert_jax.run.history import History
 from bert_jax.tasks import dataset
 from bert_jax.tasks.dataset import Dataset
 from bert_jax.train import evaluate, restore
-from bert_jax.train import setup as setups
-from bert_jax.train.goodput import Goodput
-from bert_jax.train.setup import Setup
+from bert_jax.train.goodput import Goodput, SharedClock
+from bert_jax.train.setup import Setup, build, read_tokenizer
 
+NO_DATA = ""  # the data's fingerprint in the run.json of an imported model
 LENGTH = ("train.steps:", "train.epochs:")
 LONGER = (
     "; to train on from what it has, add --config.init_from={} --config.init_state=true"
@@ -32,7 +34,7 @@ class Run(NamedTuple):
 
     config: as the person wrote it; that of `setup` has its counts resolved. parent: the
     identity of what it starts from. name: stands before what a person is told, "" of a
-    run by itself. now: tells the seconds that its cost is made of. goodput: parts them.
+    run by itself. clock: the seconds that its cost is made of. goodput: parts them.
     """
 
     config: FrozenConfigDict
@@ -40,7 +42,7 @@ class Run(NamedTuple):
     parent: str
     setup: Setup
     name: str
-    now: Callable[[], float]
+    clock: SharedClock
     goodput: Goodput
 
     @property
@@ -84,9 +86,9 @@ def hold(
 def _check_continues(workdir: Path, config: FrozenConfigDict) -> None:
     if not rundir.is_run(workdir):
         return
-    setups.check_has_data(workdir)
-    setups.read_tokenizer(workdir)
-    old = configs.without_execution(setups.read_config(workdir))
+    check_has_data(workdir)
+    read_tokenizer(workdir)
+    old = configs.without_execution(record.read(workdir).config)
     new = configs.without_execution(config.to_dict())
     if changed := rundir.differences(old, new):
         longer = all(text.startswith(LENGTH) for text in changed)
@@ -104,7 +106,64 @@ def begin(run: Run) -> None:
     facts: dict[str, Any] = {"data": data.fingerprint}
     if isinstance(data, Dataset):
         facts["labels"] = list(data.labels)
-    setups.begin(run.workdir, run.config, data.tokenizer, run.parent, facts)
+    write_run(run.workdir, run.config, data.tokenizer, run.parent, facts)
+
+
+def write_run(
+    workdir: Path,
+    config: ConfigDict | FrozenConfigDict,
+    tokenizer: Tokenizer,
+    parent: str,
+    facts: dict[str, Any],
+) -> None:
+    """Write what a run is: tokenizer.json, run.json with these facts, config.json."""
+    tokenizer.save(workdir / rundir.TOKENIZER)
+    common = {
+        "fingerprint": configs.fingerprint(config, parent),
+        "parent": parent,
+        "seed": config.seed,
+        "versions": rundir.versions(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "tokenizer": tokenizer.fingerprint,
+    }
+    record.write_began(workdir, config, common | facts)
+
+
+def check_has_data(workdir: Path) -> None:
+    """Refuse an imported model where data of its own are needed."""
+    if rundir.began(workdir)["data"] == NO_DATA:
+        raise UsageError(
+            f"{workdir} is an imported model and has no data: train a run from it with "
+            f"--config=FILE --config.init_from={workdir}"
+        )
+
+
+def check_data(workdir: Path, data: Store | Dataset) -> None:
+    """Refuse data or a vocabulary other than the run began with."""
+    began = rundir.began(workdir)
+    for name, now in {"data": data, "tokenizer": data.tokenizer}.items():
+        if not now.has_fingerprint(began[name]):
+            raise UsageError(
+                f"the {name} changed since {workdir} began ({began[name]} -> "
+                f"{now.fingerprint}): restore it, or choose another --workdir"
+            )
+
+
+def reopen(workdir: Path) -> Setup:
+    """The parts of a run that exists, on the devices at hand.
+
+    Raises UsageError if the data are no longer those that it was trained on.
+    """
+    return reopen_as(workdir, record.read(workdir).config)
+
+
+def reopen_as(workdir: Path, config: FrozenConfigDict) -> Setup:
+    """`reopen` with another config, which differs in how the run is evaluated."""
+    check_has_data(workdir)
+    read_tokenizer(workdir)
+    setup = build(config, workdir)
+    check_data(workdir, setup.data)
+    return setup
 
 
 def announce(run: Run) -> None:

@@ -1,8 +1,10 @@
 """What a config and its data make together: the parts of one run."""
 
+import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import optax
@@ -25,26 +27,20 @@ from bert_jax.tasks import dataset, kinds
 from bert_jax.tasks.dataset import Dataset
 from bert_jax.tasks.examples import Examples
 from bert_jax.train import optim, state
-from bert_jax.train.parallel import placement as parallel
-
-NO_DATA = ""  # the data's fingerprint in the run.json of an imported model
+from bert_jax.train.parallel.placement import Placement, place
 
 
-class Setup(NamedTuple):
-    """config: with the vocabulary's size and the numbers of steps resolved.
-    train, valid, test: host batches. shared: the evaluation rows of all arms, by kind.
-    objective, held_out: the same model, with training masks and with the fixed ones."""
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What the step of a run is made of: enough to compile it, without any data.
+
+    config: with the vocabulary's size and the numbers of steps resolved.
+    """
 
     config: FrozenConfigDict
-    data: Store | Dataset
-    train: Pipeline | Examples
-    valid: Pipeline | Examples
-    test: Examples | None
-    shared: Mapping[str, SharedRows]
     objective: Objective
-    held_out: Objective
     optimiser: optax.GradientTransformationExtraArgs
-    placement: parallel.Placement
+    placement: Placement
 
     def shapes(self) -> state.TrainState:
         """The state as shapes, types and shardings."""
@@ -62,7 +58,7 @@ class Setup(NamedTuple):
         return state.no_skips() if skips else ()
 
     def param_shapes(self) -> Any:
-        """Those of the parameters alone."""
+        """The parameters as shapes, types and shardings."""
         return self.shapes().params
 
     def sharded(self, tree: Any) -> Any:
@@ -74,6 +70,22 @@ class Setup(NamedTuple):
         return jax.tree.map(join, tree, self.placement.shardings(tree))
 
 
+@dataclass(frozen=True, eq=False)
+class Setup(Parts):
+    """The parts of a run and its data.
+
+    held_out: the objective with masks that never change. train, valid, test: host
+    batches. shared: the evaluation rows of all arms, by kind.
+    """
+
+    held_out: Objective
+    data: Store | Dataset
+    train: Pipeline | Examples
+    valid: Pipeline | Examples
+    test: Examples | None
+    shared: Mapping[str, SharedRows]
+
+
 def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     """Prepare the data if need be, and put everything together. Raises UsageError.
 
@@ -83,11 +95,8 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     train, valid, test = _splits(config, data)
     config = resolved(config, data.tokenizer.vocab_size)
     config = configs.scheduled(config, train.num_examples)
-    placement = parallel.place(
-        config.parallel.placement,
-        config.parallel.mesh,
-        mesh.batches(config),
-    )
+    wanted = config.parallel
+    placement = place(wanted.placement, wanted.mesh, mesh.batches(config))
     objective, held_out = map(placement.objective, objectives(config, data))
     train.require(config.train.batch)
     return Setup(
@@ -104,32 +113,14 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
     )
 
 
-def without_data(
-    config: FrozenConfigDict, objective: Objective, placement: parallel.Placement
-) -> Setup:
-    """The parts of a run whose step is compiled or timed, and that reads nothing."""
-    none: Any = None
-    return Setup(
-        config=config,
-        data=none,
-        train=none,
-        valid=none,
-        test=None,
-        shared={},
-        objective=objective,
-        held_out=objective,
-        optimiser=optim.make(config.optim, config.train.steps),
-        placement=placement,
-    )
-
-
 def sibling(setup: Setup, config: FrozenConfigDict) -> Setup:
     """The parts of a run that differs from another in its seed and learning rate alone:
     they share the data, the objective and whatever is compiled of them."""
     assert isinstance(setup.train, Pipeline)  # the batches of a task differ by seed
     full = resolved(config, setup.config.model.vocab_size)
     seed = configs.stream(config.seed, "data")
-    return setup._replace(
+    return dataclasses.replace(
+        setup,
         config=configs.scheduled(full, setup.train.num_examples),
         train=setup.train.with_seed(seed),
     )
@@ -155,28 +146,6 @@ def _shared(config: FrozenConfigDict, data: Store | Dataset) -> dict[str, Shared
     return shared_rows.make(kinds, data.valid, data.tokenizer, length, paired)
 
 
-def reopen(workdir: Path) -> Setup:
-    """The parts of a run that exists, on the devices at hand.
-
-    Raises UsageError if the data are no longer those that it was trained on.
-    """
-    return reopen_as(workdir, read_config(workdir))
-
-
-def reopen_as(workdir: Path, config: FrozenConfigDict) -> Setup:
-    """`reopen` with another config, which differs in how the run is evaluated."""
-    check_has_data(workdir)
-    read_tokenizer(workdir)
-    setup = build(config, workdir)
-    check_data(workdir, setup.data)
-    return setup
-
-
-def read_config(workdir: Path) -> FrozenConfigDict:
-    """The config of a run."""
-    return record.read(workdir).config
-
-
 def read_tokenizer(workdir: Path) -> Tokenizer:
     """The vocabulary of a run. Raises UsageError if it is not that which it began with."""
     run, path = record.read(workdir), workdir / rundir.TOKENIZER
@@ -187,46 +156,6 @@ def read_tokenizer(workdir: Path) -> Tokenizer:
             "one of them was edited or damaged; restore it"
         )
     return words
-
-
-def begin(
-    workdir: Path,
-    config: ConfigDict | FrozenConfigDict,
-    tokenizer: Tokenizer,
-    parent: str,
-    facts: dict[str, Any],
-) -> None:
-    """Write what a run is: tokenizer.json, run.json with these facts, config.json."""
-    tokenizer.save(workdir / rundir.TOKENIZER)
-    common = {
-        "fingerprint": configs.fingerprint(config, parent),
-        "parent": parent,
-        "seed": config.seed,
-        "versions": rundir.versions(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "tokenizer": tokenizer.fingerprint,
-    }
-    record.write_began(workdir, config, common | facts)
-
-
-def check_has_data(workdir: Path) -> None:
-    """Refuse an imported model where data of its own are needed."""
-    if rundir.began(workdir)["data"] == NO_DATA:
-        raise UsageError(
-            f"{workdir} is an imported model and has no data: train a run from it with "
-            f"--config=FILE --config.init_from={workdir}"
-        )
-
-
-def check_data(workdir: Path, data: Store | Dataset) -> None:
-    """Refuse data or a vocabulary other than the run began with."""
-    began = rundir.began(workdir)
-    for name, now in {"data": data, "tokenizer": data.tokenizer}.items():
-        if not now.has_fingerprint(began[name]):
-            raise UsageError(
-                f"the {name} changed since {workdir} began ({began[name]} -> "
-                f"{now.fingerprint}): restore it, or choose another --workdir"
-            )
 
 
 def resolved(config: FrozenConfigDict, vocab_size: int) -> FrozenConfigDict:

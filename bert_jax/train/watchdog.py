@@ -30,7 +30,7 @@ class Watchdog:
 
     A step and a batch of an evaluation feed it; so does a file that grows while a
     checkpoint is saved. While the main thread compiles it waits. Otherwise the stacks
-    of all threads go to the runs' directories, and the process ends with stop.STALLED.
+    of all threads go to the runs' directories, and the process ends with exits.STALLED.
     """
 
     def __init__(self, workdirs: Sequence[Path], seconds: float):

@@ -15,7 +15,7 @@ TARGETS = "train/targets"  # of every step, and not written down: how many it ha
 
 
 class Diverged(Exception):
-    """The run ends with numbers that are not finite; the exit code is stop.DIVERGED."""
+    """The run ends with numbers that are not finite; the exit code is exits.DIVERGED."""
 
 
 class Writer:

@@ -15,9 +15,9 @@ import bert_jax
 import launch
 from bert_jax.huggingface import exchange
 from bert_jax.run import config as configs
-from bert_jax.run import exits, manifest, rundir
+from bert_jax.run import exits, manifest, record, rundir
 from bert_jax.run.config import UsageError
-from bert_jax.train import checkpoint, loop, scores, setup
+from bert_jax.train import checkpoint, loop, scores, session
 from tests.exchanging import (
     CONFIG,
     VOCABULARY,
@@ -98,13 +98,13 @@ def test_an_imported_model_is_a_run_of_one_checkpoint(run, source):
     assert manifest.fault(run / "checkpoints" / "0", rundir.began(run)) == ""
     facts = rundir.read(run, rundir.RUN)
     assert facts.keys() >= {"fingerprint", "parent", "seed", "versions", "devices"}
-    assert facts["data"] == setup.NO_DATA
+    assert facts["data"] == session.NO_DATA
     assert facts["source"] == str(source)
     assert facts["labels"] == []
 
 
 def test_the_config_of_the_run_says_its_sizes(run):
-    config = setup.read_config(run)
+    config = record.read(run).config
     assert config.model.to_dict() | {"dtype": "", "remat": ""} == {
         "vocab_size": WORDS,
         "num_layers": 2,
@@ -245,7 +245,7 @@ def test_rows_that_no_piece_has_are_cut_and_said(run, source, tmp_path, capsys):
     said = "3 rows of the token table have no piece: left out"
     assert said in capsys.readouterr().err.splitlines()
     assert bits(params(again)) == bits(params(run))
-    assert setup.read_config(again).model.vocab_size == WORDS
+    assert record.read(again).config.model.vocab_size == WORDS
 
 
 def test_a_cased_vocabulary_stays_cased(source, tmp_path):

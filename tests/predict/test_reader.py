@@ -11,13 +11,13 @@ import bert_jax
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import kinds
 from bert_jax.tasks.words import Passage, entities, rows_of, split_words
-from bert_jax.train import checkpoint, evaluate, setup
+from bert_jax.train import checkpoint, evaluate, session
 from tests.running import untrained
 
 
 def evaluated(workdir: Path) -> tuple[list[Any], list[Any]]:
     """The held-out records of a run, and what evaluation reads of them."""
-    parts = setup.reopen(workdir)
+    parts = session.reopen(workdir)
     step = checkpoint.chosen(workdir, None)
     params = checkpoint.restore_params(workdir, step, parts.param_shapes())
     batches = evaluate.batches(parts, "valid")

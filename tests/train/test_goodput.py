@@ -58,3 +58,12 @@ def test_phases_add_up_over_a_crash(straight, tiny, tmp_path, monkeypatch, capsy
     assert all(found[name] > 0 for name in PHASES)
     assert sum(found.values()) == pytest.approx(wall, rel=0.05, abs=1)
     assert "goodput" in capsys.readouterr().err
+
+
+def test_the_seconds_of_a_step_are_shared_by_those_that_take_it(monkeypatch):
+    now = iter([0.0, 8.0, 12.0, 14.0]).__next__
+    monkeypatch.setattr(goodput.time, "perf_counter", now)
+    clock = goodput.SharedClock(4)
+    assert clock() == 2.0
+    clock.leave()
+    clock.leave()  # no time passed

@@ -179,12 +179,3 @@ def test_names_are_what_tells_the_directories_apart():
         "seed_1/x",
     ]
     assert lanes.names([Path("runs/a")]) == [""]
-
-
-def test_the_seconds_of_a_step_are_shared_by_those_that_take_it(monkeypatch):
-    now = iter([0.0, 8.0, 12.0, 14.0]).__next__
-    monkeypatch.setattr(lanes.time, "perf_counter", now)
-    clock = lanes.Clock(4)
-    assert clock() == 2.0
-    clock.leave()
-    clock.leave()  # no time passed

@@ -24,13 +24,13 @@ from bert_jax.run import config as configs
 from bert_jax.run import exits, flops, hardware, mesh, rules
 from bert_jax.run.config import UsageError
 from bert_jax.run.hardware import GB, Bounds, Chip
-from bert_jax.train import loop, setup, state
+from bert_jax.train import loop, optim, setup, state
 from bert_jax.train.parallel import placement as parallel
 from bert_jax.train.parallel.sharding import AXES, ROWS
 from bert_jax.train.plan import program
 from bert_jax.train.plan import topology as topologies
 from bert_jax.train.plan.program import Collective, Memory, Work
-from bert_jax.train.setup import Setup
+from bert_jax.train.setup import Parts
 
 LEFT_OUT = """\
 What this leaves out: every part is taken to run at the speed that its maker names,
@@ -115,7 +115,7 @@ def make(config: FrozenConfigDict, topology: str) -> Plan:
     )
 
 
-def lowered(run: Setup, grid: jax.sharding.Mesh) -> jax.stages.Lowered:
+def lowered(run: Parts, grid: jax.sharding.Mesh) -> jax.stages.Lowered:
     """The step, placed, for a batch of the shapes that the pipeline makes."""
     rows, length = run.config.train.batch, run.config.data.length
     by_row, everywhere = NamedSharding(grid, ROWS), NamedSharding(grid, P())
@@ -267,13 +267,14 @@ def _resolved(config: FrozenConfigDict) -> FrozenConfigDict:
     return configs.scheduled(setup.resolved(config, size), config.train.batch)
 
 
-def described(config: FrozenConfigDict, grid: jax.sharding.Mesh) -> Setup:
+def described(config: FrozenConfigDict, grid: jax.sharding.Mesh) -> Parts:
     """The parts of a run that has no data."""
     placement = parallel.Jit(grid)
     objective = placement.objective(
         pretrain.build(config, *_words(config), evaluation=False)
     )
-    return setup.without_data(config, objective, placement)
+    optimiser = optim.make(config.optim, config.train.steps)
+    return Parts(config, objective, optimiser, placement)
 
 
 def _words(config: FrozenConfigDict) -> tuple[Vocabulary, np.ndarray]:

@@ -18,7 +18,8 @@ from jax.sharding import PartitionSpec as P
 from bert_jax.objectives.base import Objective
 from bert_jax.run import mesh as meshes
 from bert_jax.run.config import UsageError
-from bert_jax.train.parallel.sharding import AXES, ROWS, shardings
+from bert_jax.train.parallel import sharding
+from bert_jax.train.parallel.sharding import AXES, ROWS
 
 
 def join_hosts() -> None:
@@ -72,7 +73,7 @@ class Jit:
 
     def shardings(self, tree: Any) -> Any:
         """The shardings that the arrays of a tree are stored with."""
-        return shardings(tree, self._mesh)
+        return sharding.shardings(tree, self._mesh)
 
     def local(self, state: Any) -> Any:
         """A stored state as the step takes it."""
@@ -131,35 +132,27 @@ class Jit:
         """
 
         def loss(params, batch, key, counts):
-            specs = self._fsdp_specs(params)
+            specs = sharding.fsdp_specs(params, self._mesh)
 
             def of_rows(params, batch, key, counts):
-                whole = jax.tree.map(_all_gather_fsdp, params, specs)
+                full = jax.tree.map(sharding.all_gather_fsdp, params, specs)
                 return jax.lax.psum(
-                    objective.loss(whole, batch, key, counts), ("data", "fsdp")
+                    objective.loss(full, batch, key, counts), ("data", "fsdp")
                 )
 
             mapped = self._mapped(of_rows, (specs, ROWS, P(), P()), P())
             return mapped(params, batch, key, counts)
 
         def predict(params, batch):
-            specs = self._fsdp_specs(params)
+            specs = sharding.fsdp_specs(params, self._mesh)
 
             def of_rows(params, batch):
-                whole = jax.tree.map(_all_gather_fsdp, params, specs)
-                return objective.predict(whole, batch)
+                full = jax.tree.map(sharding.all_gather_fsdp, params, specs)
+                return objective.predict(full, batch)
 
             return self._mapped(of_rows, (specs, ROWS), ROWS)(params, batch)
 
         return objective._replace(loss=loss, predict=predict)
-
-    def _fsdp_specs(self, params: Any) -> Any:
-        """The place of fsdp among the axes of each parameter, and of no other axis."""
-
-        def only(sharding):
-            return P(*(axis if axis == "fsdp" else None for axis in sharding.spec))
-
-        return jax.tree.map(only, self.shardings(params))
 
     def _mapped(self, function: Callable, inputs: Any, outputs: Any) -> Callable:
         """The function mapped over each device's rows; it sums over devices itself."""
@@ -171,12 +164,6 @@ class Jit:
             axis_names={"data", "fsdp"},
             check_vma=False,
         )
-
-
-def _all_gather_fsdp(leaf: jax.Array, spec: P) -> jax.Array:
-    if "fsdp" not in spec:
-        return leaf
-    return jax.lax.all_gather(leaf, "fsdp", axis=spec.index("fsdp"), tiled=True)
 
 
 class Pmap:
@@ -248,8 +235,8 @@ def place(placement: str, mesh: str, batch_sizes: dict[str, int]) -> Placement:
     return Pmap(sizes[0])
 
 
-def _rows(sharding: NamedSharding, size: int) -> np.ndarray:
-    slices = sharding.addressable_devices_indices_map((size,)).values()
+def _rows(batch: NamedSharding, size: int) -> np.ndarray:
+    slices = batch.addressable_devices_indices_map((size,)).values()
     return np.unique(np.concatenate([np.arange(size)[index] for index in slices]))
 
 

@@ -54,3 +54,19 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
         lambda path, leaf: NamedSharding(mesh, spec(path_name(path), leaf.shape, mesh)),
         tree,
     )
+
+
+def fsdp_specs(params: Any, mesh: Mesh) -> Any:
+    """The place of fsdp among the axes of each parameter, and of no other axis."""
+
+    def only(sharding):
+        return P(*(axis if axis == "fsdp" else None for axis in sharding.spec))
+
+    return jax.tree.map(only, shardings(params, mesh))
+
+
+def all_gather_fsdp(leaf: jax.Array, spec: P) -> jax.Array:
+    """A parameter made of the shares of all devices along fsdp, if it has shares."""
+    if "fsdp" not in spec:
+        return leaf
+    return jax.lax.all_gather(leaf, "fsdp", axis=spec.index("fsdp"), tiled=True)

@@ -249,13 +249,13 @@ class Checkpoints:
         self._keep_powers = keep_powers
         self.best: int | None = None  # a step that is never pruned
         asyncio.set_event_loop_policy(EventLoops())
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(manifest.quiet())
         # Of an array that all devices hold each writes a part, which it cuts out by a
         # program of its own, compiled at the first save: that pays for large ones alone.
         types = ocp.type_handlers
         handler = types.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED)
         types.register_type_handler(jax.Array, handler, override=True)
-        self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(manifest.quiet())
         self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None

@@ -3,7 +3,6 @@
 Orbax commits by rename; a step without a manifest is a save that never finished.
 """
 
-import asyncio
 import contextlib
 import shutil
 import sys
@@ -20,11 +19,9 @@ from jax.experimental import multihost_utils
 from bert_jax.run import best, history, manifest, record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.run.rundir import Began, steps
-from bert_jax.train.event_loop import EventLoops
+from bert_jax.train import array_writer
 from bert_jax.train.optim import path_name
 from bert_jax.train.state import TrainState, not_finite
-
-SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
 
 
 class Damaged(UsageError):
@@ -248,15 +245,9 @@ class Checkpoints:
         self._keep_last, self._keep_every = keep_last, keep_every
         self._keep_powers = keep_powers
         self.best: int | None = None  # a step that is never pruned
-        asyncio.set_event_loop_policy(EventLoops())
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(manifest.quiet())
-        # Of an array that all devices hold each writes a part, which it cuts out by a
-        # program of its own, compiled at the first save: that pays for large ones alone.
-        types = ocp.type_handlers
-        handler = types.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED)
-        types.register_type_handler(jax.Array, handler, override=True)
-        self._writer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        self._writer = array_writer.make()
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
         self._verified: set[int] = set()

@@ -1,6 +1,11 @@
-"""Event loops for orbax, whose failed saves else end in tracebacks of its threads."""
+"""The writer of orbax, and what of it must be set before it is made."""
 
 import asyncio
+
+import jax
+import orbax.checkpoint as ocp
+
+SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
 
 PATIENCE = 60  # seconds that a failed save is given to end what it began
 
@@ -24,3 +29,14 @@ class EventLoops(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return EventLoop()
+
+
+def make() -> ocp.AsyncCheckpointer:
+    """A writer in the background, whose failures print nothing of their own."""
+    asyncio.set_event_loop_policy(EventLoops())
+    # Of an array that all devices hold each writes a part, which it cuts out by a
+    # program of its own, compiled at the first save: that pays for large ones alone.
+    types = ocp.type_handlers
+    handler = types.ArrayHandler(min_slice_bytes_for_replica_parallel=SHARED)
+    types.register_type_handler(jax.Array, handler, override=True)
+    return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())

@@ -39,7 +39,7 @@ def pretend(monkeypatch):
             end_run(directory, metrics)
             return exits.DONE
 
-        monkeypatch.setattr(seeds.train, "run", run)
+        monkeypatch.setattr(seeds.loop, "run", run)
         return begun
 
     return use

@@ -153,7 +153,7 @@ def untrained(
     heads = ("pooler", head)
     network = Network(EncoderConfig(**config.model), heads, classes, WHOLE)
     params = networks.init(network, jax.random.key(0))
-    return Model(config, words, network, params, 0, ["b", "a"][:classes])
+    return Model(config, words, network, params, 0, ["b", "a"][:classes], "")
 
 
 def final_state(workdir: Path):

@@ -29,8 +29,9 @@ def growth(body: str) -> tuple[str, float]:
         import sys
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from bert_jax.config import UsageError
-        from bert_jax.data import corpus, tables
+        from bert_jax.run.config import UsageError
+        from bert_jax.data import corpus
+        from bert_jax.tasks.formats import tables
         from configs import base
 
         def peak():

@@ -51,7 +51,7 @@ def build(tiny, straight, norm: str, mask: str) -> Model:
     model = running.untrained(tiny, straight, "classify_head", 2, task)
     config = dataclasses.replace(model.network.config, attention=mask)
     network = model.network.clone(config=config)
-    parts = model.tokenizer, network, model.params, 0, ["a", "b"]
+    parts = model.tokenizer, network, model.params, 0, ["a", "b"], ""
     return Model(model.config, *parts)
 
 

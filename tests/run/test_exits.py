@@ -71,7 +71,7 @@ def test_the_handlers_before_come_back():
 # What XLA's notifier does when jax.distributed starts, done here by hand.
 STOLEN = """
 import ctypes, os, signal
-from bert_jax.stop import Stopping
+from bert_jax.run.exits import Stopping
 handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
 with Stopping(lambda requested: requested) as stopping:
     ctypes.CDLL(None).signal(signal.SIGTERM, handler)

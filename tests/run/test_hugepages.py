@@ -54,7 +54,7 @@ def test_without_such_a_kernel_or_glibc_nothing_is_asked(kernel, monkeypatch, tm
 )
 def test_a_process_that_starts_again_keeps_its_number_and_its_arguments():
     code = (
-        "import os, sys; from bert_jax import pages; print(os.getpid(), flush=True); "
+        "import os, sys; from bert_jax.run import hugepages as pages; print(os.getpid(), flush=True); "
         "pages.start_again(); print(os.environ[pages.TUNABLES], sys.flags.utf8_mode, "
         "sys.argv, sys.prefix)"
     )

@@ -158,7 +158,7 @@ def test_values_come_back_bitwise_and_nan_too(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from bert_jax import rundir
+from bert_jax.run import rundir
 with rundir.lease(Path(sys.argv[1]), "--workdir"):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,7 +9,7 @@ from bert_jax.run import exits
 
 WORK = """
 import sys
-from bert_jax import streams
+from bert_jax.run import streams
 
 def work():
     print("a line " * 2000)

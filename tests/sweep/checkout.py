@@ -11,7 +11,7 @@ LAUNCH = """\
 import json, os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from bert_jax import config as configs, files, record, rundir
+from bert_jax.run import config as configs, files, record, rundir
 
 def train(config, workdir):
     config, workdir = configs.load(config, {{}}), Path(workdir)

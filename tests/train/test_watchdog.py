@@ -17,7 +17,8 @@ from tests.running import ROOT
 SECONDS = 6.0
 RUN = """
 import pathlib, sys, time
-from bert_jax import checkpoint, config, train, writer
+from bert_jax.run import config
+from bert_jax.train import checkpoint, loop, writer
 from bert_jax.data import pipeline
 
 def hangs(kind, name, calls):
@@ -29,14 +30,14 @@ def hangs(kind, name, calls):
     setattr(kind, name, until)
 
 hangs({place})
-sys.exit(train.run(config.load(sys.argv[1], {{}}), pathlib.Path(sys.argv[2])))
+sys.exit(loop.run(config.load(sys.argv[1], {{}}), pathlib.Path(sys.argv[2])))
 """
 
 
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("writer.Writer, 'later', 3", "in _loop"),  # a step that is never over
+        ("writer.Writer, 'later', 3", "in loop"),  # a step that is never over
         ("pipeline.Pipeline, 'batch', 7", "in until"),  # in its own thread
         ("checkpoint.Checkpoints, '_finish', 1", "in wait"),
     ],

@@ -180,8 +180,8 @@ def launch(here: Path, **environment: str) -> subprocess.Popen:
     """A launcher of two chains in a process of its own."""
     code = f"""
 from pathlib import Path
-from bert_jax.cluster import profile, slurm
-from bert_jax.cluster.task import Task
+from bert_jax.sweep.cluster import profiles as profile, slurm
+from bert_jax.sweep.cluster.task import Task
 folder = Path({str(here)!r}) / "X"
 tasks = [[Task(f"a/seed_{{s}}/pretrain", folder / f"a/seed_{{s}}/pretrain", "")]
          for s in range(2)]

@@ -199,8 +199,8 @@ def test_versions_name_what_the_code_ran_on():
 
 def checkout(directory, monkeypatch):
     """A repository whose bert_jax/run/rundir.py is taken for the running one."""
-    (directory / "bert_jax").mkdir(parents=True)
-    source = directory / "bert_jax" / "rundir.py"
+    (directory / "bert_jax" / "run").mkdir(parents=True)
+    source = directory / "bert_jax" / "run" / "rundir.py"
     source.write_text("code")
     monkeypatch.setattr(rundir, "__file__", str(source))
     return source

@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from bert_jax.run import config as configs
 from bert_jax.run import files, manifest, rundir
 from bert_jax.run.config import UsageError
-from bert_jax.train import checkpoint, loop
+from bert_jax.train import array_writer, checkpoint, loop
 from bert_jax.train.checkpoint import Checkpoints
 from bert_jax.train.parallel import placement
 from bert_jax.train.state import TrainState
@@ -101,7 +101,7 @@ def test_small_arrays_of_eight_devices_are_saved_without_a_program_each(run):
 
 
 def test_a_large_array_is_saved_by_eight_devices_and_comes_back_bit_for_bit(run):
-    kernel = np.arange(8 * checkpoint.SHARED // 4, dtype=np.float32)
+    kernel = np.arange(8 * array_writer.SHARED // 4, dtype=np.float32)
     held = everywhere(state(1)._replace(params={"kernel": kernel}))
     checkpoints = Checkpoints(run, 1, 0, False)
     checkpoints.save(1, held)

@@ -169,6 +169,6 @@ def _kind(config: FrozenConfigDict, network: Network) -> str:
     if rules.is_task(config):
         return config.objective.kind
     found = [name for name, task in kinds.KINDS.items() if task.head in network.heads]
-    if found[:2] == ["classify", "regress"] and network.classes == 1:
+    if "regress" in found and network.classes == 1:
         return "regress"
     return found[0] if found else config.objective.kind

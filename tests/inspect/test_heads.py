@@ -70,7 +70,7 @@ def test_a_head_without_queries_attends_to_all_alike(model):
         lambda path, x: x * 0 if "query" in str(path) else x, model.params
     )
     other = type(model)(
-        model.config, model.tokenizer, model.network, blind, 0, ["a", "b"]
+        model.config, model.tokenizer, model.network, blind, 0, ["a", "b"], ""
     )
     found = heads.of_texts(other, TEXTS[:1])
     count = found.queries

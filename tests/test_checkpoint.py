@@ -6,6 +6,8 @@ import resource
 import shutil
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from bert_jax import checkpoint, files, manifest, parallel, rundir
+from bert_jax import checkpoint, files, manifest, parallel, rundir, train
 from bert_jax import config as configs
 from bert_jax.checkpoint import Checkpoints
 from bert_jax.config import UsageError
@@ -187,6 +189,19 @@ def test_every_file_stands_in_the_manifest(saved):
 def test_what_is_kept(run, rule, kept):
     save(run, range(11), **rule)
     assert checkpoint.steps(run / rundir.CHECKPOINTS) == kept
+
+
+def test_what_a_stop_saved_is_not_kept_for_good(tmp_path):
+    given = {"save_every": "3", "keep_every": "2", "keep_last": "1"}
+    config = configs.load(
+        "configs/demo.py", {f"train.{k}": v for k, v in given.items()}
+    )
+    begun: Any = SimpleNamespace(workdir=tmp_path, setup=SimpleNamespace(config=config))
+    with train.opened(begun) as checkpoints:
+        begin_run(tmp_path, config)
+        for step in (0, 2, 3, 4, 6, 7):
+            checkpoints.save(step, state(step))
+    assert checkpoint.steps(tmp_path / rundir.CHECKPOINTS) == [6, 7]
 
 
 def test_a_full_disk_leaves_the_last_good_step(saved, monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax import rundir, stop, train
+from bert_jax import history, rundir, stop, train
 from bert_jax.config import UsageError
 from bert_jax.writer import Writer
 from tests.running import (
@@ -158,4 +158,8 @@ def test_what_is_written_is_flushed_before_a_crash(config, tmp_path, monkeypatch
     with pytest.raises(RuntimeError):
         train.run(config, workdir)
     monkeypatch.undo()
+    read, found = history.read, []
+    monkeypatch.setattr(history, "read", lambda path: found.append(path) or read(path))
     assert train.run(config, workdir) == stop.DONE
+    # FAULTS 53: once to go on, and once for the result.
+    assert found == [workdir / rundir.METRICS] * 2

@@ -224,7 +224,7 @@ def test_questions_that_were_not_evaluated_do_not_count(evaluate):
 @pytest.mark.parametrize(
     ("kind", "metric", "labels", "said"),
     [
-        ("tag", "", ("DT", "O"), "a label is 'DT': set task.metric=accuracy"),
+        ("tag", "", ("DT", "NN"), "a label is 'DT': set task.metric=accuracy"),
         ("classify", "f1", ("a", "b", "c"), "of two labels, not 3"),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_metric_that_the_labels_do_not_have_is_refused(kind, metric, labels, s
 
 def test_metrics_that_fit_are_let_through():
     tasks.check_metric(config("tag"), CHUNKS)
-    tasks.check_metric(config("tag", metric="accuracy"), ("DT", "O"))
+    tasks.check_metric(config("tag", metric="accuracy"), ("DT", "NN"))
     tasks.check_metric(config("classify", metric="f1"), ("a", "b"))
 
 

@@ -308,3 +308,17 @@ def test_a_link_to_nothing_is_no_directory(imported, tmp_path, capsys):
     ):
         assert f"{link} is a link to nothing" in said(capsys, *command)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("size", [-1, -(10**400), 10**400], ids=["-1", "less", "more"])
+def test_an_absurd_size_of_the_metrics_is_named(size, trained):
+    """Found by mutation: a run may say so of itself with the right check."""
+    assert "metrics.jsonl has" in record.differs(trained, size, "")
+
+
+def test_what_cannot_be_printed_is_an_escape(run, capsys):
+    """Found by mutation: a check of control characters broke the line."""
+    path = run / rundir.RUN
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"check": "\x1b[2J\n"}))
+    line = said(capsys, "predict", f"--workdir={run}", "a")
+    assert r"its check is '\x1b[2J\n'" in line

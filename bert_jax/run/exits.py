@@ -19,7 +19,16 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class UsageError(Exception):
-    """What the person asked for cannot be done; its text names the thing and the mend."""
+    """What the person asked for cannot be done; its text names the thing and the mend.
+
+    What cannot be printed of it, as of a damaged file, is shown as an escape.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return "".join(
+            c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text
+        )
 
 
 @contextlib.contextmanager

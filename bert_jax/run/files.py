@@ -67,8 +67,8 @@ def parse_json(content: bytes | str, shape: type[Shape], name: str) -> Shape:
         raise UsageError(f"{name} is not JSON: {error}") from None
     if isinstance(value, dict) and CHECK in value and value[CHECK] != check_of(value):
         raise UsageError(
-            f"{name} was edited or damaged: its check is {value[CHECK]}, and its content "
-            f"gives {check_of(value)}"
+            f"{name} was edited or damaged: its check is {value[CHECK]!r:.40}, and its "
+            f"content gives {check_of(value)!r}"
         )
     return cast(Shape, value)
 

@@ -190,7 +190,7 @@ def _check_steps(
         kind = step.get("type")
         if not isinstance(kind, str) or kind not in known:
             raise UsageError(
-                f"{name}: the {place} {kind} is not known here; "
+                f"{name}: the {place} {kind!r} is not known here; "
                 f"known are {', '.join(known)}"
             )
         _check_keys(step, dict.fromkeys({"type", *known[kind]}), f"{name}: {kind}")

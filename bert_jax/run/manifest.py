@@ -96,9 +96,9 @@ def _of_another(written: Manifest, directory: Path, run: Began) -> str:
         return f"{FILE} has no format, {rundir.RUN} has" if "format" in run else ""
     owner, step = written.get("fingerprint"), written.get("step")
     if owner != run["fingerprint"]:
-        return f"it is of run {owner}, not of {run['fingerprint']}"
+        return f"it is of run {owner!r:.40}, not of {run['fingerprint']}"
     if str(step) != directory.name:
-        return f"it is of step {step}, not of {directory.name}"
+        return f"it is of step {step!r:.40}, not of {directory.name}"
     return ""
 
 

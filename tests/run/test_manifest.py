@@ -66,7 +66,7 @@ DAMAGE = [
     (lambda f: amend(f / manifest.FILE, {"step": 8}), "it is of step 8, not of 7"),
     (
         lambda f: amend(f / manifest.FILE, {"fingerprint": "x"}),
-        "it is of run x, not of",
+        "it is of run 'x', not of",
     ),
     (lambda f: unchecked(f / manifest.FILE), "manifest.json has no format"),
     (lambda f: metrics(f).write_text("{}"), "metrics.jsonl has 2 bytes instead of 31"),

@@ -16,7 +16,7 @@ from bert_jax.run import config as configs
 from bert_jax.run import exits, files, manifest, record, rundir
 from bert_jax.train import checkpoint
 from tests.exchanging import classifier, write_directory
-from tests.running import ROOT, begin_run, end_run
+from tests.running import ROOT, amend, begin_run, end_run
 
 CLASSIFIES = {"architectures": ["BertForSequenceClassification"]}
 
@@ -322,3 +322,10 @@ def test_what_cannot_be_printed_is_an_escape(run, capsys):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"check": "\x1b[2J\n"}))
     line = said(capsys, "predict", f"--workdir={run}", "a")
     assert r"its check is '\x1b[2J\n'" in line
+
+
+def test_what_an_import_kept_is_checked(run, tmp_path, capsys):
+    """Found by mutation: an export met a missing key with a traceback."""
+    amend(run / rundir.RUN, {"kept": {}})
+    line = said(capsys, "export", f"--workdir={run}", f"--to={tmp_path / 'out'}")
+    assert f"{run / rundir.RUN} is not what it should be" in line

@@ -57,6 +57,12 @@ PACKAGES = (
 )
 
 
+# What an imported model keeps of two files of theirs, for an export to write back.
+Kept = TypedDict(
+    "Kept", {"config.json": dict[str, Any], "tokenizer_config.json": dict[str, Any]}
+)
+
+
 class Began(TypedDict):
     """run.json. Format 1, which has no number, has no check either."""
 
@@ -70,7 +76,8 @@ class Began(TypedDict):
     data: str
     labels: NotRequired[list[str]]
     source: NotRequired[str]
-    kept: NotRequired[dict[str, dict[str, Any]]]
+    task: NotRequired[str]
+    kept: NotRequired[Kept]
     check: NotRequired[str]
 
 

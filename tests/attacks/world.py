@@ -53,9 +53,9 @@ class Said(NamedTuple):
 
     @property
     def named(self) -> bool:
-        """Exit 2, and one line that says why."""
-        last = self.error.strip().splitlines()[-1:]
-        return self.code == 2 and bool(last) and last[0].startswith("launch.py ")
+        """Exit 2, and a line that says why; a config may have several faults."""
+        lines = self.error.strip().splitlines()
+        return self.code == 2 and any(line.startswith("launch.py ") for line in lines)
 
 
 def make(top: Path) -> Path:

@@ -24,6 +24,7 @@ from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import WHOLE, Network
 from bert_jax.predict.model import Model
+from bert_jax.predict.reader import Reader
 from bert_jax.run import config as configs
 from bert_jax.train import setup
 
@@ -63,7 +64,7 @@ def random_model(vocabulary: list[str]) -> Model:
     config = setup.resolved(config, own.vocab_size)
     network = Network(EncoderConfig(**config.model), ("mlm_head",), 0, WHOLE)
     params = jax.jit(networks.init, static_argnums=0)(network, jax.random.key(0))
-    return Model(config, own, network, params, 0, [], "")
+    return Model(Reader(config, own, network, params, 0, [], ""))
 
 
 def loop(model: Model, texts: list[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import WHOLE, Network
 from bert_jax.predict.model import Model
+from bert_jax.predict.reader import Reader
 from bert_jax.run import config as configs
 from bert_jax.run import exits, files, record, rundir
 from bert_jax.train import checkpoint, loop, session, setup
@@ -153,7 +154,8 @@ def untrained(
     heads = ("pooler", head)
     network = Network(EncoderConfig(**config.model), heads, classes, WHOLE)
     params = networks.init(network, jax.random.key(0))
-    return Model(config, words, network, params, 0, ["b", "a"][:classes], "")
+    labels = ["b", "a"][:classes]
+    return Model(Reader(config, words, network, params, 0, labels, ""))
 
 
 def final_state(workdir: Path):

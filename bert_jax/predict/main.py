@@ -65,7 +65,7 @@ def _check(source: Source, style: Style) -> None:
 
 
 def _mode(model: Model, vectors: bool) -> str:
-    """What the run was trained for: a kind of task, or masks, or else vectors."""
+    """The mode of a run: its kind of task, or masks, or else vectors."""
     if vectors:
         return "vectors"
     if model.reader.task:

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import FrozenConfigDict
 
-from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
 from bert_jax.models.network import Features, Network
@@ -43,25 +41,19 @@ class Model:
 
     Methods take any number of texts, pad and batch them. Those of tasks, and
     `sentence_vectors`, cut texts to the `data.length` pieces of training; the others to
-    the `max_length` positions that there are, and their texts may hold a literal
-    [MASK]. UsageError for what the run was not trained to do.
+    the `max_length` positions that there are. A literal [MASK] of a text is the mask.
+    UsageError for what the run was not trained to do.
     """
 
-    def __init__(
-        self,
-        config: FrozenConfigDict,
-        tokenizer: Tokenizer,
-        network: Network,
-        params: Any,
-        step: int,
-        labels: Sequence[str],
-        kind: str,
-    ):
-        self.config, self.tokenizer, self.step = config, tokenizer, step
-        self.network, self.params = network, params
-        self.max_length = config.model.max_length
-        self.reader = Reader(config, tokenizer, network, params, step, labels, kind)
-        self._told = config.data.length  # the widest row that was warned of
+    def __init__(self, reader: Reader):
+        self.reader, self.network, self.params = reader, reader.network, reader.params
+        self.config, self.tokenizer, self.step = (
+            reader.config,
+            reader.tokenizer,
+            reader.step,
+        )
+        self.max_length = self.config.model.max_length
+        self._told = self.config.data.length  # the widest row that was warned of
 
     def classify(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
@@ -302,4 +294,4 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     network = networks.of_params(EncoderConfig(**config.model), saved, features)
     wanted = checkpoint.on_one_device(networks.shapes(network))
     params = checkpoint.restore_params(run, step, wanted)
-    return Model(config, words, network, params, step, labels, kind)
+    return Model(Reader(config, words, network, params, step, labels, kind))

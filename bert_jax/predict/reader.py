@@ -49,12 +49,11 @@ class Reader:
         kind: str,
     ):
         self.config, self.tokenizer, self.step = config, tokenizer, step
-        self.params, self.labels = params, tuple(labels)
+        self.network, self.params, self.labels = network, params, tuple(labels)
         self.kind = kind or _kind(config, network)
         known = self.kind in kinds.KINDS
         self.task = kinds.KINDS[self.kind](labels, config.task) if known else None
         self._lost = Counter[str]()
-        self._say = partial(_said, network)
 
     def read(self, records: Sequence[Any], least: int) -> list[Any]:
         """The result of each record, by `tasks.kinds` of the run's kind.
@@ -121,7 +120,7 @@ class Reader:
     def _outputs(
         self, output: str, records: Sequence[Any], made: Features, least: int
     ) -> dict[int, np.ndarray]:
-        """What the network says of each example by its number."""
+        """Outputs of the network, by the number of the example."""
         length = self.config.data.length
         examples = Examples(records, made, self.tokenizer.pad_id, length, 0)
         rows = min(max(power(examples.num_examples), least), BATCH)
@@ -131,10 +130,10 @@ class Reader:
         return finite(found.outputs if found else {}, self.step)
 
     def _seen(self, output: str, params: Any, batch: dict[str, Any]) -> tuple:
-        """As step.make_evaluation has it, without sums."""
+        """Evaluate a batch as step.make_evaluation does, without sums."""
         inputs = {name: batch[name] for name in ("ids", "types", "lengths", "rows")}
         kept = {name: batch[name] for name in ("example_ids", "weights")}
-        return {}, {"output": self._say(output, params, inputs), **kept}
+        return {}, {"output": _output_of(self.network, output, params, inputs), **kept}
 
 
 def power(size: int) -> int:
@@ -155,17 +154,19 @@ def finite(values: Any, step: int) -> Any:
 
 # Compiled once for all the steps of a run.
 @partial(jax.jit, static_argnums=(0, 1))
-def _said(network: Network, output: str, params: Any, batch: dict[str, Any]) -> Any:
+def _output_of(
+    network: Network, output: str, params: Any, batch: dict[str, Any]
+) -> Any:
     """(B, ...): an output of the network; of choices (B, C)."""
     outputs: Any = network.apply({"params": params}, flat(batch), None)
     if output == MEAN:
         return pooled(outputs["hidden"], batch["lengths"], "mean")
-    said = outputs[output]
-    return said.reshape(len(batch["lengths"]), -1, *said.shape[2:])
+    found = outputs[output]
+    return found.reshape(len(batch["lengths"]), -1, *found.shape[2:])
 
 
 def _kind(config: FrozenConfigDict, network: Network) -> str:
-    """What the run does: objective.kind, or of an imported model what its head does."""
+    """The kind of a run: objective.kind, or of an imported model that of its head."""
     if rules.is_task(config):
         return config.objective.kind
     found = [name for name, task in kinds.KINDS.items() if task.head in network.heads]

@@ -69,8 +69,11 @@ def _record(task: Config, where: str, both: list[str], names: list[str]) -> Labe
     return Labels(where, text, pair, tuple(names))
 
 
+FORMATS = {"tsv": cells, "csv": cells, "jsonl": lists}
+
+
 class MultiLabel(Classify):
-    formats = {"tsv": cells, "csv": cells, "jsonl": lists}  # noqa: RUF012
+    formats = FORMATS
 
     def find_labels(self, splits: Sequence[Sequence[Labels]]) -> tuple[str, ...]:
         """Those that are stated, or those of train."""

@@ -6,7 +6,6 @@ import jax
 import orbax.checkpoint as ocp
 
 SHARED = 2**20  # bytes that a device has to write before it takes a share of the work
-
 PATIENCE = 60  # seconds that a failed save is given to end what it began
 
 

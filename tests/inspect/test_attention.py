@@ -16,6 +16,7 @@ from bert_jax.inspect.attention import main as attention
 from bert_jax.inspect.attention import maps_part
 from bert_jax.models import ops
 from bert_jax.predict.model import Model
+from bert_jax.predict.reader import Reader
 from bert_jax.render import drawing
 from bert_jax.run.config import UsageError
 from tests import running
@@ -52,7 +53,7 @@ def build(tiny, straight, norm: str, mask: str) -> Model:
     config = dataclasses.replace(model.network.config, attention=mask)
     network = model.network.clone(config=config)
     parts = model.tokenizer, network, model.params, 0, ["a", "b"], ""
-    return Model(model.config, *parts)
+    return Model(Reader(model.config, *parts))
 
 
 @pytest.fixture(scope="module")

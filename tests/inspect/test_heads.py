@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from bert_jax.inspect.attention import heads, heads_part
 from bert_jax.inspect.attention.heads import MEASURES
+from bert_jax.predict.model import Model
+from bert_jax.predict.reader import Reader
 from tests import running
 
 TEXTS = [
@@ -69,8 +71,8 @@ def test_a_head_without_queries_attends_to_all_alike(model):
     blind = jax.tree_util.tree_map_with_path(
         lambda path, x: x * 0 if "query" in str(path) else x, model.params
     )
-    other = type(model)(
-        model.config, model.tokenizer, model.network, blind, 0, ["a", "b"], ""
+    other = Model(
+        Reader(model.config, model.tokenizer, model.network, blind, 0, ["a", "b"], "")
     )
     found = heads.of_texts(other, TEXTS[:1])
     count = found.queries

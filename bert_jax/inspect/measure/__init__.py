@@ -1,1 +1,1 @@
-"""What inspections measure with."""
+"""Measures that inspections share: states, spaces, similarity, linear probes."""

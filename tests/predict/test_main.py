@@ -194,7 +194,7 @@ def test_blocks_are_printed_in_order_and_compiled_once(
 
         def counted(records, least):
             result = read(records, least)
-            sizes.append(reader._said._cache_size())
+            sizes.append(reader._output_of._cache_size())
             return result
 
         monkeypatch.setattr(model.reader, "read", counted)

@@ -75,7 +75,7 @@ def parse(arguments: list[str]) -> tuple[Namespace, dict[str, str]]:
     args, more = command.parse_known_args(others)
     verb = VERBS[args.verb]
     if problem := options.unknown(more, args) or verb.refuses(overrides):
-        command.error(problem)
+        args.fail(problem)
     return args, dict(override.split("=", 1) for override in overrides)
 
 

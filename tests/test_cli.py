@@ -71,7 +71,8 @@ def test_a_mistyped_command_ends_with_2(arguments, capsys):
     [
         ("train --workdir=w --seed=3", "did you mean --config.seed=3?"),
         ("prepare --config=c --seed=3", "did you mean --config.seed=3?"),
-        ("sweep x.py --seed=3", "there is no --seed=3: launch.py sweep --help lists"),
+        ("sweep x.py --seed=3", "seed is a key of the config, which sweep does not"),
+        ("evaluate --workdir=w --seed=3", "seed is a key of the config, which eval"),
         ("train --workdir=w --learning_rate=3", "--config.optim.learning_rate=3?"),
         ("train --workdir=w --agains=x", "did you mean --against=x?"),
         ("generate --workdir=w --max=3 text", "did you mean --max_tokens=3?"),

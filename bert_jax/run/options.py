@@ -54,6 +54,7 @@ class Verb(NamedTuple):
             description=text,
             epilog=f"{EXAMPLE}{self.name} {self.example}",
         )
+        parser.set_defaults(fail=parser.error)
         for option in self.options:
             option(parser)
 
@@ -95,15 +96,20 @@ def unknown(arguments: Sequence[str], args: Namespace) -> str:
     option, equals, value = argument.partition("=")
     if not option.startswith("--"):
         return f"{argument!r} is one too many: quote a text of several words"
-    keys = list(flatten(base.get_config())) if "config" in args else []
-    own = [k for k in keys if option[2:] in (k, k.rpartition(".")[2])]
-    options = [f"--{name}" for name in vars(args) if name not in ("verb", "kind")]
-    begun = [name for name in options if name.startswith(option)]
-    near = difflib.get_close_matches(option, [*options, *(OVERRIDE + k for k in keys)])
-    found = [*(OVERRIDE + key for key in own), *begun, *near]
-    if not found:
+    name = option.removeprefix("--")
+    keys = list(flatten(base.get_config()))
+    exact = [key for key in keys if name in (key, key.rpartition(".")[2])]
+    names = [name for name in vars(args) if name not in ("verb", "kind", "fail")]
+    if "config" not in args and exact and not any(n.startswith(name) for n in names):
+        more = f"{exact[0]} is a key of the config, which {args.verb} does not change"
+        return f"there is no {argument}: {more}"
+    others = [f"config.{key}" for key in keys] if "config" in args else []
+    meant = [f"config.{key}" for key in exact] if "config" in args else []
+    meant += [known for known in names if known.startswith(name)]
+    meant += difflib.get_close_matches(name, [*names, *others], cutoff=0.7)
+    if not meant:
         return f"there is no {argument}: launch.py {args.verb} --help lists all options"
-    return f"there is no {argument}: did you mean {found[0]}{equals}{value}?"
+    return f"there is no {argument}: did you mean --{meant[0]}{equals}{value}?"
 
 
 def option(*names: str, **settings: Any) -> Option:

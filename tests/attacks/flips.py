@@ -1,15 +1,18 @@
-"""Single bits flipped in each file of a run, a store and an import.
+"""Single bits flipped in each file of a run, a store and an import; then files missing.
 
     python -m tests.attacks.flips [--flips=10] [--seed=0] [--only=NAME]
 
 Each flip is followed by train, evaluate, predict and export in this process. It must be
-named, with exit code 2 and one line, or be without effect on any output.
+named, with exit code 2 and one line, or be without effect on any output. So must the
+absence of the file.
 """
 
 import argparse
 import random
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.attacks import world as worlds
@@ -29,22 +32,31 @@ def flip(path: Path, draw: random.Random) -> str:
     return f"byte {place}, bit {bit}"
 
 
-def attack(world: Path, target: str, flips: int, draw: random.Random):
-    """Yields (file, which bit, what the flip did: "named", "no effect" or a fault)."""
+def attack(
+    world: Path, target: str, flips: int, draw: random.Random
+) -> Iterator[tuple[str, str, str]]:
+    """Yields (file, what was done to it, what came: "named", "no effect", a fault)."""
     used = TARGETS[target]
     worlds.restore(world)
     before = worlds.outcome(world, used)
     kept = world.with_name("kept")
-    for name in [path.relative_to(kept) for path in worlds.files(kept / target)]:
-        for _ in range(flips):
+    names = [path.relative_to(kept) for path in worlds.files(kept / target)]
+    begun = time.monotonic()
+    for number, name in enumerate(names):
+        for again in range(flips + 1):
             worlds.restore(world)
-            which = flip(world / name, draw)
-            if not which:
-                break
-            after = worlds.outcome(world, used)
-            fault = worlds.verdict(before, after)
-            quiet = "named" if list(after.values())[-1].named else "no effect"
-            yield str(name), which, fault or quiet
+            if again < flips:
+                did = flip(world / name, draw)
+            else:
+                (world / name).unlink()
+                did = "missing"
+            if did:
+                after = worlds.outcome(world, used)
+                fault = worlds.verdict(before, after)
+                quiet = "named" if list(after.values())[-1].named else "no effect"
+                yield str(name), did, fault or quiet
+        left = (time.monotonic() - begun) / (number + 1) * (len(names) - number - 1)
+        worlds.say(f"{target}: {number + 1} of {len(names)}, {left / 60:.0f} min left")
 
 
 def main(arguments: list[str]) -> int:
@@ -53,18 +65,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=TARGETS, action="append")
     args = parser.parse_args(arguments)
-    counts: dict[str, int] = {}
+    faults = 0
     with tempfile.TemporaryDirectory() as top:
         world = worlds.make(Path(top))
         for target in args.only or TARGETS:
             draw = random.Random(f"{args.seed} {target}")
-            for name, which, did in attack(world, target, args.flips, draw):
-                kind = did if did in ("named", "no effect") else "FAULT"
-                counts[kind] = counts.get(kind, 0) + 1
-                if kind == "FAULT":
-                    print(f"{name}, {which}: {did}", flush=True)
+            counts = dict.fromkeys(("named", "no effect", "missing"), 0)
+            for name, did, came in attack(world, target, args.flips, draw):
+                if came not in counts:
+                    faults += 1
+                    print(f"{name}, {did}: {came}", flush=True)
+                else:
+                    counts["missing" if did == "missing" else came] += 1
             print(f"{target}: {counts}", flush=True)
-    return int("FAULT" in counts)
+    return int(faults > 0)
 
 
 if __name__ == "__main__":

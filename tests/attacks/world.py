@@ -12,6 +12,8 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+
 import launch
 from bert_jax.run import history, record, rundir
 
@@ -60,6 +62,8 @@ class Said(NamedTuple):
 
 def make(top: Path) -> Path:
     """Builds the world in a folder of `top`, which `run` plays in."""
+    jax.config.update("jax_compilation_cache_dir", str(top / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     world, draw = top / "world", random.Random(0)
     (world / "corpus").mkdir(parents=True)
     for number in range(24):

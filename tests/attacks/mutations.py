@@ -4,7 +4,7 @@
 
 Types are swapped, keys dropped, values nested, numbers made huge, and files emptied, cut
 and filled with bytes. Each mutation is followed by the verb that reads the file. It must
-end with exit code 2 and one line, or do as before; of a directory of theirs a value that
+end with exit code 2 and one line, or do as before; in what a person wrote a value that
 can be meant is taken as meant. A file with a check is also mutated
 as one who knows the law would, with the check of what it now holds.
 """
@@ -12,15 +12,20 @@ as one who knows the law would, with the check of what it now holds.
 import argparse
 import json
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import load_file
+
 from bert_jax.run.files import CHECK, checked
 from tests.attacks import world as worlds
 
+ROOT = Path(__file__).parents[2]
+SHARD = "model-00001-of-00001.safetensors"
 # A file -> the run that it belongs to and the verb that reads it.
 TARGETS = {
     "done/config.json": ("done", "predict"),
@@ -36,7 +41,27 @@ TARGETS = {
     "theirs/config.json": ("theirs", "import"),
     "theirs/tokenizer.json": ("theirs", "import"),
     "theirs/tokenizer_config.json": ("theirs", "import"),
+    "shards/special_tokens_map.json": ("shards", "import"),
+    "shards/model.safetensors.index.json": ("shards", "import"),
+    "written/corpus.jsonl": ("written", "prepare"),
+    "written/labels.jsonl": ("written", "label"),
+    "seeds/seeds.json": ("seeds", "seeds"),
+    "sweeps/lone/plan.json": ("sweeps", "status"),
 }
+# What a person wrote, of which nobody can know what was meant.
+MEANT = ("theirs", "shards", "written")
+SPECIAL = ("[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]")
+EXPERIMENT = '''"""Is one run like itself?"""
+
+BASE = "{config}"
+METRIC = "valid/mlm_loss"
+BASELINE = "only"
+SEEDS = 1
+
+
+def arms():
+    yield "only", {{}}
+'''
 STRANGE: tuple[Any, ...] = (None, True, -1, 1.5, 10**30, "", "²", "\0\n", [], {}, [[]])
 STRANGE += ({"a": {"b": []}}, "x" * 5000, 1e308, -(10**400), "NaN")
 BYTES = (b"", b"\0" * 64, b"{", b"[" * 100_000, b"\xff\xfe\x00", b"null", b"NaN", b"3")
@@ -77,25 +102,93 @@ def _swapped(value: Any, draw: random.Random) -> Any:
     return copy
 
 
+def extend(world: Path) -> None:
+    """More that holds JSON: shards of theirs, texts and labels, seeds and a sweep."""
+    kept = world.with_name("kept")
+    shards = shutil.copytree(kept / "theirs", kept / "shards")
+    (shards / "model.safetensors").rename(shards / SHARD)
+    names = load_file(shards / SHARD)
+    weights = {"weight_map": dict.fromkeys(names, SHARD)}
+    (shards / "model.safetensors.index.json").write_text(json.dumps(weights))
+    special = {f"{token[1:-1].lower()}_token": token for token in SPECIAL}
+    (shards / "special_tokens_map.json").write_text(json.dumps(special))
+    (kept / "written").mkdir()
+    texts = [path.read_text() for path in sorted((kept / "corpus").glob("*.txt"))]
+    lines = [json.dumps({"text": text}) for text in texts]
+    (kept / "written" / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+    lines = [
+        json.dumps({"text": text[:99], "label": text[:4].split()[0]}) for text in texts
+    ]
+    (kept / "written" / "labels.jsonl").write_text("\n".join(lines) + "\n")
+    (kept / "lone.py").write_text(EXPERIMENT.format(config=kept / "done/config.json"))
+    worlds.restore(world)
+    for command in (
+        ["sweep", str(world / "lone.py"), f"--root={kept / 'sweeps'}"],
+        [*_tuned(world), f"--workdir={kept / 'seeds'}", "--seeds=2"],
+    ):
+        said = worlds.run(command)
+        assert said.code == 0, said.error
+    worlds.restore(world)
+
+
+def _tuned(world: Path) -> list[str]:
+    labels = world / "written" / "labels.jsonl"
+    changes = {
+        "init_from": world / "done",
+        "task.format": "jsonl",
+        "task.train": labels,
+        "task.valid": labels,
+        "data.length": 32,
+        "train.epochs": 0,
+        "train.steps": 2,
+        "optim.warmup_steps": 1,
+        "parallel.mesh": "1x1x1",
+    }
+    config = f"--config={ROOT / 'configs' / 'finetune' / 'own.py'}"
+    return ["train", config, *(f"--config.{k}={v}" for k, v in changes.items())]
+
+
+def command(world: Path, run: str, verb: str) -> list[str]:
+    """The command by which a verb reads what belongs to a run."""
+    corpus, seeds = world / "written" / "corpus.jsonl", world / "seeds"
+    config = [f"--config={world / 'done' / 'config.json'}"]
+    match verb:
+        case "import":
+            return ["import", f"--from={world / run}", f"--workdir={world / 'out'}"]
+        case "prepare":
+            cache = f"--config.data.cache={world / 'out'}"
+            return ["prepare", *config, f"--config.data.files={corpus}", cache]
+        case "label":
+            return ["prepare", *_tuned(world)[1:]]
+        case "seeds":
+            more = [f"--workdir={seeds}", "--seeds=2", f"--against={seeds}"]
+            return [*_tuned(world), *more]
+        case "status":
+            root = f"--root={world / 'sweeps'}"
+            return ["sweep", str(world / "lone.py"), root, "--status"]
+    return worlds.verbs(world, run)[verb]
+
+
 def attack(
     world: Path, target: str, count: int, draw: random.Random
 ) -> Iterator[tuple[int, str]]:
     """Yields (number, what the mutation did: "named", "no effect" or a fault)."""
     run, verb = TARGETS[target]
     path = next(world.glob(target.replace("cache/", "cache/*/")))
-    whole = path.read_bytes()
-    before = worlds.tried(world, run, verb)
+    whole, spoken = path.read_bytes(), command(world, run, verb)
+    worlds.restore(world)
+    before = worlds.ended(world, run, verb, spoken)
+    assert before.code == 0, before.error
     for number in range(count):
         worlds.restore(world)
         path.write_bytes(mutate(whole, draw))
-        after = worlds.tried(world, run, verb)
+        after = worlds.ended(world, run, verb, spoken)
         quiet = "named" if after.named else "no effect"
-        if run == "theirs" and after.code == 0:
-            yield number, "honoured"  # nobody can know what a value of theirs was
+        if run in MEANT and after.code == 0:
+            yield number, "meant"
         else:
             yield number, worlds.verdict({verb: before}, {verb: after}) or quiet
     worlds.restore(world)
-    path.write_bytes(whole)
 
 
 def main(arguments: list[str]) -> int:
@@ -107,8 +200,9 @@ def main(arguments: list[str]) -> int:
     faults = 0
     with tempfile.TemporaryDirectory() as top:
         world = worlds.make(Path(top))
+        extend(world)
         for target in args.only or TARGETS:
-            counts = {"named": 0, "no effect": 0, "honoured": 0}
+            counts = {"named": 0, "no effect": 0, "meant": 0}
             draw = random.Random(f"{args.seed} {target}")
             for number, did in attack(world, target, args.count, draw):
                 if did in counts:

@@ -91,10 +91,10 @@ def make(top: Path) -> Path:
 def restore(world: Path) -> None:
     """The world as it was made."""
     kept = world.with_name("kept")
-    for name in ("done", "part", "imported", "theirs", "cache"):
-        shutil.rmtree(world / name, ignore_errors=True)
-        shutil.copytree(kept / name, world / name)
-    shutil.rmtree(world / "out", ignore_errors=True)
+    for path in world.iterdir():
+        if path.is_dir() and path.name != "corpus":
+            shutil.rmtree(path)
+    shutil.copytree(kept, world, dirs_exist_ok=True)
 
 
 def files(folder: Path) -> list[Path]:
@@ -154,7 +154,12 @@ def verbs(world: Path, name: str) -> dict[str, list[str]]:
 
 def tried(world: Path, name: str, verb: str) -> Said:
     """What one verb says and leaves of a run."""
-    said = run(verbs(world, name)[verb])
+    return ended(world, name, verb, verbs(world, name)[verb])
+
+
+def ended(world: Path, name: str, verb: str, command: list[str]) -> Said:
+    """What a command of a verb says and leaves of a run."""
+    said = run(command)
     return said._replace(out=said.out + _left(world, name, verb, said))
 
 

@@ -4,16 +4,13 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float
 
-from bert_jax.models.network import Network
+from bert_jax.predict import batches
+from bert_jax.predict.batches import Row
 from bert_jax.predict.model import Model, load
-from bert_jax.predict.reader import finite
 from bert_jax.run import exits
 from bert_jax.run.config import UsageError, stream
 from bert_jax.tasks.examples import rounded
@@ -125,21 +122,15 @@ def _pieces(
 
 
 def next_logits(model: Model, ids: list[int], width: int) -> np.ndarray:
-    """(V,) float32: of the piece after these, of which the last width - 1 are seen."""
-    row = [model.tokenizer.cls_id, *ids[max(len(ids) - width + 1, 0) :]]
-    batch = {"ids": np.full((1, width), model.tokenizer.pad_id, np.int32)}
-    batch["ids"][0, : len(row)] = row
-    batch["types"] = np.zeros_like(batch["ids"])
-    batch["lengths"] = np.array([len(row)], np.int32)
-    batch["positions"] = np.array([[len(row) - 1]], np.int32)
-    return finite(np.asarray(_next(model.network, model.params, batch)), model.step)
+    """(V,) float32: logits of the token after `ids`, whose last width - 1 are read.
 
-
-# One width and so one compilation a text.
-@partial(jax.jit, static_argnums=0)
-def _next(network: Network, params: Any, batch: Any) -> Float[Array, "V"]:
-    outputs: Any = network.apply({"params": params}, batch, None)
-    return outputs["logits"][0, 0]
+    One width of a text is one compilation.
+    """
+    known = [model.tokenizer.cls_id, *ids[max(len(ids) - width + 1, 0) :]]
+    row = Row(np.array(known, np.int32), np.zeros(len(known), np.int32), [])
+    batch = batches.batch([row], 1, width, model.tokenizer.pad_id)
+    batch["positions"] = batch["lengths"][:, None] - 1
+    return model.outputs(("logits",), batch)["logits"][0, 0]
 
 
 def chances(logits: np.ndarray, special: np.ndarray, draw: Sampling) -> np.ndarray:

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_jax.predict import explain, inputs
+from bert_jax.predict.batches import BATCH
 from bert_jax.predict.inputs import Source
 from bert_jax.predict.model import Filled, Model, load
-from bert_jax.predict.reader import BATCH
 from bert_jax.render.text import percent, shortened
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.records import Sentence

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +11,10 @@ import numpy as np
 
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import Features, Network
-from bert_jax.predict.reader import BATCH, Reader, finite, power
+from bert_jax.models.network import Features
+from bert_jax.predict import batches
+from bert_jax.predict.batches import BATCH, filled, finite, power
+from bert_jax.predict.reader import Reader
 from bert_jax.run import record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.choose import Choose, Chosen
@@ -47,11 +48,8 @@ class Model:
 
     def __init__(self, reader: Reader):
         self.reader, self.network, self.params = reader, reader.network, reader.params
-        self.config, self.tokenizer, self.step = (
-            reader.config,
-            reader.tokenizer,
-            reader.step,
-        )
+        self.config, self.tokenizer = reader.config, reader.tokenizer
+        self.step = reader.step
         self.max_length = self.config.model.max_length
         self._told = self.config.data.length  # the widest row that was warned of
 
@@ -202,9 +200,13 @@ class Model:
         return np.stack(weights)
 
     def outputs(self, names: tuple[str, ...], batch: dict[str, Any]) -> dict[str, Any]:
-        """What the network predicts of a batch of rows, the outputs so named."""
-        found = jax.device_get(_outputs(self.network, names, self.params, batch))
-        return finite(found, self.step)
+        """The outputs of the network so named, of a batch of rows."""
+        return finite(self._read_batch(names, batch), self.step)
+
+    def _read_batch(self, names: tuple[str, ...], batch: dict[str, Any]) -> Any:
+        reduce = batches.unreduced
+        read = batches.read(self.network, names, reduce, self.params, batch)
+        return jax.device_get(read)
 
     def _run(self, inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         count, width = inputs["ids"].shape
@@ -212,14 +214,16 @@ class Model:
             self._told, seen = width, self.config.data.length
             _warn(f"{width} tokens, but the run saw no position beyond {seen}")
         arrays = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray)}
-        padded = min(power(width), self.max_length)
+        more = [(0, 0), (0, min(power(width), self.max_length) - width)]
+        for name, filler in (("ids", self.tokenizer.pad_id), ("types", 0)):
+            arrays[name] = np.pad(arrays[name], more, constant_values=filler)
         parts = []
         for begin in range(0, max(count, 1), BATCH):  # of no texts, shapes alone
             part = {k: v[begin : begin + BATCH] for k, v in arrays.items()}
             rows = len(part["ids"])
-            part = _pad(part, min(power(count), BATCH), padded, self.tokenizer.pad_id)
-            found = jax.device_get(_outputs(self.network, names, self.params, part))
-            parts.append(finite(_cut(found, rows, width), self.step))
+            part = {k: filled(v, min(power(count), BATCH)) for k, v in part.items()}
+            outputs = self._read_batch(names, part)
+            parts.append(finite(_cut(outputs, rows, width), self.step))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
@@ -239,23 +243,6 @@ def _beside(others: Sequence[Any], name: str, given: Sequence[str]) -> list[str]
 
 def _warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
-
-
-# Compiled once for all the steps of a run.
-@partial(jax.jit, static_argnums=(0, 1))
-def _outputs(network: Network, names: tuple[str, ...], params, batch):
-    outputs = networks.predict(network, params, batch)
-    return {name: outputs[name] for name in names}
-
-
-def _pad(batch: dict, rows: int, width: int, pad_id: int) -> dict:
-    def pad(name, array):
-        more = [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1)
-        if name in ("ids", "types"):
-            more[1] = (0, width - array.shape[1])
-        return np.pad(array, more, constant_values=pad_id if name == "ids" else 0)
-
-    return {name: pad(name, array) for name, array in batch.items()}
 
 
 def _cut(outputs: dict, rows: int, width: int) -> dict:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.predict.reader import Reader
-from bert_jax.tasks.features import Features
+from bert_jax.tasks.features import Features, padded
 from bert_jax.tasks.records import Question
 from bert_jax.tasks.windows import Window
 from bert_jax.tasks.words import Passage
@@ -24,17 +24,17 @@ class Rows(NamedTuple):
     texts: list[tuple[str, ...]]  # of each row, by type
 
     def only(self, number: int) -> "Rows":
-        """One of them."""
-        own = slice(number, number + 1)
-        batch = {name: array[own] for name, array in self.batch.items()}
-        return Rows(batch, self.offsets[own], self.texts[own])
+        """A row by its number, alone."""
+        one = slice(number, number + 1)
+        batch = {name: array[one] for name, array in self.batch.items()}
+        return Rows(batch, self.offsets[one], self.texts[one])
 
 
 def of_texts(reader: Reader, made: Features, texts: list[tuple[str, ...]]) -> Rows:
     """Rows of one text or two."""
     offsets = [
-        _of_texts(reader.tokenizer, own, types)
-        for own, types in zip(texts, _parted(made, made.types), strict=True)
+        _of_texts(reader.tokenizer, row_texts, types)
+        for row_texts, types in zip(texts, _parted(made, made.types), strict=True)
     ]
     return Rows(_batch(reader, made), offsets, texts)
 
@@ -46,8 +46,8 @@ def of_words(
     ends = np.cumsum(counts)
     spans = [passage.words[e - n : e] for n, e in zip(counts, ends, strict=True)]
     offsets = [
-        _of_words(reader.tokenizer, passage.text, own, len(ids) - 2)
-        for own, ids in zip(spans, _parted(made, made.ids), strict=True)
+        _of_words(reader.tokenizer, passage.text, row_spans, len(ids) - 2)
+        for row_spans, ids in zip(spans, _parted(made, made.ids), strict=True)
     ]
     return Rows(_batch(reader, made), offsets, [(passage.text,)] * len(counts))
 
@@ -85,15 +85,16 @@ def _of_window(tokenizer: Tokenizer, record: Question, window: Window) -> Offset
 
 
 def _batch(reader: Reader, made: Features) -> dict[str, Any]:
-    lengths = np.diff(made.starts).astype(np.int32)
-    inside = np.arange(lengths.max())[None] < lengths[:, None]
-    batch: dict[str, Any] = {"lengths": lengths}
-    for name, filler in (("ids", reader.tokenizer.pad_id), ("types", 0)):
-        batch[name] = np.full(inside.shape, filler, np.int32)
-        batch[name][inside] = getattr(made, name)
-    return batch
+    starts, lengths = made.starts, np.diff(made.starts).astype(np.int32)
+    rows, width = np.arange(len(lengths)), int(lengths.max())
+    pad_id = reader.tokenizer.pad_id
+    return {
+        "ids": padded(made.ids, starts, rows, width, pad_id),
+        "types": padded(made.types, starts, rows, width, 0),
+        "lengths": lengths,
+    }
 
 
 def _parted(made: Features, values: np.ndarray) -> list[np.ndarray]:
-    """Those of each row."""
+    """The values of each row."""
     return np.split(values, made.starts[1:-1])

@@ -5,18 +5,18 @@ The rows, batches and reading of outputs are those of evaluation.
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import FrozenConfigDict
 
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.models.network import Network, pooled
-from bert_jax.objectives.base import flat
+from bert_jax.predict import batches
+from bert_jax.predict.batches import BATCH, finite, power
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import features, kinds
@@ -25,9 +25,6 @@ from bert_jax.tasks.features import Features
 from bert_jax.tasks.records import Sentence
 from bert_jax.tasks.task import Task
 from bert_jax.train import evaluate
-
-BATCH = 32  # examples in one call of the network
-MEAN = "mean"  # the output that is the mean of the vectors of a text's tokens
 
 
 class Reader:
@@ -65,7 +62,7 @@ class Reader:
         parts = [task.parts(record, self.tokenizer, length) for record in records]
         flat = [part for each in parts for part in each]
         made = self.features(flat)
-        outputs = self._outputs(task.output, flat, made, least)
+        outputs = self._outputs(task.output, _by_example, flat, made, least)
         found = iter(task.predictions(flat, made, outputs))
         return [
             task.result(record, list(islice(found, len(each))))
@@ -90,7 +87,7 @@ class Reader:
                 records, unlabelled, self.tokenizer, self.config.data.length
             )
         )
-        outputs = self._outputs(MEAN, records, made, least)
+        outputs = self._outputs("hidden", _means, records, made, least)
         rows = [outputs[number] for number in range(len(records))]
         return np.array(rows, np.float32).reshape(-1, self.config.model.model_dim)
 
@@ -118,51 +115,45 @@ class Reader:
         return made
 
     def _outputs(
-        self, output: str, records: Sequence[Any], made: Features, least: int
+        self,
+        name: str,
+        reduce: Callable[[Any, Any], Any],
+        records: Sequence[Any],
+        made: Features,
+        least: int,
     ) -> dict[int, np.ndarray]:
-        """Outputs of the network, by the number of the example."""
+        """An output of the network, reduced, by the number of the example."""
         length = self.config.data.length
         examples = Examples(records, made, self.tokenizer.pad_id, length, 0)
-        rows = min(max(power(examples.num_examples), least), BATCH)
-        batches = examples.evaluation(rows, 0, np.arange(rows))
-        seen = partial(self._seen, output)
-        found = evaluate.total(seen, self.params, batches, lambda: False)
-        return finite(found.outputs if found else {}, self.step)
+        size = min(max(power(examples.num_examples), least), BATCH)
+        read = partial(self._read_batch, name, reduce)
+        rows = examples.evaluation(size, 0, np.arange(size))
+        total = evaluate.total(read, self.params, rows, lambda: False)
+        return finite(total.outputs if total else {}, self.step)
 
-    def _seen(self, output: str, params: Any, batch: dict[str, Any]) -> tuple:
+    def _read_batch(
+        self,
+        name: str,
+        reduce: Callable[[Any, Any], Any],
+        params: Any,
+        batch: dict[str, Any],
+    ) -> tuple:
         """Evaluate a batch as step.make_evaluation does, without sums."""
-        inputs = {name: batch[name] for name in ("ids", "types", "lengths", "rows")}
-        kept = {name: batch[name] for name in ("example_ids", "weights")}
-        return {}, {"output": _output_of(self.network, output, params, inputs), **kept}
+        inputs = {key: batch[key] for key in ("ids", "types", "lengths", "rows")}
+        output = batches.read(self.network, (name,), reduce, params, inputs)
+        kept = {key: batch[key] for key in ("example_ids", "weights")}
+        return {}, {"output": output, **kept}
 
 
-def power(size: int) -> int:
-    """The next power of two: few shapes, few compilations."""
-    return 1 << max(size - 1, 0).bit_length()
+def _by_example(outputs: dict[str, Any], batch: dict[str, Any]) -> Any:
+    """(B, ...): the one output of each example; of choices (B, C)."""
+    [output] = outputs.values()
+    return output.reshape(len(batch["lengths"]), -1, *output.shape[2:])
 
 
-def finite(values: Any, step: int) -> Any:
-    """The values that a run gives at a step. UsageError where one is nan or infinite."""
-    for array in map(np.asarray, jax.tree.leaves(values)):
-        if not np.isfinite(array).all():
-            raise UsageError(
-                f"at step {step} the run gives numbers that are not finite: its training "
-                "diverged, or its values overflow model.dtype; take another --step"
-            )
-    return values
-
-
-# Compiled once for all the steps of a run.
-@partial(jax.jit, static_argnums=(0, 1))
-def _output_of(
-    network: Network, output: str, params: Any, batch: dict[str, Any]
-) -> Any:
-    """(B, ...): an output of the network; of choices (B, C)."""
-    outputs: Any = network.apply({"params": params}, flat(batch), None)
-    if output == MEAN:
-        return pooled(outputs["hidden"], batch["lengths"], "mean")
-    found = outputs[output]
-    return found.reshape(len(batch["lengths"]), -1, *found.shape[2:])
+def _means(outputs: dict[str, Any], batch: dict[str, Any]) -> Any:
+    """(B, D): the mean of the vectors of each text's tokens."""
+    return pooled(outputs["hidden"], batch["lengths"], "mean")
 
 
 def _kind(config: FrozenConfigDict, network: Network) -> str:

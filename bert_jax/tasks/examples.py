@@ -15,7 +15,7 @@ import numpy as np
 from bert_jax.data.draws import permutation
 from bert_jax.data.pipeline import Batch, Rows, walk
 from bert_jax.run.config import UsageError, stream
-from bert_jax.tasks.features import NO_LABEL, Features
+from bert_jax.tasks.features import NO_LABEL, Features, padded
 
 # Four to an octave: few, as each is compiled, and at most a quarter of a row is padding.
 WIDTHS = [8, 12, *(n * 2**octave for octave in range(2, 15) for n in (4, 5, 6, 7))]
@@ -117,25 +117,24 @@ class Examples:
         """Those rows of a batch; its width is that of the whole one, on every host."""
         features = self.features
         width = min(self.length, rounded(int(features.widths[examples].max())))
-        own = examples[rows]
+        chosen, starts = examples[rows], features.starts
         several = features.choices > 1
-        flat = (own[:, None] * features.choices + np.arange(features.choices)).ravel()
-        lengths = np.diff(features.starts)[flat]
-        shape = (len(own), features.choices) if several else (len(own),)
-
-        def padded(values: np.ndarray, filler: int) -> np.ndarray:
-            places = np.arange(width)[None]
-            index = np.minimum(features.starts[flat][:, None] + places, len(values) - 1)
-            row = np.where(places < lengths[:, None], values[index], filler)
-            return row.reshape(*shape, width).astype(np.int32)
-
-        targets = features.targets
+        flat = (
+            chosen[:, None] * features.choices + np.arange(features.choices)
+        ).ravel()
+        shape = (len(chosen), features.choices) if several else (len(chosen),)
+        ids, types, targets = features.ids, features.types, features.targets
+        label = (
+            padded(targets, starts, chosen, width, NO_LABEL)
+            if self.tagged
+            else targets[chosen]
+        )
         return {
-            "ids": padded(features.ids, self.pad_id),
-            "types": padded(features.types, 0),
-            "lengths": lengths.reshape(shape).astype(np.int32),
-            "label": padded(targets, NO_LABEL) if self.tagged else targets[own],
-            "example_ids": own.astype(np.int32),
+            "ids": padded(ids, starts, flat, width, self.pad_id).reshape(*shape, width),
+            "types": padded(types, starts, flat, width, 0).reshape(*shape, width),
+            "lengths": np.diff(starts)[flat].reshape(shape).astype(np.int32),
+            "label": label,
+            "example_ids": chosen.astype(np.int32),
             "epochs": epochs[rows].astype(np.int32),
             "rows": rows.astype(np.int32),
             "weights": weights[rows].astype(np.float32),

@@ -82,3 +82,18 @@ def joined(
     types = (place >= np.repeat(begins, lengths)).astype(np.int32)
     lost = {"texts cut": sum(cut for _, _, cut in rows)}
     return Features(flat, types, starts, choices, targets, owners, places, lost)
+
+
+def padded(
+    values: np.ndarray, starts: np.ndarray, rows: np.ndarray, width: int, filler: int
+) -> np.ndarray:
+    """(R, width) int32: rows of values that stand end to end, filled up on the right.
+
+    values: (tokens,). starts: (N + 1,), row r being values[starts[r]:starts[r + 1]].
+    rows: (R,), the numbers of those wanted, none wider than `width`.
+    """
+    places = np.arange(width)[None]
+    lengths = np.diff(starts)[rows]
+    index = np.minimum(starts[rows][:, None] + places, max(len(values) - 1, 0))
+    inside = places < lengths[:, None]
+    return np.where(inside, values[index], filler).astype(np.int32)

@@ -8,8 +8,8 @@ import pytest
 
 import bert_jax
 import launch
+from bert_jax.predict import batches
 from bert_jax.predict import main as predict
-from bert_jax.predict import reader
 from tests.running import PEOPLE, THINGS, squad
 
 ROOT = Path(__file__).parents[2]
@@ -194,7 +194,7 @@ def test_blocks_are_printed_in_order_and_compiled_once(
 
         def counted(records, least):
             result = read(records, least)
-            sizes.append(reader._output_of._cache_size())
+            sizes.append(batches.read._cache_size())
             return result
 
         monkeypatch.setattr(model.reader, "read", counted)

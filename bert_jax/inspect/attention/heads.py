@@ -5,7 +5,7 @@ Every token of a text is a query, [CLS] and [SEP] as well; padding is none. A me
 over all queries of all texts, so that a long text counts for more than a short one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,11 +16,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from bert_jax.inspect.measure import states
-from bert_jax.inspect.measure.states import Row
-from bert_jax.models import network as networks
-from bert_jax.models.network import Network
+from bert_jax.predict import batches
+from bert_jax.predict.batches import BATCH, Row, finite, power
 from bert_jax.predict.model import Model
-from bert_jax.predict.reader import BATCH, finite, power
 
 BLOCK = 1024  # texts that are tokens at once
 CELLS = 2**20  # of a batch in one head: its maps of long texts fill the memory
@@ -68,12 +66,13 @@ def of_texts(
         end = begin + BLOCK
         block, seconds = texts[begin:end], pairs[begin:end] if pairs else None
         rows = states.rows(model, block, seconds)
-        for own in _batches(rows):
-            batch = _batch(model, own)
-            found, same = _sums(model.network, model.params, batch)
-            finite(found, model.step)
-            sums += np.asarray(found, np.float64)[: len(own)].sum(0)
-            uniform += np.asarray(same, np.float64)[: len(own)].sum(0)
+        longest_first = sorted(rows, key=lambda row: -len(row.ids))
+        lengths = np.array([len(row.ids) for row in longest_first])
+        for chosen in batches.slices(lengths, _most):
+            together = longest_first[chosen]
+            of_heads, of_uniform = _sums(model, together)
+            sums += of_heads[: len(together)].sum(0)
+            uniform += of_uniform[: len(together)].sum(0)
         queries += sum(len(row.ids) for row in rows)
         unseen += sum(len(row.ids) > model.config.data.length for row in rows)
         for number, row in enumerate(rows):
@@ -102,42 +101,40 @@ def is_cut(model: Model, row: Row, text: str, pair: str | None) -> bool:
     return int(whole["lengths"][0]) > model.max_length
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows of about one length, fewer where they are long."""
-    order = sorted(rows, key=lambda row: -len(row.ids))
-    while order:
-        most = _most(power(len(order[0].ids)))
-        yield order[:most]
-        order = order[most:]
+def _most(length: int) -> int:
+    """The rows of a batch whose longest has so many tokens."""
+    return max(1, min(BATCH, CELLS // power(length) ** 2))
 
 
-def _most(width: int) -> int:
-    return max(1, min(BATCH, CELLS // width**2))
+def _sums(model: Model, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over the queries of each row, float64: of every measure of every head, (B,
+    M, L, N), and of a uniform head, (B, M). The longest row stands first."""
+    longest, tokenizer = len(rows[0].ids), model.tokenizer
+    width = min(power(longest), model.max_length)
+    batch = batches.batch(rows, _most(longest), width, tokenizer.pad_id)
+    batch["special"] = np.array([tokenizer.sep_id, tokenizer.cls_id], np.int32)
+    causal = model.config.model.attention == "causal"
+    measure = _measure_causal if causal else _measure_bidirectional
+    read = batches.read(model.network, ("attention",), measure, model.params, batch)
+    of_heads, of_uniform = finite(read, model.step)
+    return np.asarray(of_heads, np.float64), np.asarray(of_uniform, np.float64)
 
 
-def _batch(model: Model, rows: list[Row]) -> dict[str, np.ndarray]:
-    """Rows of one width, as many as are read at once; the last one fills up."""
-    wide = power(max(len(row.ids) for row in rows))
-    rows = rows + rows[-1:] * (_most(wide) - len(rows))
-    special = np.array([model.tokenizer.sep_id, model.tokenizer.cls_id], np.int32)
-    batch = states.padded(model, rows, min(wide, model.max_length))
-    return batch | {"special": special}
-
-
-@partial(jax.jit, static_argnums=0)
-def _sums(
-    network: Network, params: Any, batch: Any
+def _measure(
+    outputs: dict[str, Any], batch: Any, causal: bool
 ) -> tuple[Float[Array, "B M L N"], Float[Array, "B M"]]:
-    """Over the queries of each row: every measure of every head, and of the uniform."""
-    maps = networks.predict(network, params, batch)["attention"]
     place = jnp.arange(batch["ids"].shape[1])
     seen = (place[None] < batch["lengths"][:, None])[:, None, None, :]
-    if network.config.attention == "causal":
+    if causal:
         seen = seen & (place[None, :] <= place[:, None])[None, None]
     seen = jnp.broadcast_to(seen, (*seen.shape[:2], len(place), len(place)))
     uniform = seen / seen.sum(-1, keepdims=True)
-    sums = [_measured(weights, batch) for weights in maps]
+    sums = [_measured(weights, batch) for weights in outputs["attention"]]
     return jnp.stack(sums, axis=2), _measured(uniform, batch)[..., 0]
+
+
+_measure_causal = partial(_measure, causal=True)
+_measure_bidirectional = partial(_measure, causal=False)
 
 
 def _measured(weights: Float[Array, "B N T S"], batch: Any) -> Float[Array, "B M N"]:

@@ -5,32 +5,20 @@ of block k, and the last is what heads read, the final norm included.
 """
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bert_jax.models import network as networks
-from bert_jax.models.network import Network
+from bert_jax.predict import batches
+from bert_jax.predict.batches import BATCH, Row, finite, power
 from bert_jax.predict.model import Model
-from bert_jax.predict.reader import BATCH, finite, power
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.examples import rounded
 
 WORD = 4  # tokens of a word by itself: half the work of the least width of examples
 LAST_FOUR = "last_4"  # the last four layers side by side (Devlin et al. 2019, 5.3)
-
-
-class Row(NamedTuple):
-    """What the network reads at once. offsets: the characters of each piece in its text,
-    or in the pair where `types` is 1; (0, 0) of [CLS] and [SEP]."""
-
-    ids: np.ndarray  # (T,) int32
-    types: np.ndarray  # (T,) int32
-    offsets: list[tuple[int, int]]
 
 
 def rows(
@@ -51,27 +39,19 @@ def averages(
 ) -> list[np.ndarray]:
     """(K, L + 1, D) float32 of each row: in every layer the averages of its T vectors
     by the K lines of its weights, (K, T), each of sum 1."""
-    found: list[Any] = [None] * len(rows)
-    order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
-    for begin in range(0, len(order), BATCH):
-        own = order[begin : begin + BATCH]
-        batch, line = _batch(model, [rows[i] for i in own], [weights[i] for i in own])
-        sums = np.asarray(_averages(model.network, model.params, batch, line))
-        finite(sums[: len(own)], model.step)
-        for number, vectors in zip(own, sums):
-            found[number] = vectors[: len(weights[number])]
-    return found
-
-
-def padded(model: Model, rows: Sequence[Row], width: int) -> dict[str, np.ndarray]:
-    """A batch of these rows, ids and types (B, width) and lengths (B,)."""
-    ids = np.full((len(rows), width), model.tokenizer.pad_id, np.int32)
-    types = np.zeros((len(rows), width), np.int32)
-    for i, row in enumerate(rows):
-        ids[i, : len(row.ids)] = row.ids
-        types[i, : len(row.ids)] = row.types
-    lengths = np.array([len(row.ids) for row in rows], np.int32)
-    return {"ids": ids, "types": types, "lengths": lengths}
+    averages: list[Any] = [None] * len(rows)
+    lengths = np.array([len(row.ids) for row in rows], int)
+    order = np.argsort(lengths, kind="stable")
+    for chosen in batches.slices(lengths[order], lambda length: BATCH):
+        numbers = order[chosen]
+        lines = [weights[i] for i in numbers]
+        batch = _batch(model, [rows[i] for i in numbers], lines)
+        names = ("states", "hidden")
+        read = batches.read(model.network, names, _averages, model.params, batch)
+        sums = finite(np.asarray(read)[: len(numbers)], model.step)
+        for number, vectors in zip(numbers, sums):
+            averages[number] = vectors[: len(weights[number])]
+    return averages
 
 
 def of_texts(
@@ -165,24 +145,21 @@ def _stack(model: Model, found: list[np.ndarray]) -> np.ndarray:
 
 def _batch(
     model: Model, rows: list[Row], weights: list[np.ndarray]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """BATCH rows of one width, and their weights; the last row fills up."""
-    rows = rows + rows[-1:] * (BATCH - len(rows))
+) -> dict[str, np.ndarray]:
+    """BATCH rows of one width with their `weights`, (BATCH, K, width)."""
     longest = max(len(row.ids) for row in rows)
     width = WORD if longest <= WORD else rounded(longest)
     width = min(width, model.max_length)
-    most = max(len(line) for line in weights)
-    line = np.zeros((BATCH, power(most), width), np.float32)
-    for i, own in enumerate(weights):
-        line[i, : len(own), : own.shape[1]] = own
-    return padded(model, rows, width), line
+    most = max(len(lines) for lines in weights)
+    padded = np.zeros((BATCH, power(most), width), np.float32)
+    for row, lines in enumerate(weights):
+        padded[row, : len(lines), : lines.shape[1]] = lines
+    batch = batches.batch(rows, BATCH, width, model.tokenizer.pad_id)
+    return batch | {"weights": padded}
 
 
-@partial(jax.jit, static_argnums=0)
-def _averages(
-    network: Network, params: Any, batch: Any, weights: Float[Array, "B K T"]
-) -> Float[Array, "B K L D"]:
-    outputs = networks.predict(network, params, batch)
+def _averages(outputs: dict[str, Any], batch: dict) -> Float[Array, "B K L D"]:
     layers = [*outputs["states"][:-1], outputs["hidden"]]
     states = jnp.stack([layer.astype(jnp.float32) for layer in layers])
+    weights = batch["weights"]
     return jnp.einsum("BKT,LBTD->BKLD", weights, states, precision="highest")

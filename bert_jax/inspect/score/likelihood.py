@@ -8,6 +8,7 @@ before the piece: their sum is the log-likelihood of the text.
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import jax
@@ -16,11 +17,12 @@ import numpy as np
 import tqdm
 from jaxtyping import Array, Float
 
-from bert_jax.models.network import Network
+from bert_jax.predict import batches
+from bert_jax.predict.batches import filled, finite, power
 from bert_jax.predict.model import Model
-from bert_jax.predict.reader import finite, power
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.examples import rounded
+from bert_jax.tasks.features import padded
 
 WITHIN = ("piece", "word")
 TOKENS = 1024  # of a batch of masked rows, padding included
@@ -122,9 +124,10 @@ def of_rows(
     nan of the special tokens."""
     lengths = np.array([len(row) for row in rows], np.int32)
     width = min(rounded(int(lengths.max(initial=1))), model.max_length)
-    ids = np.full((len(rows), width), model.tokenizer.pad_id, np.int32)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    tokens = np.fromiter(chain.from_iterable(rows), np.int32)
+    numbers = np.arange(len(rows))
+    ids = padded(tokens, starts, numbers, width, model.tokenizer.pad_id)
     found = np.full(ids.shape, np.nan)
     wanted = ~model.tokenizer.special[ids]
     jobs = _left_to_right if is_causal(model) else partial(_masked, within=within)
@@ -148,7 +151,10 @@ def _run(
         leave=False,
     ) as bar:
         for job in jobs:
-            after = job, _log_probs(model.network, model.params, job.batch)
+            read = batches.read(
+                model.network, ("logits",), _log_probs, model.params, job.batch
+            )
+            after = job, read
             if before is not None:
                 yield before[0], np.asarray(before[1])
                 bar.update(int(before[0].wanted.sum()))
@@ -166,7 +172,7 @@ def _masked(
     texts, places = texts[order], places[order]
     words = np.cumsum(~model.tokenizer.continuation[ids], axis=1)
     for own, width, rows in _batches(model, lengths[texts], TOKENS):
-        text, place = _filled(texts[own], rows), _filled(places[own], rows)[:, None]
+        text, place = filled(texts[own], rows), filled(places[own], rows)[:, None]
         row, column = ids[text, :width], np.arange(width)[None]
         targets = np.take_along_axis(row, place, axis=1)
         hidden = column == place
@@ -186,7 +192,7 @@ def _left_to_right(
     (objectives.pretrain.next_tokens)."""
     texts = np.argsort(lengths, kind="stable")
     for own, width, rows in _batches(model, lengths[texts], PREDICTED):
-        text = _filled(texts[own], rows)
+        text = filled(texts[own], rows)
         row = ids[text, :width]
         shape = rows, width - 1
         positions = np.broadcast_to(np.arange(width - 1, dtype=np.int32), shape)
@@ -200,18 +206,14 @@ def _batches(
 ) -> Iterator[tuple[slice, int, int]]:
     """What of the rows, sorted by length, goes together, its width, and to how many
     rows it is filled up: few shapes, as each is compiled."""
-    begin = 0
-    while begin < len(lengths):
-        most = max(1, tokens // rounded(int(lengths[begin])))
-        most = min(power(most + 1) // 2, power(len(lengths)))
-        own = slice(begin, begin + most)
-        yield own, min(rounded(int(lengths[own][-1])), model.max_length), most
-        begin += most
 
+    def most(length: int) -> int:
+        fit = max(1, tokens // rounded(length))
+        return min(power(fit + 1) // 2, power(len(lengths)))
 
-def _filled(values: np.ndarray, rows: int) -> np.ndarray:
-    """The last one fills up."""
-    return np.pad(values, (0, rows - len(values)), mode="edge")
+    for chosen in batches.slices(lengths, most):
+        width = min(rounded(int(lengths[chosen][-1])), model.max_length)
+        yield chosen, width, most(int(lengths[chosen.start]))
 
 
 def _batch(
@@ -222,10 +224,7 @@ def _batch(
     return {name: array.astype(np.int32) for name, array in arrays.items()}
 
 
-# Compiled once for all the steps of a run.
-@partial(jax.jit, static_argnums=0)
-def _log_probs(network: Network, params: Any, batch: Any) -> Float[Array, "B P"]:
+def _log_probs(outputs: dict[str, Any], batch: Any) -> Float[Array, "B P"]:
     """Log-probabilities of the targets: no logits leave the device."""
-    outputs: Any = network.apply({"params": params}, batch, None)
     logs = jax.nn.log_softmax(outputs["logits"].astype(jnp.float32), axis=-1)
     return jnp.take_along_axis(logs, batch["targets"][..., None], axis=-1)[..., 0]

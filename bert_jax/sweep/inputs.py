@@ -7,11 +7,11 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax.data import store
 from bert_jax.data.store import Store
+from bert_jax.prepare import load as load_data
 from bert_jax.run import lineage, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.experiment import PRETRAIN
 from bert_jax.sweep.plan import Planned
-from bert_jax.tasks import dataset
 
 
 def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -> None:
@@ -28,12 +28,14 @@ def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -
             config = lineage.with_vocabulary(run.config, None)
             key = store.key(config)
             if key not in stores:
-                stores[key] = store.prepare(config, say)
+                data = load_data(config, say)
+                assert isinstance(data, Store)  # it pretrains
+                stores[key] = data
             changed += _changed(folder / run.name, stores[key])
             own = stores[key]
         elif (run.stage, own.tokenizer.fingerprint) not in read:
             read.add((run.stage, own.tokenizer.fingerprint))
-            dataset.prepare(_with_tokenizer(run.config, own))
+            load_data(_with_tokenizer(run.config, own))
     if changed:
         raise UsageError("\n".join([*changed, "Restore it, or choose another --root"]))
 

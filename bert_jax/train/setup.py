@@ -11,7 +11,8 @@ import optax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from bert_jax.data import shared_rows, store
+from bert_jax import prepare
+from bert_jax.data import shared_rows
 from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.pipeline import Pipeline
 from bert_jax.data.shared_rows import SharedRows
@@ -91,7 +92,7 @@ def build(config: FrozenConfigDict, workdir: Path | None) -> Setup:
 
     `workdir` is the run's directory, None for one that has none.
     """
-    data = _prepared(lineage.with_vocabulary(config, workdir))
+    data = _load_data(lineage.with_vocabulary(config, workdir))
     train, valid, test = _splits(config, data)
     config = resolved(config, data.tokenizer.vocab_size)
     config = configs.scheduled(config, train.num_examples)
@@ -190,13 +191,11 @@ def objectives(
     return trained, pretrain.build(config, vocabulary, unigram, evaluation=True)
 
 
-def _prepared(config: FrozenConfigDict) -> Store | Dataset:
+def _load_data(config: FrozenConfigDict) -> Store | Dataset:
     """Process 0 prepares what is not there yet; the others wait and open it."""
-    if rules.is_task(config):
-        return dataset.prepare(config)
-    if jax.process_count() == 1:
-        return store.prepare(config)
+    if rules.is_task(config) or jax.process_count() == 1:
+        return prepare.load(config)
     if jax.process_index() == 0:
-        store.prepare(config)
+        prepare.load(config)
     multihost_utils.sync_global_devices("store")
-    return store.prepare(config, progress=lambda text: None)
+    return prepare.load(config, progress=lambda text: None)

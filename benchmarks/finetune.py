@@ -48,7 +48,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
     checkpoints = Checkpoints(scratch, 1, 0, False)
     current, _ = restore.restore_or_init(parts, checkpoints, print)
     step, size = parts.placement.step(loop.step_of(parts)), config.train.batch
-    own = state.own(parts.config)
+    scalars = state.scalars(parts.config)
 
     def batches() -> Iterator[dict]:
         for number in range(parts.config.train.steps):
@@ -56,7 +56,7 @@ def ours(run: str, data: Path, scratch: Path) -> Turn:
 
     def update(batch: dict) -> int:
         nonlocal current
-        current, metrics = step(current, parts.placement.batch(batch), own)
+        current, metrics = step(current, parts.placement.batch(batch), scalars)
         jax.block_until_ready(metrics)
         return batch["ids"].size
 

@@ -59,7 +59,7 @@ class Sides:
         self._put = first.placement.batch
         self._step = first.placement.step(loop.step_of(first))
         self._states = [ours.initial(each) for each in parts]
-        self._own = [state.own(each.config) for each in parts]
+        self._scalars = [state.scalars(each.config) for each in parts]
         self._lanes = Together(parts, [ours.initial(each) for each in parts])
         self._batch = cases.unmasked(self.case)
 
@@ -69,18 +69,18 @@ class Sides:
 
     def together(self, steps: range) -> list[list[jax.Array]]:
         """The losses by lane and step."""
-        lanes = range(len(self._own))
+        lanes = range(len(self._scalars))
         metrics = [self._lanes.step([self.batch(i)] * len(lanes)) for i in steps]
         return [[fetch[lane]()["loss"] for fetch in metrics] for lane in lanes]
 
     def apart(self, steps: range) -> list[list[jax.Array]]:
         """The same of each run by itself, one after the other."""
-        return [self._alone(lane, steps) for lane in range(len(self._own))]
+        return [self._alone(lane, steps) for lane in range(len(self._scalars))]
 
     def _alone(self, lane: int, steps: range) -> list[jax.Array]:
         losses = []
         for i in steps:
-            given = self._states[lane], self._put(self.batch(i)), self._own[lane]
+            given = self._states[lane], self._put(self.batch(i)), self._scalars[lane]
             self._states[lane], metrics = self._step(*given)
             losses.append(metrics["loss"])
         return losses

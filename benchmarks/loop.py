@@ -106,7 +106,7 @@ class Turns(Single):
     def _take_bare(self, batch: Batch) -> None:
         fixed = self._placement.batch(batch)
         for _ in range(self._steps):
-            self._bare, _ = self._step(self._bare, fixed, self._own)
+            self._bare, _ = self._step(self._bare, fixed, self._scalars)
         jax.block_until_ready(self._bare)
 
     def _note(self, name: str) -> None:

@@ -45,14 +45,14 @@ def build(case: Case, side: Side) -> Stepper:
 def stepper(parts: Parts, host: dict[str, np.ndarray]) -> Stepper:
     """Steps on one batch, which stays on the device; masks are drawn in each."""
     place, current = parts.placement, initial(parts)
-    step, own = place.step(loop.step_of(parts)), state.own(parts.config)
+    step, scalars = place.step(loop.step_of(parts)), state.scalars(parts.config)
     batch = place.batch(host)
 
     def run(steps: int) -> None:
         nonlocal current
         metrics = None
         for _ in range(steps):
-            current, metrics = step(current, batch, own)
+            current, metrics = step(current, batch, scalars)
         jax.block_until_ready((current, metrics))
 
     about = {

@@ -22,7 +22,7 @@ from bert_jax.data import tokenizer
 from bert_jax.inspect.score import likelihood
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import WHOLE, Network
+from bert_jax.models.network import PRETRAINING, Network
 from bert_jax.predict.model import Model
 from bert_jax.predict.reader import Reader
 from bert_jax.run import config as configs
@@ -60,11 +60,11 @@ def random_model(vocabulary: list[str]) -> Model:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.txt"
         path.write_text("\n".join(vocabulary) + "\n")
-        own = tokenizer.load(path, config.tokenizer.lowercase)
-    config = setup.resolved(config, own.vocab_size)
-    network = Network(EncoderConfig(**config.model), ("mlm_head",), 0, WHOLE)
+        words = tokenizer.load(path, config.tokenizer.lowercase)
+    config = setup.resolved(config, words.vocab_size)
+    network = Network(EncoderConfig(**config.model), ("mlm_head",), 0, PRETRAINING)
     params = jax.jit(networks.init, static_argnums=0)(network, jax.random.key(0))
-    return Model(Reader(config, own, network, params, 0, [], ""))
+    return Model(Reader(config, words, network, params, 0, [], ""))
 
 
 def loop(model: Model, texts: list[str]) -> np.ndarray:

@@ -115,8 +115,8 @@ def summary(case: Case, found: Found) -> dict[str, Any]:
             "flops_per_s": case.flops / seconds,
             "mfu": case.flops / seconds / peak if peak else None,
             "ours_is_faster": {
-                name: tables.ratio(facts["seconds"], own["seconds"])
-                for name, own in measured.items()
+                name: tables.ratio(facts["seconds"], our_facts["seconds"])
+                for name, our_facts in measured.items()
                 if name.startswith("ours")
             },
         }
@@ -124,14 +124,16 @@ def summary(case: Case, found: Found) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    own = list(dict.fromkeys(s for r in results.values() for s in ours(r["sides"])))
+    variants = list(
+        dict.fromkeys(s for r in results.values() for s in ours(r["sides"]))
+    )
     header = ["row", "side", "ms a step", "real tokens/s", "TFLOP/s", "MFU"]
-    header += ["peak GiB", "first step s", *(f"{name} is faster" for name in own)]
+    header += ["peak GiB", "first step s", *(f"{name} is faster" for name in variants)]
     rows = []
     for name, result in results.items():
         for side in sorted(result["sides"], key=place):
             line, facts = [name, side], result["sides"][side]
-            rows.append(line + (cells(facts, own) or [facts["failed"]]))
+            rows.append(line + (cells(facts, variants) or [facts["failed"]]))
     return tables.markdown(header, rows)
 
 
@@ -149,7 +151,7 @@ def ours(sides: Found) -> list[str]:
     return sorted((name for name in sides if name.startswith("ours")), key=place)
 
 
-def cells(facts: dict[str, Any], own: Sequence[str]) -> list[str]:
+def cells(facts: dict[str, Any], variants: Sequence[str]) -> list[str]:
     if not facts.get("seconds"):
         return []
     faster = facts["ours_is_faster"]
@@ -162,7 +164,7 @@ def cells(facts: dict[str, Any], own: Sequence[str]) -> list[str]:
         mfu,
         tables.number(facts["memory"] / 2**30),
         tables.number(facts["first_step"]),
-        *(f"{faster[name]:.2f}" if name in faster else "" for name in own),
+        *(f"{faster[name]:.2f}" if name in faster else "" for name in variants),
     ]
 
 

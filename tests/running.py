@@ -18,7 +18,7 @@ from ml_collections import FrozenConfigDict
 from bert_jax.data import tokenizer
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import WHOLE, Network
+from bert_jax.models.network import PRETRAINING, Network
 from bert_jax.predict.model import Model
 from bert_jax.predict.reader import Reader
 from bert_jax.run import config as configs
@@ -152,7 +152,7 @@ def untrained(
     words = tokenizer.load(straight / "tokenizer.json", True)
     config = setup.resolved(config, words.vocab_size)
     heads = ("pooler", head)
-    network = Network(EncoderConfig(**config.model), heads, classes, WHOLE)
+    network = Network(EncoderConfig(**config.model), heads, classes, PRETRAINING)
     params = networks.init(network, jax.random.key(0))
     labels = ["b", "a"][:classes]
     return Model(Reader(config, words, network, params, 0, labels, ""))

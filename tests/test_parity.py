@@ -115,7 +115,7 @@ def batch(case, number: int):
 
 
 def test_every_hidden_state_and_both_logits(case, config):
-    network = networks.Network(config, pretrain.PAIRED, 0, networks.WHOLE)
+    network = networks.Network(config, pretrain.PAIRED, 0, networks.PRETRAINING)
     inputs = batch(case, 0)
     rows, width = inputs["ids"].shape
     everywhere = jnp.broadcast_to(jnp.arange(width)[None], (rows, width))

@@ -125,16 +125,16 @@ def test_each_architecture_gives_its_outputs_here(exchanged):
 
 LOSSES = {
     "BertForSequenceClassification": lambda encoder: finetune.classify(
-        encoder, networks.WHOLE, np.ones(5, np.float32)
+        encoder, networks.PRETRAINING, np.ones(5, np.float32)
     ),
     "BertForTokenClassification": lambda encoder: finetune.tag(
-        encoder, networks.WHOLE, np.ones(5, np.float32)
+        encoder, networks.PRETRAINING, np.ones(5, np.float32)
     ),
     "BertForQuestionAnswering": lambda encoder: finetune.span(
-        encoder, networks.WHOLE, np.ones(0, np.float32)
+        encoder, networks.PRETRAINING, np.ones(0, np.float32)
     ),
     "BertForMultipleChoice": lambda encoder: finetune.choose(
-        encoder, networks.WHOLE, np.ones(0, np.float32)
+        encoder, networks.PRETRAINING, np.ones(0, np.float32)
     ),
 }
 
@@ -220,7 +220,9 @@ def test_as_many_parameters_as_theirs(size):
     config = configs.load(
         str(ROOT / f"configs/pretrain/bert_{size}.py"), {"model.vocab_size": "30522"}
     ).model
-    network = networks.Network(EncoderConfig(**config), ("pooler",), 0, networks.WHOLE)
+    network = networks.Network(
+        EncoderConfig(**config), ("pooler",), 0, networks.PRETRAINING
+    )
     shapes = jax.eval_shape(lambda key: networks.init(network, key), jax.random.key(0))
     with torch.device("meta"):
         theirs = transformers.BertModel(

@@ -113,7 +113,7 @@ OURS_ONLY = {
 
 
 def model_fields(card: Mapping[str, Any], say: Say) -> dict[str, Any]:
-    """Their config.json -> the fields of config.model. Raises UsageError."""
+    """Fields of config.model from a Hugging Face config.json. Raises UsageError."""
     if "model_type" not in card:
         raise UsageError(f"{NAME}: model_type is missing; it must be 'bert'")
     keys.check(KEYS, card, NAME, say)
@@ -162,16 +162,16 @@ def _is_number(value: Any) -> bool:
 
 def check_expressible(model: Mapping[str, Any]) -> None:
     """Raise UsageError for what of config.model their BERT does not have."""
-    for key, (wanted, said) in OURS_ONLY.items():
+    for key, (wanted, meaning) in OURS_ONLY.items():
         if model[key] != wanted:
             raise UsageError(
-                f"their BERT has no {said} (model.{key}={model[key]}): it cannot be "
+                f"their BERT has no {meaning} (model.{key}={model[key]}): it cannot be "
                 "exported"
             )
 
 
 def kept(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What of their config.json a run keeps, for an export to write back."""
+    """Keys of a Hugging Face config.json that a run keeps for its export."""
     known = keys.kept(KEYS, card)
     return {key: value for key, value in known.items() if key not in NOT_KEPT}
 
@@ -243,9 +243,9 @@ def labels_of(card: Mapping[str, Any], count: int, say: Say) -> list[str]:
 def _named(card: Mapping[str, Any], say: Say) -> dict[int, str]:
     """The name of each class by id2label, or else by label2id."""
     by_name = _object(card, "label2id")
-    turned = {_whole(number): label for label, number in by_name.items()}
+    turned = {_integer(number): label for label, number in by_name.items()}
     by_number = _object(card, "id2label")
-    named = {_whole(number): label for number, label in by_number.items()} or turned
+    named = {_integer(number): label for number, label in by_number.items()} or turned
     if -1 in named or not all(isinstance(label, str) for label in named.values()):
         raise UsageError(f"{NAME}: id2label must be an object: {{number: name}}")
     if len(named) < len(by_number or by_name):
@@ -255,7 +255,7 @@ def _named(card: Mapping[str, Any], say: Say) -> dict[int, str]:
     return named
 
 
-def _whole(number: Any) -> int:
+def _integer(number: Any) -> int:
     """A class's number as JSON has it, -1 for what is none."""
     text = "" if isinstance(number, bool) else str(number)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1

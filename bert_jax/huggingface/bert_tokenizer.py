@@ -17,7 +17,7 @@ from bert_jax.huggingface.keys import Keys, Only, Say
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
 
-VOCABULARY, WHOLE = "vocab.txt", "tokenizer.json"
+VOCABULARY, TOKENIZER_JSON = "vocab.txt", "tokenizer.json"
 RULES, NAMES = "tokenizer_config.json", "special_tokens_map.json"
 SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 NAMED = {f"{token.strip('[]').lower()}_token": token for token in SPECIALS}
@@ -85,8 +85,8 @@ def read(source: Path, say: Say) -> Read:
     names = directory.read_optional(source, NAMES)
     for name, given in ((RULES, rules), (NAMES, names)):
         keys.check(KEYS, _plain(given), name, say)
-    if (source / WHOLE).exists() or (source / WHOLE).is_symlink():
-        path = directory.inside(source, WHOLE)
+    if (source / TOKENIZER_JSON).exists() or (source / TOKENIZER_JSON).is_symlink():
+        path = directory.inside(source, TOKENIZER_JSON)
         library = vocabulary.read_json(
             files.read_text(path, vocabulary.LARGEST), str(path)
         )
@@ -130,10 +130,10 @@ def _is_more(key: str, value: Any) -> bool:
 
 def _of_vocabulary(source: Path, rules: Mapping[str, Any], say: Say) -> tokenizers.Tokenizer:  # fmt: skip
     path = directory.inside(source, VOCABULARY)
-    ids, said = vocabulary.read_lines(
+    ids, notes = vocabulary.read_lines(
         files.read_text(path, vocabulary.LARGEST), str(path)
     )
-    for line in said:
+    for line in notes:
         say(line)
     switches = {key: _switch(rules, key) for key in SWITCHES}
     capitals = [token for token in ids if _is_capital(token)]
@@ -173,16 +173,16 @@ def _check_switches(library: tokenizers.Tokenizer, rules: Mapping[str, Any]) -> 
     """Refuse a tokenizer_config.json that says otherwise than tokenizer.json does."""
     there = switches(library)
     for key in SWITCHES:
-        said = _switch(rules, key)
-        if said is not None and there[key] not in (None, said):
+        switch = _switch(rules, key)
+        if switch is not None and there[key] not in (None, switch):
             raise UsageError(
-                f"{RULES}: {key} is {said}, and {WHOLE} does as if it were "
+                f"{RULES}: {key} is {switch}, and {TOKENIZER_JSON} does as if it were "
                 f"{there[key]}: make the two agree"
             )
 
 
 def switches(library: tokenizers.Tokenizer) -> dict[str, bool | None]:
-    """What do_lower_case and the others would be of a tokenizer, None for no telling."""
+    """Values of do_lower_case and the like that fit a tokenizer, None if unknown."""
     normalize = library.normalizer.normalize_str
     rules = json.loads(library.to_str())["normalizer"]
     return {
@@ -195,7 +195,7 @@ def switches(library: tokenizers.Tokenizer) -> dict[str, bool | None]:
 def _added(
     source: Path, rules: Mapping[str, Any], names: Mapping[str, Any]
 ) -> Iterator[Added]:
-    """What the files but tokenizer.json add, in the order of transformers."""
+    """Tokens that files besides tokenizer.json add, in the order of transformers."""
     yield from added_tokens.by_id(rules.get("added_tokens_decoder") or {}, RULES)
     more = [
         added_tokens.special(value, name)
@@ -208,7 +208,7 @@ def _added(
 
 
 def _more(given: Mapping[str, Any], name: str) -> Iterator[Any]:
-    """What a file calls special besides the tokens of BERT."""
+    """Special tokens of a file besides those of BERT."""
     for key, value in given.items():
         if (key in ("bos_token", "eos_token") or _is_more(key, value)) and value:
             yield value
@@ -230,7 +230,7 @@ def _length(rules: Mapping[str, Any]) -> int | None:
 def write(target: Path, words: Tokenizer, length: int, kept: Mapping[str, Any]) -> None:
     """tokenizer.json, vocab.txt and tokenizer_config.json, which give the same ids."""
     content = json.loads(words.to_str())
-    library = vocabulary.read_json(words.to_str(), WHOLE)
+    library = vocabulary.read_json(words.to_str(), TOKENIZER_JSON)
     added = [token["content"] for token in content["added_tokens"] if token["special"]]
     more = [token for token in added if token not in SPECIALS]
     config = {
@@ -245,7 +245,7 @@ def write(target: Path, words: Tokenizer, length: int, kept: Mapping[str, Any]) 
         names = ["input_ids", "token_type_ids", "attention_mask"]
         config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
         config |= {"model_input_names": names}
-    words.save(target / WHOLE)
+    words.save(target / TOKENIZER_JSON)
     files.write_json(target / RULES, config)
     lines = "".join(f"{token}\n" for token in words.vocabulary)
     files.write_text(target / VOCABULARY, lines)

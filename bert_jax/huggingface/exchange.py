@@ -151,7 +151,7 @@ def _check_finite(tensors: Tensors, source: str) -> None:
 
 
 def _say_what_is_lost(name: str, params: Mapping[str, Any], pair: str) -> None:
-    """What their class means or holds otherwise."""
+    """Tell what of a Hugging Face class has no place here."""
     wanted = names.ARCHITECTURES[name]
     if "pooler" in params and "pooler" not in wanted:
         say(f"the pooler is left out: {name} has none")
@@ -162,7 +162,7 @@ def _say_what_is_lost(name: str, params: Mapping[str, Any], pair: str) -> None:
 
 
 def _digest(tensors: Tensors) -> str:
-    """What the weights are, whatever the files were called."""
+    """Digest of the weights, independent of file names."""
     digest = hashlib.sha256()
     for name, array in sorted(tensors.items()):
         digest.update(f"{name} {array.shape}".encode())
@@ -230,7 +230,9 @@ def _fit_windows(config: ConfigDict, overrides: Mapping[str, str]) -> None:
 
 def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
     """Refuse arrays of other shapes than the config's; how many classes there are."""
-    network = networks.of_params(EncoderConfig(**config.model), params, networks.WHOLE)
+    network = networks.of_params(
+        EncoderConfig(**config.model), params, networks.PRETRAINING
+    )
     if different := checkpoint.differing(params, networks.shapes(network)):
         raise UsageError(f"config.json and the tensors disagree: {different[0]}")
     return network.classes

@@ -27,7 +27,7 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 REFUSED = {
     r"adapter_(config\.json|model\..*)": "an adapter, which changes the weights: merge it",
 }
-TOLD = {
+NOTES = {
     r"(modules|sentence_bert_config|config_sentence_transformers)\.json": "how sentence-"
     "transformers pools and cuts: predict --vectors is the mean of all tokens",
     r".*\.py": "code of its own, which is not run",
@@ -91,7 +91,7 @@ def check_others(source: Path, say: Callable[[str], None]) -> None:
     for name in sorted(path.name for path in source.iterdir()):
         if reason := _matching(REFUSED, name):
             raise UsageError(f"{source / name} is {reason}")
-        if reason := _matching(TOLD, name):
+        if reason := _matching(NOTES, name):
             say(f"{name} is not read: {reason}")
         elif not (name in READ or name.endswith(PICKLED) or re.fullmatch(SILENT, name)):
             unknown.append(name)
@@ -100,11 +100,11 @@ def check_others(source: Path, say: Callable[[str], None]) -> None:
 
 
 def _matching(patterns: Mapping[str, str], name: str) -> str:
-    return next((said for p, said in patterns.items() if re.fullmatch(p, name)), "")
+    return next((note for p, note in patterns.items() if re.fullmatch(p, name)), "")
 
 
 def _convert(path: Path) -> str:
-    """What to say of a pickled file."""
+    """Message that a pickled file must be converted."""
     if path.suffix in (".npy", ".npz"):
         return (
             f"{path} may hold pickled objects and is not read: save {WEIGHTS} instead"
@@ -122,7 +122,7 @@ def _convert(path: Path) -> str:
 
 
 def read_tensors(source: Path) -> Tensors:
-    """All tensors of the directory, of one file or of shards, in float32."""
+    """Read the tensors of a directory, from one file or shards, as float32."""
     if (source / WEIGHTS).exists() or (source / WEIGHTS).is_symlink():
         return _read_safetensors(inside(source, WEIGHTS))
     if not (source / INDEX).exists():

@@ -30,7 +30,9 @@ def check(keys: Keys, given: Mapping[str, Any], name: str, say: Say) -> None:
     """Refuse a key with a value that is not known here, and tell of unknown keys."""
     for key, only in keys.only.items():
         value = given.get(key)
-        if value not in ABSENT and not any(same(value, own) for own in only.values):
+        if value not in ABSENT and not any(
+            is_equal(value, allowed) for allowed in only.values
+        ):
             refuse(name, key, value, only.values, only.mend)
     if unknown := sorted(given.keys() - keys.used - keys.only.keys() - keys.idle):
         named = ", ".join(map(repr, unknown))
@@ -49,7 +51,7 @@ def refuse(
     )
 
 
-def same(one: Any, other: Any) -> bool:
+def is_equal(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: True is no 1, and "1" no 1."""
     return type(one) is type(other) and one == other
 

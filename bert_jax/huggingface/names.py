@@ -16,7 +16,7 @@ Tensors = dict[str, np.ndarray]
 
 
 class Row(NamedTuple):
-    """One parameter: its path in a run and its name in a file of theirs.
+    """Path of a parameter in a run, and its name in a Hugging Face file.
 
     {layer} stands for the layer's number. Their matrices map (out, in), ours
     (in, out): those are transposed on the way, which is its own inverse.
@@ -97,7 +97,7 @@ Say = Callable[[str], None]
 
 
 def to_ours(tensors: Tensors, card: Mapping[str, Any], say: Say) -> dict[str, Any]:
-    """Their tensors -> our parameters, float32, nested by path.
+    """Parameters, float32 and nested by path, from Hugging Face tensors.
 
     `card` is their config.json; what had to be mended is told to `say`, a line
     each. Raises UsageError for tensors that are missing, unknown or misshapen.

@@ -33,12 +33,12 @@ def grouped_gradient(
     """
     grouped = ids.reshape(-1, rows_of_group(*ids.shape) * ids[0].size)
     vectors = of_rows.reshape(*grouped.shape, table.shape[1])
-    same = grouped[:, :, None] == grouped[:, None, :]
+    repeated = grouped[:, :, None] == grouped[:, None, :]
     earlier = jnp.tri(grouped.shape[1], k=-1, dtype=bool)
-    first = ~(same & earlier[None]).any(-1)
+    first = ~(repeated & earlier[None]).any(-1)
     sums = jnp.einsum(
         "GST,GTD->GSD",
-        same.astype(vectors.dtype),
+        repeated.astype(vectors.dtype),
         vectors,
         precision=lax.Precision.HIGHEST,
     )
@@ -47,7 +47,7 @@ def grouped_gradient(
 
 
 def rows_of_group(batch: int, *length: int) -> int:
-    """How many rows make up a group: those of two devices never do."""
+    """Number of rows in a group, which never spans two devices."""
     count, ids = 1, math.prod(length)
     while 2 * count * ids <= GROUP and batch % (2 * count * jax.device_count()) == 0:
         count *= 2

@@ -43,8 +43,8 @@ SIZED = {name for name, head in LINEAR.items() if not head.size}
 SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
 
 
-class Features(NamedTuple):
-    """What the heads of tasks read of the encoder (section 5.3 compares layers).
+class Readout(NamedTuple):
+    """Layers and pooling that task heads read (section 5.3 compares layers).
 
     layers: "last", the "last_4" side by side, or the number of one, of the embeddings 0.
     pool: how its tokens become the vector of a text where there is no pooler: by the
@@ -55,7 +55,7 @@ class Features(NamedTuple):
     pool: str
 
 
-WHOLE = Features("last", "pooler")  # as in pretraining
+PRETRAINING = Readout("last", "pooler")  # as in pretraining
 
 
 class MaskedLMHead(nn.Module):
@@ -78,7 +78,7 @@ class MaskedLMHead(nn.Module):
 
 
 class Pooler(nn.Module):
-    """One vector a sequence: dense and tanh of its first token."""
+    """Dense layer and tanh of the first token: one vector a sequence."""
 
     config: EncoderConfig
 
@@ -111,7 +111,7 @@ class Network(nn.Module):
     config: EncoderConfig
     heads: tuple[str, ...]
     classes: int
-    features: Features
+    features: Readout
 
     def setup(self):
         self.encoder = Encoder(self.config)
@@ -165,7 +165,7 @@ def chosen(states: list[Float[Array, "B T D"]], layers: str) -> Float[Array, "B 
 def pooled(
     features: Float[Array, "B T E"], lengths: Int[Array, "B"], pool: str
 ) -> Float[Array, "B E"]:
-    """One vector a row: that of its first or last token, or the mean of its tokens."""
+    """The first token's vector of each row, the last one's, or the mean of all."""
     places = jnp.arange(features.shape[1])[None]
     match pool:
         case "last":
@@ -195,7 +195,7 @@ def shapes(network: Network) -> Any:
 
 
 def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """What a call gives, without dropout, and what the encoder sows: every layer's
+    """The outputs of a call without dropout, and those that the encoder sows: all
     `states` and `attention`."""
     outputs, sown = network.apply(
         {"params": params}, batch, None, mutable=list(SOWN.values())
@@ -207,7 +207,7 @@ def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str
 
 
 def of_params(
-    config: EncoderConfig, params: Mapping[str, Any], features: Features
+    config: EncoderConfig, params: Mapping[str, Any], features: Readout
 ) -> Network:
     """The network that these parameters, or their shapes, belong to."""
     heads = tuple(name for name in HEADS if name in params)

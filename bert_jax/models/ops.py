@@ -19,7 +19,7 @@ WIDE = 8192  # entries of a row
 
 
 def device_kind() -> str:
-    """What is traced for: cpu, TPU v5 lite, NVIDIA H100.
+    """The kind of device that is traced for: cpu, TPU v5 lite, NVIDIA H100.
 
     The devices of the mesh in use (as `plan` sets one; JAX tells programs apart by it),
     or else those at hand. `lax.platform_dependent` serves in gradients that are written
@@ -231,7 +231,7 @@ def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
 def _visible(
     queries: int, keys: int, lengths: Int[Array, "B"], causal: bool
 ) -> Bool[Array, "B 1 #T S"]:
-    """Which keys each query may see."""
+    """Mask of the keys that each query may see."""
     place = jnp.arange(keys)[None, None, None, :]
     inside = place < lengths[:, None, None, None]
     if not causal:
@@ -286,7 +286,7 @@ def gather(
 
 @jax.custom_vjp
 def pick(x: Float[Array, "*rows V"], ids: Int[Array, "*rows"]) -> Float[Array, "*rows"]:
-    """One entry of each row. Its gradient is a comparison, not a scatter."""
+    """Pick one entry of each row; the gradient is a comparison, not a scatter."""
     return jnp.take_along_axis(x, ids[..., None], axis=-1)[..., 0]
 
 

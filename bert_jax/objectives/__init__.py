@@ -1,1 +1,1 @@
-"""What is learned from a batch: masks, heads and losses, as Objectives."""
+"""Objectives: masks, heads and losses."""

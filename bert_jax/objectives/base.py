@@ -1,4 +1,4 @@
-"""What the loop trains: a model and a loss, as four functions.
+"""Objective: the model and the loss that the loop trains, as four functions.
 
 Every mean is a (total, count) pair, summed over micro-batches, devices and batches and
 divided last, so a global mean never becomes a mean of means.
@@ -78,9 +78,9 @@ def flat(batch: Batch) -> Batch:
     if lengths.ndim == 1:
         return batch
     rows, choices = lengths.shape
-    own = batch["rows"][:, None] * choices + jnp.arange(choices)[None]
+    numbers = batch["rows"][:, None] * choices + jnp.arange(choices)[None]
     wide = {name: batch[name].reshape(rows * choices, -1) for name in ("ids", "types")}
-    return {**wide, "lengths": lengths.reshape(-1), "rows": own.reshape(-1)}
+    return {**wide, "lengths": lengths.reshape(-1), "rows": numbers.reshape(-1)}
 
 
 def add_sums(left: Any, right: Any) -> Any:
@@ -135,7 +135,7 @@ def weighted_accuracy(
     So logits that say nothing are no better than chance. Whether all others stay
     behind is a cheaper question than which is the largest.
     """
-    own, places = ops.pick(logits, targets)[..., None], jnp.arange(logits.shape[-1])
+    target, places = ops.pick(logits, targets)[..., None], jnp.arange(logits.shape[-1])
     earlier = places.reshape(*(1,) * targets.ndim, -1) < targets[..., None]
-    behind = jnp.where(earlier, logits < own, logits <= own)
+    behind = jnp.where(earlier, logits < target, logits <= target)
     return jnp.sum(weights * behind.all(-1)), jnp.sum(weights)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import Features, Network
+from bert_jax.models.network import Network, Readout
 from bert_jax.models.ops import MASKED
 from bert_jax.objectives.base import (
     Batch,
@@ -36,14 +36,14 @@ Score = Callable[[dict[str, Any], Batch, Float[Array, "*rows"]], Sums]
 def build(config: Any, class_weights: Float[np.ndarray, "C"]) -> Objective:
     """The objective of a config with C labels, none where its kind has none."""
     encoder = EncoderConfig(**config.model)
-    features = Features(config.objective.layers, config.objective.pool)
+    features = Readout(config.objective.layers, config.objective.pool)
     return OBJECTIVES[config.objective.kind](encoder, features, class_weights)
 
 
 def classify(
-    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "C"]
+    encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "C"]
 ) -> Objective:
-    """One of C classes of a text or a pair (section 4.1); label (B,).
+    """Classify a text or a pair as one of C classes (section 4.1); label (B,).
 
     The mean weighs each example by its class; weights of one are the plain mean.
     """
@@ -66,9 +66,9 @@ def classify(
 
 
 def multilabel(
-    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "C"]
+    encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "C"]
 ) -> Objective:
-    """Each of C labels of a text or a pair, by its binary cross-entropy; label (B, C).
+    """Binary cross-entropy of C labels of a text or a pair; label (B, C).
 
     The mean is over texts and labels.
     """
@@ -93,7 +93,7 @@ def multilabel(
 
 
 def regress(
-    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
+    encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "0"]
 ) -> Objective:
     """A number of a text or a pair, by its squared error; label (B,), float."""
     network = Network(encoder, (*POOLED[features.pool], "classify_head"), 1, features)
@@ -108,7 +108,7 @@ def regress(
 
 
 def tag(
-    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "C"]
+    encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "C"]
 ) -> Objective:
     """A class of each token that has a label (section 5.3); label (B, T)."""
     network = Network(encoder, ("tag_head",), len(class_weights), features)
@@ -129,9 +129,9 @@ def tag(
 
 
 def span(
-    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
+    encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "0"]
 ) -> Objective:
-    """Where an answer starts and ends (section 4.2); label (B, 2), 0 for no answer.
+    """Start and end of an answer (section 4.2); label (B, 2), 0 for no answer.
 
     The loss is the mean of the two cross-entropies over the row's own tokens.
     """
@@ -156,7 +156,7 @@ def span(
 
 
 def choose(
-    encoder: EncoderConfig, features: Features, class_weights: Float[np.ndarray, "0"]
+    encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "0"]
 ) -> Objective:
     """The best of C answers (section 4.4); ids and types (B, C, T), lengths (B, C)."""
     network = Network(encoder, (*POOLED[features.pool], "choice_head"), 0, features)

@@ -1,4 +1,4 @@
-"""Which tokens a masked LM predicts, and what stands in their place.
+"""Masking: which tokens a masked LM predicts, and what replaces them.
 
 Devlin et al. 2019, section 3.1, task 1: a share of the tokens is predicted; of
 those most become [MASK], some a random token, the rest stay. A mask is a pure
@@ -34,7 +34,7 @@ class Masking(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """What masking knows of the tokens."""
+    """Properties of the tokens that masking needs."""
 
     continuation: Bool[np.ndarray, "V"]  # pieces that go on with a word
     special: Bool[np.ndarray, "V"]  # never predicted, never inserted
@@ -120,7 +120,7 @@ def _mask_row(
 def _take(
     unit: str, sizes: Int[Array, "T"], budget: Int[Array, ""]
 ) -> tuple[Bool[Array, "T"], Int[Array, ""]]:
-    """Which of the words, in this order, fit the budget, and what is left of it; a
+    """Words that fit the budget in this order, and what is left of it; a
     misfit is passed over."""
     if unit == "token":  # every word has size one
         return jnp.arange(len(sizes)) < budget, jnp.zeros_like(budget)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import WHOLE, Network
+from bert_jax.models.network import PRETRAINING, Network
 from bert_jax.objectives.base import (
     Batch,
     Counts,
@@ -57,7 +57,7 @@ def masked_lm(
     def choose(batch: Batch, key: Key[Array, ""]) -> Batch:
         return mask(batch, key, masking, vocabulary)
 
-    network = Network(encoder, HEADS[pair], 0, WHOLE)
+    network = Network(encoder, HEADS[pair], 0, PRETRAINING)
     return _objective(network, {"mlm": 1.0, "pair": pair_weight}, choose, unigram)
 
 
@@ -73,7 +73,9 @@ def causal_lm(
     def choose(batch: Batch, key: Key[Array, ""] | None) -> Batch:
         return {**batch, **next_tokens(batch, vocabulary.special)}
 
-    return _objective(Network(encoder, ALONE, 0, WHOLE), {"lm": 1.0}, choose, unigram)
+    return _objective(
+        Network(encoder, ALONE, 0, PRETRAINING), {"lm": 1.0}, choose, unigram
+    )
 
 
 def next_tokens(batch: Batch, special: Bool[np.ndarray, "V"]) -> Batch:

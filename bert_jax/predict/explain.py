@@ -1,4 +1,4 @@
-"""How a prediction comes about, from characters to probabilities, in numbered steps."""
+"""A prediction explained in numbered steps, from characters to probabilities."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ def explain(model: Model, mode: str, record: Any) -> str:
 
     `mode` is the kind of the run's task, "masks" or "vectors".
     """
-    steps = MODES.get(mode, _whole)(model, record)
+    steps = MODES.get(mode, _text)(model, record)
     return "\n".join(
         "\n   ".join([f"{number}. {title}", *lines])
         for number, (title, lines) in enumerate(steps, 1)
@@ -37,7 +37,7 @@ def explain(model: Model, mode: str, record: Any) -> str:
 # One for each mode.
 
 
-def _whole(model: Model, record: Sentence | Choice) -> list[Step]:
+def _text(model: Model, record: Sentence | Choice) -> list[Step]:
     """Steps for a task that says one thing of a record: a label, a number, a choice."""
     task = model.reader.known_task
     made = model.reader.features([record])
@@ -69,12 +69,12 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
     made = reader.features(records)
     counts = [len(record.words) for record in records]
     rows = pieces.of_words(reader, made, passage, counts)
-    said = model.outputs(("states", "hidden", "features", "tag_logits"), rows.batch)
-    outputs = dict(enumerate(said["tag_logits"]))
-    tags: list[Any] = task.predictions(records, made, outputs)
+    outputs = model.outputs(("states", "hidden", "features", "tag_logits"), rows.batch)
+    by_row = dict(enumerate(outputs["tag_logits"]))
+    tags: list[Any] = task.predictions(records, made, by_row)
     table = [["word", "piece", "tag", "logit", "probability"]]
     for number, record in enumerate(records):
-        logits, ids = outputs[number], rows.batch["ids"][number]
+        logits, ids = by_row[number], rows.batch["ids"][number]
         lines = zip(record.words, made.places[number], *tags[number], strict=True)
         for word, place, tag, chance in lines:
             piece = model.tokenizer.display_tokens[ids[place]] if place >= 0 else "none"
@@ -89,10 +89,10 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
     count = len(records)
     notes = [f"{count} rows: they are more than one row holds"] * (count > 1)
     return [
-        *_encoder(model, rows, said, notes),
-        Step("What the head reads", [_each(model, said["features"])]),
+        *_encoder(model, rows, outputs, notes),
+        Step("What the head reads", [_each(model, outputs["features"])]),
         Step(
-            f"The logits, {said['tag_logits'].shape}: a dense layer at each token",
+            f"The logits, {outputs['tag_logits'].shape}: a dense layer at each token",
             [f"one for each of {', '.join(reader.labels)}"],
         ),
         Step("Softmax at each word's first piece: its likeliest tag", columns(table)),
@@ -104,11 +104,11 @@ def _span(model: Model, record: Question) -> list[Step]:
     task = model.reader.known_task
     made = model.reader.features([record])
     rows = pieces.of_windows(model.reader, made, record)
-    said = model.outputs(("states", "hidden", "features", "span_logits"), rows.batch)
-    outputs = dict(enumerate(said["span_logits"]))
-    [answer] = task.predictions([record], made, outputs)
+    outputs = model.outputs(("states", "hidden", "features", "span_logits"), rows.batch)
+    by_row = dict(enumerate(outputs["span_logits"]))
+    [answer] = task.predictions([record], made, by_row)
     at = _window_of(made.places, answer.start)
-    one = {name: _only(value, at) for name, value in said.items()}
+    one = {name: _only(value, at) for name, value in outputs.items()}
     count = len(made.places)
     window = f"the context needs {count} windows; number {at + 1} has the best span:"
     notes = [window] * (count > 1)
@@ -167,11 +167,11 @@ def _ends(model: Model, rows: Rows, window: Window, logits: np.ndarray) -> list[
 def _vectors(model: Model, record: Sentence) -> list[Step]:
     made = of_texts([record], np.zeros(1), model.tokenizer, model.config.data.length)
     rows = pieces.of_texts(model.reader, made, _texts(record))
-    said = model.outputs(("states", "hidden"), rows.batch)
-    vector = said["hidden"][0].astype(np.float32).mean(0)
+    outputs = model.outputs(("states", "hidden"), rows.batch)
+    vector = outputs["hidden"][0].astype(np.float32).mean(0)
     numbers = " ".join(f"{number:.4f}" for number in vector[:BEST])
     return [
-        *_encoder(model, rows, said, []),
+        *_encoder(model, rows, outputs, []),
         Step(
             f"The mean of the last layer's tokens, shape (1, {len(vector)})",
             [f"{numbers} ...  norm {np.linalg.norm(vector):.4f}"],
@@ -186,8 +186,8 @@ def _masks(model: Model, record: Sentence) -> list[Step]:
     places = np.flatnonzero(batch["ids"][0] == model.tokenizer.mask_id)
     batch["positions"] = places[None].astype(np.int32)
     rows = Rows(batch, [offsets], [(record.text,)])
-    said = model.outputs(("states", "hidden", "logits"), batch)
-    logits, words = said["logits"][0], model.tokenizer.display_tokens
+    outputs = model.outputs(("states", "hidden", "logits"), batch)
+    logits, words = outputs["logits"][0], model.tokenizer.display_tokens
     best = np.argsort(-logits, axis=-1, kind="stable")[:, :BEST]
     scored = [
         "   ".join([f"at {place}:", *(f"{words[i]} {row[i]:.4f}" for i in top)])
@@ -198,11 +198,11 @@ def _masks(model: Model, record: Sentence) -> list[Step]:
         for place, mask in zip(places, filled, strict=True)
     ]
     where = ", ".join(map(str, places))
-    size = (1, len(places), said["hidden"].shape[-1])
+    size = (1, len(places), outputs["hidden"].shape[-1])
     return [
-        *_encoder(model, rows, said, []),
+        *_encoder(model, rows, outputs, []),
         Step(f"The [MASK] at {where}", [f"the last layer's vectors there, {size}"]),
-        Step(f"The logits, {said['logits'].shape}, of all pieces; the best", scored),
+        Step(f"The logits, {outputs['logits'].shape}, of all pieces; the best", scored),
         Step("Softmax: exp of each logit, divided by the sum of them all", likely),
     ]
 
@@ -214,18 +214,18 @@ MODES = {"tag": _tags, "span": _span, "vectors": _vectors, "masks": _masks}
 
 
 def _encoder(
-    model: Model, rows: Rows, said: dict[str, Any], notes: list[str]
+    model: Model, rows: Rows, outputs: dict[str, Any], notes: list[str]
 ) -> list[Step]:
     """The steps up to the last layer; notes are of the rows that are shown."""
     ids, words = rows.batch["ids"], model.tokenizer.display_tokens
     lengths = rows.batch["lengths"]
-    texts = list(dict.fromkeys(text for own in rows.texts for text in own))
+    texts = list(dict.fromkeys(text for row_texts in rows.texts for text in row_texts))
     row_lines = [" ".join(words[i] for i in row) for row in ids]
-    states = dict(enumerate(said["states"]))
+    states = dict(enumerate(outputs["states"]))
     layers = {"embeddings": states.pop(0)}
     layers |= {f"block_{number - 1:02d}": state for number, state in states.items()}
     if model.config.model.norm == "pre":
-        layers["final_norm"] = said["hidden"]
+        layers["final_norm"] = outputs["hidden"]
     inside = np.arange(ids.shape[1])[None] < lengths[:, None]
     table = [["layer", "shape", "mean norm"]]
     for name, state in layers.items():
@@ -257,7 +257,7 @@ def _pieces(model: Model, rows: Rows, row: int) -> list[str]:
 
 
 def _pooled(model: Model, pooled: np.ndarray) -> str:
-    """What a head reads that looks at a text as one."""
+    """Describe the pooled vector that the head of a text reads."""
     layers = _layers(model)
     if "pooler" in model.network.heads:
         how = f"the pooler: tanh of a dense layer of [CLS] in {layers}"

@@ -17,7 +17,7 @@ from bert_jax.tasks.examples import rounded
 
 
 class Sampling(NamedTuple):
-    """How the next piece is drawn.
+    """Settings by which the next token is drawn.
 
     temperature: divides the logits; at 0 the likeliest piece is taken. top_k: only the
     k likeliest are left (Fan et al. 2018), 0 leaves all. top_p: of these the fewest
@@ -64,7 +64,7 @@ def check(text: str, max_tokens: int, draw: Sampling) -> None:
 def continuation(
     model: Model, text: str, max_tokens: int, draw: Sampling
 ) -> Iterator[str]:
-    """What follows a text, piece by piece: each with the space before it, if any.
+    """Continue a text token by token, each with the space before it, if any.
 
     The model sees [CLS] and the last pieces, as many as in training (data.length),
     which a warning tells; special tokens are never drawn. One seed gives one text.

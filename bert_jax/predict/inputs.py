@@ -1,4 +1,4 @@
-"""What a person gives to be predicted: lines or a file -> records of the run's task.
+"""Inputs of predict: lines or a file -> records of the run's task.
 
 A line is a text. Tabs part what a task reads together: two texts, a question and its
 context, a text and its choices.
@@ -59,7 +59,7 @@ def _of_file(reader: Reader, mode: str, path: str) -> Iterator[Any]:
 
 
 def _lines(source: Source) -> Iterator[tuple[str, str]]:
-    """Each line and where it stands, blank ones included."""
+    """Lines and their places, blank ones included."""
     if source.texts:
         yield from ((f"TEXT {i}", text) for i, text in enumerate(source.texts, 1))
     elif source.file:

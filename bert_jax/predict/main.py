@@ -35,7 +35,7 @@ class Mode(NamedTuple):
 
 
 class Style(NamedTuple):
-    """What to print: results for people or programs, or how one comes about; of the
+    """Choice of output: results for people or programs, or an explanation; of the
     run's task, or vectors whatever it is."""
 
     as_json: bool
@@ -74,7 +74,7 @@ def _mode(model: Model, vectors: bool) -> str:
 
 
 def _printed(model: Model, mode: str) -> Mode:
-    """How results are predicted and printed."""
+    """The functions that predict and print results."""
     if mode in MODES:
         return MODES[mode]
     task = model.reader.known_task
@@ -127,15 +127,15 @@ def _task(model: Model, records: list[Any], least: int) -> list[Any]:
 
 
 def _masks(model: Model, records: list[Sentence], least: int) -> list[list[Filled]]:
-    """By 32 texts of like length, the longest first; too few are filled up."""
+    """Fill masks of 32 texts of like length at a time, the longest first."""
     texts = [record.text for record in records]
     order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
     found: dict[int, list[Filled]] = {}
     for begin in range(0, len(order), BATCH):
-        own = order[begin : begin + BATCH]
-        batch = [texts[number] for number in own]
+        numbers = order[begin : begin + BATCH]
+        batch = [texts[number] for number in numbers]
         batch += batch[-1:] * (least - len(batch))
-        found.update(zip(own, model.fill_masks(batch)))
+        found.update(zip(numbers, model.fill_masks(batch)))
     return [found[number] for number in range(len(texts))]
 
 

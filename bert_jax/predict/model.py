@@ -11,7 +11,7 @@ import numpy as np
 
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import Features
+from bert_jax.models.network import Readout
 from bert_jax.predict import batches
 from bert_jax.predict.batches import BATCH, filled, finite, power
 from bert_jax.predict.reader import Reader
@@ -31,7 +31,7 @@ from bert_jax.train import checkpoint, setup
 
 
 class Filled(NamedTuple):
-    """What the model expects in place of one [MASK], the likeliest first."""
+    """Candidates for one [MASK], the likeliest first."""
 
     mask: int  # which [MASK] of the text, from 0
     candidates: list[tuple[str, float]]  # piece, probability
@@ -51,7 +51,8 @@ class Model:
         self.config, self.tokenizer = reader.config, reader.tokenizer
         self.step = reader.step
         self.max_length = self.config.model.max_length
-        self._told = self.config.data.length  # the widest row that was warned of
+        # The widest row that was warned of.
+        self._warned_width = self.config.data.length
 
     def classify(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
@@ -67,7 +68,7 @@ class Model:
         return np.array(self._read(Regress, _sentences(texts, pairs)), np.float64)
 
     def entities(self, texts: Sequence[str]) -> list[list[Found]]:
-        """What is named in each text; where tags mark no chunks, the tag of each word.
+        """Named entities of each text; where tags mark no chunks, the tag of each word.
 
         Words are those of words.passage_of. A text that does not fit a row is read in
         several, so that none of it is cut.
@@ -91,8 +92,10 @@ class Model:
         self, texts: Sequence[str], choices: Sequence[Sequence[str]]
     ) -> list[Chosen]:
         """The best of the choices of each text, as many for one as for another."""
-        own = [texts_of(f"choices[{i}]", each) for i, each in enumerate(choices)]
-        both = zip(_beside(own, "texts", texts), own, strict=True)
+        choice_texts = [
+            texts_of(f"choices[{i}]", each) for i, each in enumerate(choices)
+        ]
+        both = zip(_beside(choice_texts, "texts", texts), choice_texts, strict=True)
         records = [
             Choice(f"texts[{number}]", text, tuple(options), "")
             for number, (text, options) in enumerate(both)
@@ -131,7 +134,7 @@ class Model:
         return coded
 
     def fill_masks(self, texts: Sequence[str], top: int = 5) -> list[list[Filled]]:
-        """For each text and each [MASK] in it, the `top` likeliest pieces.
+        """The `top` likeliest tokens for each [MASK] of each text.
 
         Raises UsageError for a text without [MASK], and for a run that was not
         trained to fill masks.
@@ -210,8 +213,8 @@ class Model:
 
     def _run(self, inputs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         count, width = inputs["ids"].shape
-        if width > self._told:
-            self._told, seen = width, self.config.data.length
+        if width > self._warned_width:
+            self._warned_width, seen = width, self.config.data.length
             _warn(f"{width} tokens, but the run saw no position beyond {seen}")
         arrays = {k: v for k, v in inputs.items() if isinstance(v, np.ndarray)}
         more = [(0, 0), (0, min(power(width), self.max_length) - width)]
@@ -234,7 +237,7 @@ def _sentences(texts: Sequence[str], pairs: Sequence[str] | None) -> list[Senten
 
 
 def _beside(others: Sequence[Any], name: str, given: Sequence[str]) -> list[str]:
-    """As many texts as there are others."""
+    """The texts given, checked to be as many as the others."""
     found = texts_of(name, given)
     if len(found) != len(others):
         raise NotText(f"{name}: {len(found)}, but {len(others)} of what goes with them")
@@ -277,7 +280,7 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     labels, kind = began.get("labels", []), began.get("task", "")
     step = checkpoint.chosen(run, step)
     saved = checkpoint.param_shapes(run, step)
-    features = Features(config.objective.layers, config.objective.pool)
+    features = Readout(config.objective.layers, config.objective.pool)
     network = networks.of_params(EncoderConfig(**config.model), saved, features)
     wanted = checkpoint.on_one_device(networks.shapes(network))
     params = checkpoint.restore_params(run, step, wanted)

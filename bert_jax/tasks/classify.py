@@ -1,4 +1,4 @@
-"""One of C classes of a text or a pair (Devlin et al. 2019, section 4.1)."""
+"""Classification of a text or a pair (Devlin et al. 2019, section 4.1)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Classify(TextTask):
     formats = sources.NAMED
 
     def find_labels(self, splits: Sequence[Sequence[Sentence]]) -> tuple[str, ...]:
-        """Those that are stated, or those of train."""
+        """The labels of the config, or else those of the training split."""
         found = label_set(splits[0], listed(self.settings.labels))
         for records in splits[1:]:
             if records:

@@ -106,7 +106,7 @@ def _fingerprint(data: Dataset) -> str:
 
 
 def _digest_of_records(records: Sequence[Any]) -> str:
-    """Of their texts and labels, wherever they were read."""
+    """Digest of texts and labels, independent of the file they come from."""
     texts = (json.dumps(record._replace(where="")) for record in records)
     return files.digest(*(files.digest(text, length=64) for text in texts), length=64)
 
@@ -117,7 +117,7 @@ def _digest_of_array(array: np.ndarray) -> str:
 
 
 def _fingerprint_1(labels: tuple[str, ...], splits: list[Examples]) -> str:
-    """What runs of version 1 wrote down."""
+    """The fingerprint that runs of version 1 wrote."""
     digest = hashlib.blake2b(repr(labels).encode(), digest_size=6)
     for examples in splits:
         made = examples.features

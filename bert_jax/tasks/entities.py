@@ -45,8 +45,8 @@ def is_of_a_word(label: str) -> bool:
 
 
 def marks(labels: Iterable[str]) -> dict[str, tuple[str, str]] | None:
-    """Of each label of a set, the place in an entity that it marks (B, I, E, S, or O for
-    none) and the type of the entity; None where labels mark no entities but words, as
+    """The place in an entity that each label marks (B, I, E, S, or O for none), and the
+    type of the entity; None where labels mark no entities but words, as
     parts of speech do.
 
     Types stand after a place (IOB, BIOES, BILOU), or places stand alone, for entities of
@@ -97,7 +97,7 @@ def score(
     predicted: Sequence[Sequence[str]],
     labels: Iterable[str] | None = None,
 ) -> tuple[Score, dict[str, Score]]:
-    """Over all entities (micro), and of each type that is in gold or predicted.
+    """Scores over all entities (micro) and of each type, gold or predicted.
 
     `labels` is the set that all tags are of; by default, those that occur.
     One sequence of tags a sentence, none of which an entity crosses. ValueError where

@@ -37,7 +37,7 @@ class Examples:
 
     @property
     def rows(self) -> int:
-        """Of one example: as many as there are choices."""
+        """Rows of one example: the number of its choices."""
         return self.features.choices
 
     @property
@@ -51,7 +51,7 @@ class Examples:
         return len(self.features.ids) / (len(self.features.starts) - 1)
 
     def describe(self) -> str:
-        """What a person should see before training: sizes, and what is lost of them."""
+        """A summary to read before training: sizes, and what is lost of them."""
         widest = int(self.features.widths.max())
         lost = "; ".join(f"{n} {what}" for what, n in self.features.lost.items())
         return (
@@ -74,7 +74,7 @@ class Examples:
             )
 
     def batch(self, step: int, batch_size: int, rows: Rows) -> Batch:
-        """These rows of the global batch of `step`; it may straddle two epochs."""
+        """The given rows of the global batch of `step`, which may straddle two epochs."""
         self.require(batch_size)
         every = np.arange(batch_size)
         examples, epochs = walk(
@@ -87,7 +87,7 @@ class Examples:
     def evaluation(
         self, batch_size: int, max_examples: int, rows: Rows
     ) -> Iterator[Batch]:
-        """Each example once, from short to long.
+        """Batches that hold each example once, from short to long.
 
         With max_examples > 0 at most that many, evenly spread over the file. The last
         batch is filled up with rows of weight 0.
@@ -114,7 +114,7 @@ class Examples:
         weights: np.ndarray,
         rows: np.ndarray,
     ) -> Batch:
-        """Those rows of a batch; its width is that of the whole one, on every host."""
+        """Assemble the given rows of a batch, as wide as the global batch needs."""
         features = self.features
         width = min(self.length, rounded(int(features.widths[examples].max())))
         chosen, starts = examples[rows], features.starts
@@ -168,10 +168,10 @@ def _order(examples: Examples, epoch: int, batch_size: int) -> np.ndarray:
     if examples.tagged:
         return order
     head = -epoch * count % batch_size
-    whole = (count - head) // batch_size
-    body = order[head : head + whole * batch_size]
+    full = (count - head) // batch_size
+    body = order[head : head + full * batch_size]
     widths = np.searchsorted(WIDTHS, examples.features.widths[body])
     body = body[np.argsort(widths, kind="stable")]
-    body = body.reshape(whole, batch_size)[drawn("batches", whole)].ravel()
-    tail = order[head + whole * batch_size :]
+    body = body.reshape(full, batch_size)[drawn("batches", full)].ravel()
+    tail = order[head + full * batch_size :]
     return np.concatenate([order[:head], body, tail])

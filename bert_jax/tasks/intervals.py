@@ -1,4 +1,4 @@
-"""What a few seeds say together: intervals, an exact test, and what they could have seen.
+"""Statistics over seeds: intervals, an exact test, and detectable differences.
 
 The values are those of seeds, or differences of two runs of one seed. They are taken to
 be independent; an interval or a test without a word on the level is at 95 % or 5 %.

@@ -76,7 +76,7 @@ class MultiLabel(Classify):
     formats = FORMATS
 
     def find_labels(self, splits: Sequence[Sequence[Labels]]) -> tuple[str, ...]:
-        """Those that are stated, or those of train."""
+        """The labels of the config, or else those of the training split."""
         found = listed(self.settings.labels)
         for records in splits:
             named = [
@@ -130,13 +130,13 @@ class MultiLabel(Classify):
         }
 
     def constants(self, gold: list[np.ndarray]) -> Iterable[list[np.ndarray]]:
-        """For every text the k most frequent labels, for each k."""
+        """Constant predictions of the k most frequent labels, for each k."""
         order = np.argsort(-np.sum(gold, 0), kind="stable")
         for count in range(len(order) + 1):
             yield [np.isin(np.arange(len(order)), order[:count])] * len(gold)
 
     def check_metric(self, metric: str) -> None:
-        """All metrics suit any labels."""
+        """Accept every metric: all of them suit any labels."""
 
     def result(self, record: Any, predictions: list[np.ndarray]) -> Given:
         chances = super().result(record, predictions).probabilities

@@ -70,7 +70,7 @@ def _labelled(config: Config, split: str) -> list[Any]:
 def _held_out(
     kind: Task, records: list[Any], share: float
 ) -> tuple[list[Any], list[Any]]:
-    """What is kept and what is held out: whole groups, at least one of each."""
+    """Split records into kept and held out, by groups, at least one of each."""
     groups = [kind.group(record, number) for number, record in enumerate(records)]
     names = list(dict.fromkeys(groups))
     if len(names) < 2:
@@ -83,7 +83,7 @@ def _held_out(
 
 
 def _few(records: list[Any], per_label: int, seed: int) -> list[Any]:
-    """At most `per_label` of each label, drawn by the seed; in the order of the file."""
+    """Draw at most `per_label` records of each label by the seed, in file order."""
     taken: dict[str, int] = {}
     kept = []
     for number in permutation(stream(seed, "examples"), 0, len(records)):

@@ -19,7 +19,7 @@ BLOCK = 1_000_000  # bytes read at once to find what does not decode
 
 
 class NotText(UsageError, TypeError):
-    """What a caller gave for a list of texts is none."""
+    """Raised where a caller's list of texts holds something else."""
 
 
 class Sentence(NamedTuple):
@@ -94,8 +94,8 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
     number = 0
     try:
         with path.open(encoding=encoding, newline="\n") as file:
-            whole = iter(lambda: file.readline(LONGEST_LINE + 1), "")
-            for number, line in enumerate(whole, 1):
+            text_lines = iter(lambda: file.readline(LONGEST_LINE + 1), "")
+            for number, line in enumerate(text_lines, 1):
                 if len(line) > LONGEST_LINE:
                     raise UsageError(
                         f"{path}, line {number}: longer than {LONGEST_LINE:,} characters"
@@ -121,7 +121,7 @@ def lines(path: Path, encoding: str) -> Iterator[str]:
 
 
 def listed(text: str) -> list[str]:
-    """What commas separate; none in an empty text."""
+    """Items that commas separate; none in an empty text."""
     return [part.strip() for part in text.split(",")] if text else []
 
 
@@ -179,7 +179,7 @@ def _brief(value: Any) -> str:
 
 
 def member(where: str, value: Any, key: str) -> Any:
-    """What a JSON value holds under a key. UsageError if it is no object or lacks it."""
+    """Value under a key of a JSON object. UsageError if it is none or lacks it."""
     if not isinstance(value, dict):
         raise UsageError(f"{where}: no JSON object")
     if key not in value:
@@ -189,7 +189,7 @@ def member(where: str, value: Any, key: str) -> Any:
 
 
 def _labels(record: Sentence | Tagged) -> Iterator[tuple[str, str]]:
-    """Where each label of a record stands, and the label."""
+    """Place and name of each label of a record."""
     if isinstance(record, Sentence):
         if record.label:
             yield record.where, record.label

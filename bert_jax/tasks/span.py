@@ -41,7 +41,7 @@ class Span(Task):
     def features(
         self, records: Sequence[Question], tokenizer: Tokenizer, length: int
     ) -> Features:
-        """As many windows for each question as its context needs."""
+        """Features of each question: as many windows as its context needs."""
         rows, targets, owners, places = [], [], [], []
         unseen = 0
         windows = question_windows(
@@ -115,10 +115,10 @@ class Span(Task):
         return found
 
     def as_json(self, record: Question, result: Answer) -> dict[str, Any]:
-        said = {key: x for key, x in result._asdict().items() if key != "text"}
+        details = {key: x for key, x in result._asdict().items() if key != "text"}
         asked = {"question": record.question, "context": record.context}
         identity = {"id": record.id} if record.id else {}
-        return identity | asked | {"answer": result.text} | said
+        return identity | asked | {"answer": result.text} | details
 
     def as_text(self, record: Question, result: Answer) -> str:
         if result.start < 0:

@@ -38,7 +38,7 @@ class Tag(Task):
     formats = sources.WORDS
 
     def find_labels(self, splits: Sequence[Sequence[Tagged]]) -> tuple[str, ...]:
-        """Those of all splits: rare ones may be in one alone, as I-LST of CoNLL-2000."""
+        """Labels of all splits: a rare one may be in one alone (I-LST of CoNLL-2000)."""
         records = [record for split in splits for record in split]
         return tuple(label_set(records, listed(self.settings.labels)))
 

@@ -1,4 +1,4 @@
-"""What a kind of task is: from its files to the text of a prediction.
+"""The interface of a kind of task, from its files to the text of a prediction.
 
 An output is what the network says of one example: logits of classes (C,), a number (1,),
 logits of tags (T, C), of spans (T, 2), of choices (C,).
@@ -58,7 +58,7 @@ class Task(ABC):
         return record.label != ""
 
     def group(self, record: Any, number: int) -> str:
-        """What records share that must not stand on both sides of a split."""
+        """Key of the records that must not stand on both sides of a split."""
         return str(number)
 
     @abstractmethod
@@ -84,10 +84,10 @@ class Task(ABC):
 
     @abstractmethod
     def gold(self, record: Any) -> Any:
-        """What a prediction should be."""
+        """The gold value of a record."""
 
     def guess(self, prediction: Any) -> Any:
-        """What of a prediction is compared with gold."""
+        """The part of a prediction that is compared with gold."""
         return prediction
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Task(ABC):
         return ()
 
     def count(self, records: Sequence[Any]) -> int:
-        """How many things are scored."""
+        """Number of things that are scored."""
         return len(records)
 
     def check_metric(self, metric: str) -> None:
@@ -131,13 +131,13 @@ class Task(ABC):
         """The answer to a record, of the predictions of its parts."""
 
     def names(self, record: Any) -> Sequence[str]:
-        """What the logits of a record are of."""
+        """Names of the logits of a record."""
         return self.labels
 
     def conclusion(
         self, names: Sequence[str], logits: np.ndarray
     ) -> tuple[str, list[str]]:
-        """How logits become the prediction: a title and its lines."""
+        """Describe how logits become the prediction: a title and its lines."""
         chances = softmax(logits)
         order: list[int] = np.argsort(-chances, kind="stable").tolist()
         table = columns([names[i], percent(float(chances[i]))] for i in order)
@@ -154,7 +154,7 @@ class Task(ABC):
 
 
 def fields(where: str, line: str, wanted: str) -> list[str]:
-    """What tabs separate, as many as wanted, or more where those end in dots.
+    """Names of the tab-separated fields of a line; trailing dots allow more.
 
     Raises UsageError for another number of fields, and for an empty one.
     """

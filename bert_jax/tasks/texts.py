@@ -1,4 +1,4 @@
-"""What the kinds share that say something of a text or of a pair of texts."""
+"""Functions shared by the kinds that predict from a text or a pair."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

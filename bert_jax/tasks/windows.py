@@ -114,7 +114,7 @@ def _windows(
 
 
 def _spans(length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Which pieces each window holds; a context of none has one window still."""
+    """Token ranges of the windows; an empty context still has one."""
     step = room - stride
     count = 1 + max(-(-(length - room) // step), 0)
     return [(i * step, min(i * step + room, length)) for i in range(count)]

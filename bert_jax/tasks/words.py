@@ -97,7 +97,7 @@ def _starts(sizes: Sequence[int], room: int) -> list[int]:
 def tag_features(
     tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max_length: int
 ) -> Iterator[Tags]:
-    """Each sentence's words as pieces, cut to a row of at most `max_length`.
+    """Features of tagged sentences, cut to rows of at most `max_length` tokens.
 
     Words are encoded one by one, so that spaces are neither lost nor added. A word
     whose first piece is in the row keeps its label, though later ones may be cut. Words
@@ -183,7 +183,7 @@ def entities(
     probabilities: Sequence[float],
     labels: Sequence[str],
 ) -> list[Found]:
-    """What the words at `spans` of a text are, given each one's tag and its probability.
+    """Entities among the words at `spans`, given each word's tag and probability.
 
     `labels` are the set of the tags. If they mark entities (`entities.marks`), those are
     found; else each word is one, whose type is its tag (parts of speech). What is tagged

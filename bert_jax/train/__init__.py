@@ -1,1 +1,1 @@
-"""One run, from its start to its result."""
+"""Training of one run, from its start to its result."""

@@ -43,13 +43,13 @@ def _newest(
 ) -> int | None:
     found = -1
     if jax.process_index() == 0:
-        found = _first_whole(directory, fault, say)
+        found = _newest_verified(directory, fault, say)
     if jax.process_count() > 1:
         found = int(multihost_utils.broadcast_one_to_all(np.int32(found)))
     return None if found < 0 else found
 
 
-def _first_whole(
+def _newest_verified(
     directory: Path, fault: Callable[[Path, Began], str], say: Callable[[str], None]
 ) -> int:
     kept = steps(directory)
@@ -129,7 +129,7 @@ def restore_params(run: Path, step: int, shapes: Any) -> Any:
 
     Raises UsageError if they are other parameters than those.
     """
-    check_same(param_shapes(run, step), shapes, f"{run} at step {step}")
+    check_params(param_shapes(run, step), shapes, f"{run} at step {step}")
     return read_params(run, step, shapes)
 
 
@@ -142,7 +142,7 @@ def read_params(run: Path, step: int, shapes: Any) -> Any:
 
 
 def restore_state(run: Path, step: int, shapes: TrainState) -> TrainState:
-    """All of a verified checkpoint, in the tree and the shardings of `shapes`. Raises
+    """Restore a verified checkpoint in the tree and the shardings of `shapes`. Raises
     UsageError if it is not finite."""
     args = ocp.args.Composite(
         params=ocp.args.StandardRestore(shapes.params),
@@ -171,7 +171,7 @@ def _check_finite(tree: Any, checkpoint: Path) -> None:
 
 
 def restore_alone(run: Path, step: int) -> Any:
-    """All parameters of one checkpoint, on one device."""
+    """Restore the parameters of a checkpoint on one device."""
     return read_params(run, step, on_one_device(param_shapes(run, step)))
 
 
@@ -191,11 +191,11 @@ def shared(saved: Any, wanted: Any, source: str) -> list[str]:
     """
     groups = [name for name in wanted if name in saved or name == "encoder"]
     before = {name: saved[name] for name in groups if name in saved}
-    check_same(before, {name: wanted[name] for name in groups}, source)
+    check_params(before, {name: wanted[name] for name in groups}, source)
     return groups
 
 
-def check_same(saved: Any, wanted: Any, source: str) -> None:
+def check_params(saved: Any, wanted: Any, source: str) -> None:
     """Refuse parameters of other names or shapes than those that are wanted."""
     if different := differing(saved, wanted):
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""

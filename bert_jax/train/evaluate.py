@@ -45,7 +45,7 @@ def compiled(setup: Setup) -> Callable:
 
 
 def prefixes(setup: Setup) -> list[str]:
-    """Those that are evaluated while a run is trained."""
+    """Prefixes that are evaluated while a run is trained."""
     return ["valid", *(f"valid/{kind}" for kind in setup.shared)]
 
 
@@ -93,8 +93,8 @@ def batches(setup: Setup, name: str) -> Iterator[dict]:
 
 
 def examples_of(setup: Setup, name: str) -> Any:
-    own = {"valid": setup.valid, "test": setup.test}
-    return own[name] if name in own else setup.shared[name.removeprefix("valid/")]
+    splits = {"valid": setup.valid, "test": setup.test}
+    return splits[name] if name in splits else setup.shared[name.removeprefix("valid/")]
 
 
 def _most(setup: Setup, name: str) -> int:
@@ -105,7 +105,7 @@ def _most(setup: Setup, name: str) -> int:
 def total(
     function: Callable, params: Params, batches: Iterator[dict], stopping: Stopping
 ) -> Found | None:
-    """What all batches give together; None if asked to stop.
+    """Sums and outputs over all batches; None if asked to stop.
 
     The results of each batch are fetched one batch late, sums added in float64.
     """
@@ -157,7 +157,7 @@ def meant(name: str, sums: Sums) -> Sums:
 
 
 def fingerprint(setup: Setup, name: str) -> str:
-    """What the metrics of a prefix are measured on, by its content.
+    """Fingerprint of the data that the metrics of a prefix are measured on.
 
     Of a language model the rows as they are fed, the tokenizer and the unigram counts;
     of a task the texts and their labels. Devices, hosts and batch sizes change nothing.

@@ -36,9 +36,11 @@ def evaluate_rows(run: Run, stopping: Callable[[], bool]) -> int:
         run.say("stopped; the same command evaluates the rows that are left")
         return exits.PREEMPTED
     if jax.process_index() == 0:
-        own = {name: v for name, v in found.items() if name.count("/") == 1}
-        rows = {name: v for name, v in found.items() if name not in own}
-        known = ["valid"] if own and _agree(run, own, result["metrics"]) else []
+        unshared = {name: v for name, v in found.items() if name.count("/") == 1}
+        rows = {name: v for name, v in found.items() if name not in unshared}
+        known = (
+            ["valid"] if unshared and _agree(run, unshared, result["metrics"]) else []
+        )
         shared = [name for name in names if name != "valid"]
         session.add_results(run, step, rows, [*known, *shared])
     return exits.DONE

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: seconds by phase, added up over its processes."""
+"""Goodput: seconds of a run by phase, added up over its processes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class SharedClock:
         return self._seconds
 
     def leave(self) -> None:
-        """One lane less from now on."""
+        """Divide the time among one lane less from now on."""
         self()
         self.lanes -= 1
 
@@ -73,7 +73,7 @@ class Goodput:
         self.enter("step")
 
     def seconds(self) -> dict[str, float]:
-        """By phase, up to now."""
+        """Seconds by phase, up to now."""
         self.enter(self._phase)
         return dict(self._seconds)
 
@@ -81,7 +81,7 @@ class Goodput:
         return {ELAPSED: sum(self.seconds().values())}
 
     def metrics(self) -> dict[str, float]:
-        """What `resume` reads again."""
+        """The values that `resume` reads again."""
         found = self.seconds()
         named = {PREFIX + name: value for name, value in found.items()}
         return named | {ELAPSED: sum(found.values())}
@@ -100,5 +100,5 @@ def describe(seconds: Mapping[str, float]) -> str:
 
 def _reached(path: Path) -> float:
     """The seconds that earlier processes told last."""
-    told = (row[ELAPSED] for row in history.tail(path, TAIL) if ELAPSED in row)
-    return next(told, 0.0)
+    elapsed = (row[ELAPSED] for row in history.tail(path, TAIL) if ELAPSED in row)
+    return next(elapsed, 0.0)

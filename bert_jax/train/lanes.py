@@ -99,13 +99,13 @@ def check(asked: Sequence[Asked]) -> None:
 
 
 def _on_one_device(config: FrozenConfigDict) -> FrozenConfigDict:
-    own = ConfigDict(config.to_dict())
-    own.parallel.update(placement="jit", mesh="1x1x1")
-    return FrozenConfigDict(own)
+    full = ConfigDict(config.to_dict())
+    full.parallel.update(placement="jit", mesh="1x1x1")
+    return FrozenConfigDict(full)
 
 
 def names(workdirs: Sequence[Path]) -> list[str]:
-    """What tells the lanes apart: their directories, less what all begin with."""
+    """Names of the lanes: their directories without the common prefix."""
     if len(workdirs) == 1:
         return [""]
     common = os.path.commonpath(workdirs)
@@ -124,7 +124,7 @@ class Together:
         self._sharding = NamedSharding(devices, P("lanes"))
         self._home = setups[0].placement.shardings(states[0])
         self._states = self._stack(states)
-        self._own = self._put([state.own(setup.config) for setup in setups])
+        self._scalars = self._put([state.scalars(setup.config) for setup in setups])
         # What a lane computes needs no other: nothing is sent between devices.
         lanes = jax.shard_map(
             jax.vmap(loop.step_of(setups[0])),
@@ -137,10 +137,12 @@ class Together:
         self._metrics: dict[str, Any] = {}
 
     def step(self, batches: list[Batch]) -> list[Metrics]:
-        """One update of every lane; a lane without a batch takes another's."""
+        """Update every lane; a lane without a batch takes another's."""
         some = next(batch for batch in batches if batch)
         batches = [batch or some for batch in batches]
-        self._states, metrics = self._step(self._states, self._put(batches), self._own)
+        self._states, metrics = self._step(
+            self._states, self._put(batches), self._scalars
+        )
         self._metrics = metrics
 
         # Once for all lanes: an element taken on the devices is a program's run.
@@ -165,11 +167,11 @@ class Together:
         return not self._metrics or self._metrics["loss"].is_ready()
 
     def _stack(self, states: Sequence[TrainState]) -> TrainState:
-        """Those of a device side by side there, so that no device holds all."""
+        """Stack arrays on the device that holds them, so that no device holds all."""
         shards = []
         for number, device in enumerate(self._devices):
-            own = states[number * self._each : (number + 1) * self._each]
-            shards.append(_stacked([jax.device_put(each, device) for each in own]))
+            local = states[number * self._each : (number + 1) * self._each]
+            shards.append(_stacked([jax.device_put(each, device) for each in local]))
 
         def join(*parts):
             shape = (len(states), *parts[0].shape[1:])
@@ -181,8 +183,8 @@ class Together:
 
     def _put(self, parts: Sequence[dict]) -> dict:
         """Host arrays of each lane, on the devices of their lanes."""
-        whole = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
-        return jax.device_put(whole, self._sharding)
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+        return jax.device_put(stacked, self._sharding)
 
 
 @jax.jit
@@ -196,6 +198,6 @@ def _lane(tree: TrainState, place: int) -> TrainState:
 
 
 def worst(codes: Sequence[int]) -> int:
-    """What a process says of all its lanes."""
+    """The exit code of a process with several lanes: the worst of theirs."""
     order = (exits.PREEMPTED, exits.DIVERGED)
     return next((code for code in order if code in codes), exits.DONE)

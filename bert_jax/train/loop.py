@@ -126,13 +126,13 @@ class Single:
 
     def __init__(self, setups: list[Setup], states: list[TrainState]):
         (setup,), (self._state,) = setups, states
-        self._placement, self._own = setup.placement, state.own(setup.config)
+        self._placement, self._scalars = setup.placement, state.scalars(setup.config)
         self._step = setup.placement.step(step_of(setup))
         self._metrics: dict[str, Any] = {}
 
     def step(self, batches: list[Batch]) -> list[Metrics]:
         batch = self._placement.batch(batches[0])
-        self._state, self._metrics = self._step(self._state, batch, self._own)
+        self._state, self._metrics = self._step(self._state, batch, self._scalars)
         return [functools.partial(jax.device_get, self._metrics)]
 
     def state(self, lane: int) -> TrainState:

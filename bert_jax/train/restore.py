@@ -44,14 +44,14 @@ def _initialised(setup: Setup) -> state.TrainState:
 def _continued(setup: Setup, say: Say) -> tuple[state.TrainState, int]:
     """The state that the parent had, to be trained for more steps."""
     config, source, at = setup.config, *_located(setup.config)
-    _check_same_vocabulary(source, setup.data.tokenizer)
+    _check_vocabulary(source, setup.data.tokenizer)
     theirs = configs.scheduled(record.read(source).config, setup.train.num_examples)
     lineage.check_lengthens(config, theirs, source, at)
     shapes, where = setup.shapes(), f"{source} at step {at}"
     checkpoint.require_state(source, at)
     saved = checkpoint.param_shapes(source, at)
-    checkpoint.check_same(saved, shapes.params, where)
-    _check_same_labels(source, set(saved), setup.data)
+    checkpoint.check_params(saved, shapes.params, where)
+    _check_labels(source, set(saved), setup.data)
     skips = setup.sharded(state.no_skips()) if _skips(theirs) else ()
     found = checkpoint.restore_state(source, at, shapes._replace(skips=skips))
     say(
@@ -88,10 +88,10 @@ def _inherited(setup: Setup, wanted: Any, say: Say) -> Any:
     """The parameters that `init_from` names, those of `init_leave` and heads that it
     lacks initialised."""
     source, at = _located(setup.config)
-    _check_same_vocabulary(source, setup.data.tokenizer)
+    _check_vocabulary(source, setup.data.tokenizer)
     saved = checkpoint.param_shapes(source, at)
     asked = _asked(wanted, setup.config.init_leave)
-    _check_same_labels(source, saved.keys() & asked.keys(), setup.data)
+    _check_labels(source, saved.keys() & asked.keys(), setup.data)
     shared = checkpoint.shared(saved, asked, f"{source} at step {at}") if asked else []
     fresh = [name for name in wanted if name not in shared]
     left = [name for name in saved if name not in shared]
@@ -120,7 +120,7 @@ def _asked(wanted: Any, leave: str) -> dict[str, Any]:
     return asked
 
 
-def _check_same_vocabulary(source: Path, tokenizer: Tokenizer) -> None:
+def _check_vocabulary(source: Path, tokenizer: Tokenizer) -> None:
     if not tokenizer.has_fingerprint(record.read(source).run["tokenizer"]):
         raise UsageError(
             f"{source} has another vocabulary than this run, so its token table means "
@@ -128,7 +128,7 @@ def _check_same_vocabulary(source: Path, tokenizer: Tokenizer) -> None:
         )
 
 
-def _check_same_labels(source: Path, groups: set[str], data: Any) -> None:
+def _check_labels(source: Path, groups: set[str], data: Any) -> None:
     """Refuse a head whose classes mean something else."""
     heads = sorted(groups & SIZED)
     if not heads or not isinstance(data, Dataset):

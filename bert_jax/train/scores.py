@@ -97,7 +97,7 @@ def _shown(metric: str, value: float) -> str:
 
 
 def table(step: int, sums: Sums) -> str:
-    """What a person wants to see of an evaluation, each number with its baseline."""
+    """Table of an evaluation's numbers, each with its baseline."""
     return "\n".join([f"held-out documents, step {step}", *_rows(sums)])
 
 

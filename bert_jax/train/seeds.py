@@ -1,4 +1,4 @@
-"""One config under several seeds, and what they say together.
+"""A config trained with several seeds, and their summary.
 
 A fine-tuned model depends on its seed by more than many a claimed gain, and some seeds
 learn nothing at all (Devlin et al. 2019, section 4.1; Dodge et al. 2020): such runs are
@@ -41,7 +41,7 @@ class Summary(TypedDict):
 
 
 class Result(NamedTuple):
-    """One seed's score on the test set, or on the validation set if there is none."""
+    """Score of a seed on the test set, or on the validation set if there is none."""
 
     seed: int
     score: float

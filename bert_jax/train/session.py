@@ -59,7 +59,7 @@ class Run(NamedTuple):
 
 
 def say(text: str) -> None:
-    """To the person, from one host."""
+    """Print a line on one host."""
     if jax.process_index() == 0:
         print(text, file=sys.stderr, flush=True)
 
@@ -211,7 +211,7 @@ def write_result(run: Run, last: int) -> None:
 
 
 def _measured(run: Run, prefixes: Iterable[str]) -> dict[str, Any]:
-    """What the metrics of these prefixes are measured on."""
+    """Fingerprints of the data behind the metrics of these prefixes."""
     marks = {name: evaluate.fingerprint(run.setup, name) for name in prefixes}
     length = run.config.eval.length
     return {

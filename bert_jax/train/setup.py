@@ -1,4 +1,4 @@
-"""What a config and its data make together: the parts of one run."""
+"""Setup: the parts of a run, made of its config and its data."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from bert_jax.train.parallel.placement import Placement, place
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What the step of a run is made of: enough to compile it, without any data.
+    """Parts of the step of a run: enough to compile it, without any data.
 
     config: with the vocabulary's size and the numbers of steps resolved.
     """
@@ -180,8 +180,8 @@ def objectives(
         kinds.of_config(config, data.labels).check_metric(rules.metric(config))
         text, targets = config.task.class_weights, data.train.features.targets
         weights = dataset.class_weights(text, data.labels, targets)
-        same = finetune.build(config, weights)
-        return same, same
+        fine_tuned = finetune.build(config, weights)
+        return fine_tuned, fine_tuned
     tokenizer = data.tokenizer
     vocabulary = Vocabulary(
         tokenizer.continuation, tokenizer.special, tokenizer.mask_id

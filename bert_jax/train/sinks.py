@@ -1,4 +1,4 @@
-"""Where the metrics of a run go: metrics.jsonl, a progress bar or lines, TensorBoard."""
+"""Sinks of metrics: metrics.jsonl, a progress bar or lines, TensorBoard."""
 
 import contextlib
 import math
@@ -30,7 +30,7 @@ optim.warmup_steps and model.norm ("post" needs a lower rate or longer warm-up).
 
 
 class Sink:
-    """Where metrics go."""
+    """Receiver of metrics."""
 
     def advance(self, step: int) -> None:
         pass
@@ -58,7 +58,7 @@ class Lines(Sink):
 
 
 class TensorBoard(Sink):
-    """Only looked at: what cannot be written is told once, and metrics.jsonl is the
+    """TensorBoard files; a failure to write is told once, and metrics.jsonl is the
     record."""
 
     def __init__(self, workdir: Path, start: int):
@@ -159,16 +159,16 @@ class Plateau(Sink):
         self._name = name
         self._warmup, self._tokens = warmup, tokens_per_step
         self._gaps: list[float] = []
-        self._said = False
+        self._warned = False
         for step, metrics in history.items():
             if step < start:
                 self._take(step, metrics)
 
     def write(self, step, metrics):
-        if self._take(step, metrics) and not self._said and stays(self._gaps):
+        if self._take(step, metrics) and not self._warned and stays(self._gaps):
             tokens = step * self._tokens / 1e6
             say(self._name, PLATEAU.format(metrics[UNIGRAM], step, tokens))
-            self._said = True
+            self._warned = True
 
     def _take(self, step: int, metrics: Mapping[str, float]) -> bool:
         losses = [metrics[name] for name in LEARNED if name in metrics]
@@ -201,5 +201,5 @@ def describe(metrics: Mapping[str, float]) -> str:
 
 
 def say(name: str, text: str) -> None:
-    """To stderr, above the bars if there are any; of a run with a name, that first."""
+    """Print to stderr, above any bars, after the name of a run that has one."""
     tqdm.tqdm.write(f"{name}: {text}" if name else text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What training carries from step to step, and its sharded initialisation."""
+"""Training state, carried from step to step, and its sharded initialisation."""
 
 import functools
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def named_key(seed: int, name: str) -> jax.Array:
     return jax.random.key(_draw(seed, name))
 
 
-def own(config: Config) -> dict[str, np.number]:
+def scalars(config: Config) -> dict[str, np.number]:
     """The numbers of a run that its step is given: what the keys of its streams are
     made of, and its learning rate. Runs that differ in these alone share one compiled
     step."""

@@ -1,4 +1,4 @@
-"""One update and one evaluation as pure functions, for `parallel` to place."""
+"""The update and the evaluation as pure functions, for `parallel` to place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,13 +21,13 @@ def make_step(
     total: Callable[[Any], Any],
     frozen: Callable[[Any], Any],
 ) -> Callable:
-    """(state, batch, own) -> (state, metrics), one update of the global batch.
+    """(state, batch, scalars) -> (state, metrics), one update of the global batch.
 
     The whole batch is masked first, so that the denominators of the losses are global
     counts; micro-batches and devices then only add. Gradients are clipped, inside the
     optimiser, once they are whole. `total` sums a tree over devices, `frozen` says of
     parameters which are not to be trained: their gradients are 0 and cost nothing.
-    `own` is that of `state.own`.
+    `scalars` are those of `state.scalars`.
 
     The metric `finite` says whether training may go on from the new state. A loss or a
     gradient that is not finite makes it so of all parameters, for good: whoever looks,
@@ -36,15 +36,15 @@ def make_step(
     of the loss that had the fewest.
     """
 
-    def step(state, batch, own):
-        peak = own["learning_rate"]
-        batch, counts = objective.prepare(batch, jax.random.key(own["masking"]))
-        key = jax.random.fold_in(jax.random.key(own["dropout"]), state.step)
+    def step(state, batch, scalars):
+        peak = scalars["learning_rate"]
+        batch, counts = objective.prepare(batch, jax.random.key(scalars["masking"]))
+        key = jax.random.fold_in(jax.random.key(scalars["dropout"]), state.step)
         counts = total(counts)
 
         def loss(params, batch):
-            held = jax.tree.map(_held, params, frozen(params))
-            return objective.loss(held, batch, key, counts)
+            used = jax.tree.map(_frozen, params, frozen(params))
+            return objective.loss(used, batch, key, counts)
 
         def gradients(batch):
             return jax.value_and_grad(loss, has_aux=True)(state.params, batch)
@@ -110,7 +110,7 @@ def _skipped(
     return state, in_a_row < MOST_SKIPPED
 
 
-def _held(leaf: jax.Array, frozen: bool) -> jax.Array:
+def _frozen(leaf: jax.Array, frozen: bool) -> jax.Array:
     return jax.lax.stop_gradient(leaf) if frozen else leaf
 
 
@@ -141,7 +141,7 @@ def _accumulated(gradients: Callable, batch: Batch, accumulate: int) -> tuple:
 def make_evaluation(
     objective: Objective,
     total: Callable[[Any], Any],
-    whole: Callable[[Any], Any],
+    gather: Callable[[Any], Any],
     output: str,
 ) -> Callable:
     """(params, batch) -> (sums, seen) of one held-out batch, whose masks never change.
@@ -156,10 +156,12 @@ def make_evaluation(
         sums = total(objective.loss(params, batch, None, total(counts))[1])
         if not output:
             return sums, {}
-        said = objective.predict(params, batch)[output]
-        return sums, whole(
+        prediction = objective.predict(params, batch)[output]
+        return sums, gather(
             {
-                "output": said.reshape(*batch["weights"].shape, *_rest(said, batch)),
+                "output": prediction.reshape(
+                    *batch["weights"].shape, *_rest(prediction, batch)
+                ),
                 "example_ids": batch["example_ids"],
                 "weights": batch["weights"],
             }
@@ -173,7 +175,7 @@ def evaluation_key() -> jax.Array:
     return named_key(0, "evaluation/masking")
 
 
-def _rest(said: Any, batch: Batch) -> tuple[int, ...]:
-    """What is said of one example: choices are rows of the network but one example."""
+def _rest(prediction: Any, batch: Batch) -> tuple[int, ...]:
+    """Arrays that have one entry an example, whose choices are rows of the network."""
     several = batch["lengths"].ndim == 2
-    return batch["lengths"].shape[1:] if several else said.shape[1:]
+    return batch["lengths"].shape[1:] if several else prediction.shape[1:]

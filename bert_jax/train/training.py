@@ -1,4 +1,4 @@
-"""One run in training: what a process holds of it, and does with it, between two steps."""
+"""A run in training: its state in this process, and the actions between two steps."""
 
 import contextlib
 import math
@@ -33,7 +33,7 @@ class Runner(Protocol):
     runs trained together by one vmapped step."""
 
     def step(self, batches: list[Batch]) -> list[Metrics]:
-        """One update of every run, by its batch."""
+        """Update every run by its batch."""
         ...
 
     def state(self, lane: int) -> TrainState:
@@ -81,7 +81,7 @@ class Training:
 
     @contextlib.contextmanager
     def diverging(self) -> Iterator[None]:
-        """In here the run ends where its numbers are no longer finite."""
+        """End the run in this block where its numbers are no longer finite."""
         try:
             yield
         except Diverged as error:

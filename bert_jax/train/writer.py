@@ -1,4 +1,4 @@
-"""What a run records as it goes: metrics fetched one log behind, and its clock."""
+"""Record of a run's metrics, fetched one log behind, and of its clock."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -117,13 +117,13 @@ class Writer:
 
 
 def recorded(metrics: Mapping[str, float]) -> dict[str, float]:
-    """What is written down of the metrics of a step: that it is finite goes unsaid."""
+    """Metrics of a step that are written: all but the flag that it is finite."""
     left_out = (TARGETS, rundir.FINITE) if metrics[rundir.FINITE] else (TARGETS,)
     return {name: value for name, value in metrics.items() if name not in left_out}
 
 
 def divergence(step: int, metrics: Mapping[str, float]) -> str:
-    """What a person is told of a step after which no state is finite."""
+    """Message about a step after which the state is not finite."""
     loss = metrics["train/loss"]
     what = f"train/loss is {loss}"
     if math.isfinite(loss):

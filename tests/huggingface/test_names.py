@@ -11,7 +11,7 @@ from flax import traverse_util
 from bert_jax.huggingface.names import ARCHITECTURES, TABLE, to_ours, to_theirs
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import WHOLE, Network
+from bert_jax.models.network import PRETRAINING, Network
 from bert_jax.run.config import UsageError
 from configs import base
 from tests.exchanging import bits, random_arrays
@@ -25,7 +25,7 @@ DECODER, TOKENS = "cls.predictions.decoder", "bert.embeddings.word_embeddings.we
 
 def params(*heads: str):
     """Parameters of the shapes that `init` gives, none of them 0 or 1."""
-    network = Network(ENCODER, heads, 3, WHOLE)
+    network = Network(ENCODER, heads, 3, PRETRAINING)
     made = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
     flat = traverse_util.flatten_dict(made, sep="/")
     arrays = random_arrays({name: leaf.shape for name, leaf in flat.items()})

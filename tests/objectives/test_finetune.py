@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, log_softmax
 
 from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import WHOLE
+from bert_jax.models.network import PRETRAINING
 from bert_jax.objectives import base, finetune
 from configs import base as base_config
 
@@ -25,12 +25,12 @@ LENGTHS = np.array([9, 4, 7, 9, 3, 5])
 WEIGHTS = np.array([1, 1, 1, 1, 1, 0], np.float32)  # the last row is filler
 
 OBJECTIVES = {
-    "classify": finetune.classify(ENCODER, WHOLE, CLASS_WEIGHTS),
-    "multilabel": finetune.multilabel(ENCODER, WHOLE, np.ones(3, np.float32)),
-    "regress": finetune.regress(ENCODER, WHOLE, NONE),
-    "tag": finetune.tag(ENCODER, WHOLE, np.ones(4, np.float32)),
-    "span": finetune.span(ENCODER, WHOLE, NONE),
-    "choose": finetune.choose(ENCODER, WHOLE, NONE),
+    "classify": finetune.classify(ENCODER, PRETRAINING, CLASS_WEIGHTS),
+    "multilabel": finetune.multilabel(ENCODER, PRETRAINING, np.ones(3, np.float32)),
+    "regress": finetune.regress(ENCODER, PRETRAINING, NONE),
+    "tag": finetune.tag(ENCODER, PRETRAINING, np.ones(4, np.float32)),
+    "span": finetune.span(ENCODER, PRETRAINING, NONE),
+    "choose": finetune.choose(ENCODER, PRETRAINING, NONE),
 }
 TAGS = DRAW.integers(-1, 4, (ROWS, WIDTH))
 LABELS = {

@@ -67,7 +67,7 @@ def masked(parts: setup.Setup) -> list[set[int]]:
     """The predicted positions of each row of the first batch."""
     size = parts.config.train.batch
     batch = parts.train.batch(0, size, parts.placement.rows(size))
-    key = jax.random.key(state.own(parts.config)["masking"])
+    key = jax.random.key(state.scalars(parts.config)["masking"])
     prepared, _ = jax.jit(parts.objective.prepare)(batch, key)
     found = zip(prepared["positions"], prepared["target_weights"], strict=True)
     return [set(np.asarray(p)[np.asarray(w) > 0].tolist()) for p, w in found]

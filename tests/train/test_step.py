@@ -34,13 +34,13 @@ def gradients(parts):
     before = state.initialise(parts.objective.init, plain, 0, parts.placement.shardings)
     batch = parts.placement.batch(parts.train.batch(0, 32, np.arange(32)))
 
-    objective, own = parts.objective, state.own(parts.config)
+    objective, scalars = parts.objective, state.scalars(parts.config)
 
     def of(accumulate: int):
         step = make_step(
             objective, plain, lambda step, peak: peak, accumulate, same, NONE
         )
-        after, metrics = jax.jit(step)(before, batch, own)
+        after, metrics = jax.jit(step)(before, batch, scalars)
         return jax.tree.map(np.subtract, before.params, after.params), metrics
 
     return of

@@ -73,7 +73,7 @@ def _of_syntax(path: Path, block: list[Line], skipped: Counter[str]) -> list[Lin
 def _rows(
     path: Path, encoding: str, separator: str, comment: str, skipped: Counter[str]
 ) -> Iterator[Line]:
-    """Each line's number and columns, none where it ends a sentence."""
+    """Number and columns of each line, no columns where it ends a sentence."""
     width = 0
     for number, line in enumerate(lines(path, encoding), 1):
         if comment and line.startswith(comment):

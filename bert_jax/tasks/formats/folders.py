@@ -32,7 +32,7 @@ def folders(path: Path, encoding: str) -> Iterator[Sentence]:
 
 
 def _entries(path: Path) -> list[Path]:
-    """What is in a folder and not hidden, sorted."""
+    """Sorted entries of a folder that are not hidden."""
     try:
         return sorted(entry for entry in path.iterdir() if entry.name[0] != ".")
     except OSError as error:

@@ -53,7 +53,7 @@ def _tree(path: Path) -> Any:
 
 
 def _entries(tree: Any, root: str) -> Iterator[tuple[str, str, Any]]:
-    """Where each question stands, its context, and what the file holds of it."""
+    """Place, context and object of each question of a file."""
     for article_at, article in _items(tree, root, "data"):
         for at, paragraph in _items(article, article_at, "paragraphs"):
             context = text_of(paragraph, at, "context")
@@ -89,7 +89,7 @@ def _check(context: str, start: int, text: str, at: str) -> None:
 
 
 def _nearest(context: str, text: str, start: int) -> int:
-    """Where a text stands that is nearest to `start`, -1 if nowhere."""
+    """Start of the occurrence of a text nearest to `start`, -1 if it has none."""
     before = context.rfind(text, 0, max(start, 0) + len(text))
     after = context.find(text, max(start, 0))
     found = [place for place in (before, after) if place >= 0]
@@ -105,7 +105,7 @@ def _items(value: Any, at: str, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def text_of(value: Any, at: str, key: str) -> str:
-    """What stands under a key. UsageError if it is missing, empty or no text."""
+    """Text under a key. UsageError if it is missing, empty or no text."""
     text = encodable(f"{at}.{key}", _get(value, at, key, str))
     if not text.strip():
         raise UsageError(f"{at}.{key}: empty text")
@@ -113,7 +113,7 @@ def text_of(value: Any, at: str, key: str) -> str:
 
 
 def _get(value: Any, at: str, key: str, kind: type) -> Any:
-    held = member(at, value, key)
-    if type(held) is not kind:  # a truth value is an int too
+    item = member(at, value, key)
+    if type(item) is not kind:  # a truth value is an int too
         raise UsageError(f"{at}: {key!r} holds no {_KINDS[kind]}")
-    return held
+    return item

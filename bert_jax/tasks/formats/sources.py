@@ -27,7 +27,7 @@ def fields(task: Config) -> tables.Columns:
 
 
 def table_arguments(task: Config, source: str) -> tuple:
-    """What `tables.table` and `tables.values` are given."""
+    """Arguments of `tables.table` and `tables.values`."""
     separator = task.separator or SEPARATORS[task.format]
     quoted = task.format == "csv"
     return (Path(source), task.encoding, separator, quoted, task.header, fields(task))

@@ -53,7 +53,7 @@ def values(
     header: bool,
     columns: Columns,
 ) -> Iterator[tuple[str, list[str]]]:
-    """Where each row of a file stands, and what it holds in these columns.
+    """Place of each row of a file, and its values in the given columns.
 
     All rows have as many columns as the first. `quoted` is CSV: a field in quotes may
     hold separators, line ends and doubled quotes. Else quotes are characters as any
@@ -125,16 +125,16 @@ def _plain(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, lis
 
 
 def _quoted(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, list]]:
-    held = []  # the lines of the row that is being read, for errors
+    open_lines = []  # the lines of the row that is being read, for errors
 
     def remembered() -> Iterator[str]:
         size = 0
         for line in lines(path, encoding):
-            size = len(line) + LINE_COST + (size if held else 0)
-            if held and size > 2 * LONGEST_FIELD:
+            size = len(line) + LINE_COST + (size if open_lines else 0)
+            if open_lines and size > 2 * LONGEST_FIELD:
                 raise csv.Error("limit of a row")
-            held.append(line + "\n")
-            yield held[-1]
+            open_lines.append(line + "\n")
+            yield open_lines[-1]
 
     reader = csv.reader(remembered(), delimiter=separator, strict=True)
     number = 1
@@ -142,10 +142,12 @@ def _quoted(path: Path, encoding: str, separator: str) -> Iterator[tuple[int, li
         while (row := _row(reader)) is not None:
             yield number, row
             number = reader.line_num + 1
-            held.clear()
+            open_lines.clear()
     except csv.Error as error:
-        opened = number + _opening("".join(held), separator)
-        raise UsageError(f"{path}, {_quoting(opened, number, held, error)}") from error
+        opened = number + _opening("".join(open_lines), separator)
+        raise UsageError(
+            f"{path}, {_quoting(opened, number, open_lines, error)}"
+        ) from error
 
 
 def _row(reader: Iterator[list[str]]) -> list[str] | None:
@@ -157,8 +159,8 @@ def _row(reader: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(before)
 
 
-def _quoting(opened: int, number: int, held: list[str], error: csv.Error) -> str:
-    last = number + len(held) - 1
+def _quoting(opened: int, number: int, open_lines: list[str], error: csv.Error) -> str:
+    last = number + len(open_lines) - 1
     if "unexpected end" in str(error) or "limit" in str(error):
         return f"line {opened}: a quote opens here that is never closed"
     if "new-line" in str(error):
@@ -170,7 +172,7 @@ def _quoting(opened: int, number: int, held: list[str], error: csv.Error) -> str
 
 
 def _opening(row: str, separator: str) -> int:
-    """How many line ends stand before the first field that is not closed."""
+    """Number of line ends before the first field that is not closed."""
     other = re.escape(separator)
     field = re.compile(f'(?:"(?:[^"]|"")*+"|(?!")[^{other}\\n]*){other}')
     end = 0
@@ -182,7 +184,7 @@ def _opening(row: str, separator: str) -> int:
 def _full(
     path: Path, rows: Iterator[tuple[int, list]], width: int
 ) -> Iterator[tuple[int, list]]:
-    """Those as wide as the first; all others raise, save blank ones at the end."""
+    """Rows as wide as the first; others raise, except blank ones at the end."""
     blank = 0
     for number, row in rows:
         if not row:
@@ -216,7 +218,7 @@ def _place(path: Path, first: list[str], header: bool, column: str) -> int:
 
 
 def objects(path: Path, encoding: str) -> Iterator[tuple[str, dict]]:
-    """Each line's place and object. Blank lines are skipped, and told. UsageError if
+    """Place and object of each line. Blank lines are skipped, and told. UsageError if
     none is left."""
     empty, blank = True, 0
     for number, line in enumerate(lines(path, encoding), 1):
@@ -232,7 +234,7 @@ def objects(path: Path, encoding: str) -> Iterator[tuple[str, dict]]:
 
 
 def text_of(where: str, value: dict, key: str) -> str:
-    """What stands under a key, "" for the key "". UsageError if it is no text."""
+    """Text under a key, "" for the key "". UsageError if it is no text."""
     text = member(where, value, key) if key else ""
     if not isinstance(text, str):
         raise UsageError(f"{where}: no text in {key!r} but {shown(text)}")
@@ -240,7 +242,7 @@ def text_of(where: str, value: dict, key: str) -> str:
 
 
 def label_of(where: str, value: dict, key: str) -> str:
-    """As `text_of`; numbers and truth values as JSON has them, "" for null and NaN."""
+    """Label under a key; numbers and booleans as in JSON, "" for null and NaN."""
     label = member(where, value, key) if key else ""
     if label is None or (isinstance(label, float) and math.isnan(label)):
         return ""

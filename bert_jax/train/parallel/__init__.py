@@ -1,1 +1,1 @@
-"""How the step is placed on devices."""
+"""Placement of the step on devices."""

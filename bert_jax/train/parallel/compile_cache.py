@@ -16,7 +16,7 @@ MOST = 2**32  # bytes of them that are kept; those unused for longest go first
 
 @contextlib.contextmanager
 def kept(folder: Path) -> Generator[None]:
-    """In here a program that took long to compile is kept in the folder, and one that is
+    """Keep compiled programs: one that took long is kept in the folder, and one that is
     there already is not compiled again, by this process or another.
 
     One folder for each kind of processor. Where JAX_COMPILATION_CACHE_DIR is set, its

@@ -1,4 +1,4 @@
-"""Where arrays live and how the step is compiled: the only module that knows devices.
+"""Placement of arrays and of the compiled step: the only module that knows devices.
 
 The step is a pure function. `Jit` compiles it over a mesh with the axes (data, fsdp,
 tensor), `Pmap` for the local devices of each host; both give the numbers of one device.
@@ -67,7 +67,7 @@ class Jit:
         return _rows(self._batch, size)
 
     def batch(self, host: dict) -> dict:
-        """Those rows, as host arrays, put on the devices."""
+        """Put a batch of host arrays on the devices."""
         put = jax.make_array_from_process_local_data
         return {name: put(self._batch, array) for name, array in host.items()}
 
@@ -88,8 +88,8 @@ class Jit:
         sharded = self._by_rows(function, P(), P("data"), P())
 
         # The state goes out as it came in; metrics are the same everywhere.
-        def placed(state, batch, own):
-            state, metrics = sharded(state, batch, own)
+        def placed(state, batch, scalars):
+            state, metrics = sharded(state, batch, scalars)
             kept = jax.lax.with_sharding_constraint(state, self.shardings(state))
             return kept, jax.lax.with_sharding_constraint(metrics, self._replicated)
 
@@ -184,7 +184,7 @@ class Pmap:
         return _rows(NamedSharding(self._all, P("data")), size)
 
     def batch(self, host: dict) -> dict:
-        """One part of the rows for each local device."""
+        """Put a part of the rows on each local device."""
         count = len(self._devices)
         return {n: a.reshape(count, -1, *a.shape[1:]) for n, a in host.items()}
 

@@ -1,4 +1,4 @@
-"""What a run would need of machines that nobody has paid for yet.
+"""The verb plan: time and memory that a run needs on given hardware.
 
 The train step, the very one, is compiled ahead of time for a topology; what is printed
 is read from the compiled program. No data are needed, and nothing is trained.
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Of a step, if every row is full."""
+        """Tokens of a step, if every row is full."""
         return self.config.train.batch * self.config.data.length
 
     @property
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
 
     @property
     def bounds(self) -> Bounds | None:
-        """What XLA counts of a loop is one round of it: there are `accumulate`."""
+        """Bounds of a step's time; XLA counts one of the `accumulate` rounds of a loop."""
         if self.chip is None:
             return None
         rounds = self.config.train.accumulate
@@ -127,12 +127,12 @@ def lowered(run: Parts, grid: jax.sharding.Mesh) -> jax.stages.Lowered:
     numbers = ("lengths", "pair_label", "example_ids", "epochs", "rows")
     each = {name: batch(rows, dtype=jnp.int32) for name in numbers}
     weights = {"weights": batch(rows, dtype=jnp.float32)}
-    own = {
+    scalars = {
         name: jax.ShapeDtypeStruct((), value.dtype, sharding=everywhere)
-        for name, value in state.own(run.config).items()
+        for name, value in state.scalars(run.config).items()
     }
     step = run.placement.step(loop.step_of(run))
-    return step.lower(run.shapes(), tokens | each | weights, own)
+    return step.lower(run.shapes(), tokens | each | weights, scalars)
 
 
 def table(plan: Plan) -> list[str]:
@@ -180,8 +180,8 @@ def _memory(plan: Plan) -> str:
     if plan.chip is None:
         return f"{_gb(found.peak)} GB a device: {parts}"
     fits = "fits" if found.peak <= plan.chip.memory else "DOES NOT FIT"
-    whole = f"{_gb(found.peak)} of {plan.chip.memory / GB:.0f} GB a device"
-    return f"{whole}, {fits}: {parts}"
+    share = f"{_gb(found.peak)} of {plan.chip.memory / GB:.0f} GB a device"
+    return f"{share}, {fits}: {parts}"
 
 
 def _collectives(found: Sequence[Collective]) -> list[str]:
@@ -234,7 +234,7 @@ def _digits(value: float) -> str:
 
 
 def _origin(sources: FrozenConfigDict) -> str:
-    """Where the vocabulary's size is from, if no vocabulary was at hand."""
+    """The origin of the vocabulary's size, if no vocabulary was at hand."""
     stated = sources.model.vocab_size or sources.tokenizer.path
     return "" if stated else " at most (tokenizer.vocab_size)"
 
@@ -253,7 +253,7 @@ def _rounds(accumulate: int) -> str:
 
 
 def _resolved(config: FrozenConfigDict) -> FrozenConfigDict:
-    """With the vocabulary's size; how many examples there are changes no program."""
+    """The config with its vocabulary's size; the number of examples changes no program."""
     if rules.is_task(config):
         raise UsageError(
             "a plan is of pretraining: what a task needs follows from its data"
@@ -278,7 +278,7 @@ def described(config: FrozenConfigDict, grid: jax.sharding.Mesh) -> Parts:
 
 
 def _words(config: FrozenConfigDict) -> tuple[Vocabulary, np.ndarray]:
-    """Of a tokenizer's size: which pieces are which changes no program."""
+    """A vocabulary of a tokenizer's size: which token is which changes no program."""
     number = np.arange(config.model.vocab_size)
     special = number < len(SPECIALS)
     counts = np.where(special, 0, 1 + number)

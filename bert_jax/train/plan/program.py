@@ -1,4 +1,4 @@
-"""What a compiled program says of itself: collectives, memory, operations.
+"""Collectives, memory and operations of a compiled program.
 
 All of it is for one device. XLA's text is read, not its internal tables, which the
 backends do not share; the forms are those of jaxlib 0.10's CPU, TPU and NVIDIA compilers.
@@ -63,7 +63,7 @@ class Memory(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """At most: outputs that were given the place of an argument cost nothing."""
+        """Upper bound; outputs that take the place of an argument cost nothing."""
         both = self.arguments + self.outputs - self.donated
         return both + self.temporaries + self.code
 
@@ -86,7 +86,7 @@ class _Line(NamedTuple):
 
 
 def memory(compiled: jax.stages.Compiled) -> Memory:
-    """What XLA set aside."""
+    """Memory that XLA set aside."""
     found = compiled.memory_analysis()
     assert found is not None
     return Memory(
@@ -99,7 +99,7 @@ def memory(compiled: jax.stages.Compiled) -> Memory:
 
 
 def work(compiled: jax.stages.Compiled) -> Work:
-    """What XLA counts of the program; each fusion reads and writes memory.
+    """Operations and bytes that XLA counts; each fusion reads and writes memory.
 
     For NVIDIA XLA counts nothing: bytes are those of `traffic`, operations are 0.
     """
@@ -132,7 +132,7 @@ def traffic(text: str) -> float:
 
 
 def collectives(text: str, devices: int) -> list[Collective]:
-    """Those of a program's text (`compiled.as_text()`) for so many devices.
+    """Collectives of a program's text (`compiled.as_text()`) on so many devices.
 
     A collective that runs beside other work counts once: where it starts, or, if the
     compiler spread it over several fusions, as the one chain that these make. One of a
@@ -170,7 +170,7 @@ def _lines(text: str) -> Iterable[_Line]:
 
 
 def _rounds(lines: list[_Line]) -> dict[str, int]:
-    """How often each computation runs. A loop of unknown length counts once."""
+    """Number of runs of each computation; a loop of unknown length counts once."""
     callers = {}
     for line in lines:
         trips = _TRIPS.search(line.rest)
@@ -194,7 +194,7 @@ def _operands(rest: str) -> list[str]:
 
 
 def _bytes(type: str) -> int:
-    """Of an array or of a tuple: `(f32[2,3]{1,0}, bf16[4])` is 32."""
+    """Bytes of an array or of a tuple: `(f32[2,3]{1,0}, bf16[4])` is 32."""
     total = 0
     for element, sizes in _ARRAY.findall(type):
         bits = 8 if element == "pred" else int(re.sub(r"\D", "", element) or 0)

@@ -41,7 +41,7 @@ gpu_device_info {
 
 
 def devices(topology: str) -> Sequence[Any]:
-    """Those of `v5e:4x4`, `h100:8` or `cpu:8`, to compile for. Raises UsageError.
+    """Devices of `v5e:4x4`, `h100:8` or `cpu:8`, to compile for. Raises UsageError.
 
     The environment must be as `hardware.environment` has it.
     """
@@ -55,8 +55,10 @@ def devices(topology: str) -> Sequence[Any]:
             return _gpus(int(shape))
         return topologies.get_topology_desc(topology, platform="tpu").devices
     except jax.errors.JaxRuntimeError as error:
-        said = str(error).splitlines()[0]
-        raise UsageError(f"the compiler does not take the topology {topology}: {said}")
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"the compiler does not take the topology {topology}: {reason}"
+        )
 
 
 def _gpus(count: int) -> Sequence[Any]:

@@ -45,11 +45,11 @@ def losses(tiny):
         place = parts.placement
         create = parts.objective.init, parts.optimiser, 0, place.shardings
         current = place.local(state.initialise(*create))
-        step, own = place.step(loop.step_of(parts)), state.own(parts.config)
+        step, scalars = place.step(loop.step_of(parts)), state.scalars(parts.config)
         logs = []
         for number in range(steps):
             batch = parts.train.batch(number, 16, place.rows(16))
-            current, metrics = step(current, place.batch(batch), own)
+            current, metrics = step(current, place.batch(batch), scalars)
             logs.append(jax.device_get(metrics))
         return {name: np.array([log[name] for log in logs]) for name in logs[0]}
 
@@ -120,9 +120,9 @@ def test_runs_that_differ_in_seed_and_rate_are_one_program(tiny):
         changes = {"seed": seed, "optim.learning_rate": rate, "model.dropout": 0.1}
         parts = setup.build(tiny(changes), None)
         batch = parts.placement.batch(parts.train.batch(0, 8, np.arange(8)))
-        own = state.own(parts.config)
+        scalars = state.scalars(parts.config)
         step = parts.placement.step(loop.step_of(parts))
-        return step.lower(parts.shapes(), batch, own).as_text(), own
+        return step.lower(parts.shapes(), batch, scalars).as_text(), scalars
 
     (one, first), (other, second) = program(0, 1e-3), program(1, 2e-3)
     assert one == other

@@ -83,7 +83,7 @@ def test_pmap_sends_the_same(tiny):
     place = parts.placement
     batch = place.batch(parts.train.batch(0, 16, np.arange(16)))
     step = place.step(loop.step_of(parts))
-    compiled = step.lower(parts.shapes(), batch, state.own(parts.config)).compile()
+    compiled = step.lower(parts.shapes(), batch, state.scalars(parts.config)).compile()
     found = program.collectives(compiled.as_text(), 8)
     assert sizes(found).keys() == {"all-reduce"}
     whole = sum(leaf.size for leaf in jax.tree.leaves(parts.param_shapes()))

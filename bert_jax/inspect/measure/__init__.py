@@ -1,1 +1,1 @@
-"""Measures that inspections share: states, spaces, similarity, linear probes."""
+"""Measures that kinds of inspection share: states, spaces, similarity, linear probes."""

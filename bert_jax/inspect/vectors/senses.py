@@ -93,8 +93,8 @@ def read(folder: Path) -> Word:
 def nearest(
     train: np.ndarray, senses: np.ndarray, test: np.ndarray, classes: int
 ) -> np.ndarray:
-    """The sense (m,) int of the nearest of train (n, D) by cosine, for each of test (m,
-    D).
+    """The sense (m,) int of the nearest train vector (n, D) by cosine, for each test
+    vector.
 
     Among equally near ones, as all are to a static vector, the most frequent sense
     wins; among equally frequent ones the lowest number.

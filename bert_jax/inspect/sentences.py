@@ -82,7 +82,7 @@ def find(model: Model | None, request: SentenceRequest) -> Finding:
     """Find the nearest texts to each query. UsageError for a query without known
     tokens."""
     assert model is not None  # options.check has made sure
-    view = views.of_run(model, request.layer, request.pool)
+    view = views.run_view(model, request.layer, request.pool)
     neighbours = look(view, request.queries, request.texts, request.top)
     best = [float(near.cosines[0]) for near in neighbours.nearest]
     return Finding(

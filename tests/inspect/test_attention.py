@@ -47,7 +47,7 @@ for causal in (False, True):
 
 
 def build(tiny, straight, norm: str, mask: str) -> Model:
-    """Random weights, large enough that maps are far from even."""
+    """A model of random weights, large enough that maps are far from even."""
     task = {"model.norm": norm, "model.init_stddev": 0.3}
     model = running.untrained(tiny, straight, "classify_head", 2, task)
     config = dataclasses.replace(model.network.config, attention=mask)
@@ -120,8 +120,8 @@ def test_recorded_maps_are_an_independent_softmax(models, kind):
 
 @pytest.fixture
 def fused(monkeypatch) -> list[str]:
-    """A kernel that returns no weights, taken wherever none are asked for: jax's own,
-    in float32. Counts its calls."""
+    """A kernel in float32 that returns no weights, used wherever none are requested.
+    Counts its calls."""
     calls = []
     kernel = jax.nn.dot_product_attention
 
@@ -138,8 +138,8 @@ def fused(monkeypatch) -> list[str]:
 def test_a_model_that_runs_a_fused_kernel_gives_the_maps_that_it_used(
     models, kind, fused
 ):
-    """Of its hidden states an independent softmax gives the maps of the recompute, and
-    both paths give the same output of every block."""
+    """An independent softmax of its hidden states gives the maps of the recompute, and
+    both paths give equal outputs of every block."""
     model = models[kind]
     rows, layers = batch(model), model.network.config.num_layers
 
@@ -297,7 +297,7 @@ def test_a_split_word_and_one_that_occurs_twice_say_so(model):
     finding = attention.find(model, request)
     count = len(attention.places(attention.of_text(model, text), request.place))
     assert count > 1
-    said = f"“kingstone”, the first of 2, the mean of its {count} pieces, attends"
-    assert said in finding.answer
+    phrase = f"“kingstone”, the first of 2, the mean of its {count} pieces, attends"
+    assert phrase in finding.answer
     [part] = [part for part in finding.parts if part.title.startswith("What “")]
     assert "It occurs 2 times" in part.blocks[0]

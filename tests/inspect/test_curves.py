@@ -9,7 +9,7 @@ from tests.inspect.test_output import finding
 
 
 def shown(steps: list[int], names: list[str]):
-    """The one panel, drawn."""
+    """Draw the only panel."""
     found = {"step": np.array(steps)}
     found |= {name: np.arange(len(steps)) * 1.0 for name in names}
     [picture] = curves.pictures(found)

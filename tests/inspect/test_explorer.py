@@ -1,4 +1,4 @@
-"""What the page's script reads is what the model said, whatever the tokens are."""
+"""The page's script reads back the weights of the model, whatever the tokens are."""
 
 import base64
 import json

@@ -11,7 +11,7 @@ from bert_jax.run.config import UsageError
 
 
 def drawn(seed: int, count: int, size: int, classes: int):
-    """Features of very unlike scales that tell the classes in part."""
+    """Features of very different scales that partly determine the classes."""
     draw = np.random.default_rng(seed)
     y = draw.integers(classes, size=count)
     x = draw.normal(size=(count, size)) + draw.normal(size=(classes, size))[y]
@@ -19,7 +19,7 @@ def drawn(seed: int, count: int, size: int, classes: int):
 
 
 def loss(x, y, classes, penalty, weights, bias):
-    """What `fit` minimises, by its docstring, of weights on standardised features."""
+    """The objective of `fit` as documented, for weights on standardised features."""
     z = (x - x.mean(0)) / x.std(0)
     logits = z @ weights + bias
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))

@@ -10,7 +10,7 @@ from tests.inspect.test_output import finding
 
 
 class Seen:
-    """A kind that finds the number of its step."""
+    """A kind whose finding is the number of its step."""
 
     def __init__(self):
         self.steps = []

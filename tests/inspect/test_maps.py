@@ -50,5 +50,5 @@ def test_the_overview_of_a_long_text_keeps_its_largest_weights():
 
 def test_heads_have_their_numbers():
     values = np.array([[0.25, 1.5], [12.0, 3.25]])
-    drawn = svg(maps.heads("heads", values, 12.0, "distance"))
+    drawn = svg(maps.head_grid("heads", values, 12.0, "distance"))
     assert ">12.0<" in drawn and ">3.2<" in drawn

@@ -21,7 +21,7 @@ def model(straight):
 
 @pytest.fixture(scope="module")
 def of_run(model):
-    return space.of_model(model, "pieces")
+    return space.model_space(model, "pieces")
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def test_words_are_in_lower_case_and_without_punctuation():
 
 @pytest.mark.parametrize("kind", space.KINDS)
 def test_word2vec_learns_the_same_every_time(kind):
-    first, second = (space.trained(ANIMALS, kind, 3) for _ in range(2))
-    other = space.trained(ANIMALS, kind, 4)
+    first, second = (space.trained_space(ANIMALS, kind, 3) for _ in range(2))
+    other = space.trained_space(ANIMALS, kind, 4)
     assert set(first.vocabulary) == {*space.tokens(" ".join(ANIMALS))}
     assert first.vocabulary == second.vocabulary and first.name == kind
     vectors = [one.look_up(first.vocabulary)[1] for one in (first, second, other)]
@@ -145,11 +145,11 @@ def test_word2vec_learns_the_same_every_time(kind):
 
 
 def test_word2vec_learns_what_stands_together():
-    """Of two worlds that never meet."""
+    """Words of two worlds that never meet."""
     draw = np.random.default_rng(0)
     worlds = [[f"{name}{i}" for i in range(6)] for name in "ab"]
     texts = [" ".join(draw.choice(worlds[i % 2], 8)) for i in range(600)]
-    found = space.trained(texts, "skipgram", 0)
+    found = space.trained_space(texts, "skipgram", 0)
     _, vectors = found.look_up([*worlds[0], *worlds[1]])
     rows = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
     cosines = rows @ rows.T
@@ -162,13 +162,13 @@ def test_small_corpora_are_read_often():
 
 def test_what_static_vectors_cannot_be_made_of(tmp_path):
     with pytest.raises(UsageError, match="skipgram learns from a text: say --corpus"):
-        space.static("skipgram", [], 0)
+        space.static_space("skipgram", [], 0)
     with pytest.raises(
         UsageError, match="cbow learns from words, and the text has none"
     ):
-        space.static("cbow", ["...", ""], 0)
+        space.static_space("cbow", ["...", ""], 0)
     with pytest.raises(UsageError, match="--static=word2vek is neither skipgram"):
-        space.static("word2vek", ANIMALS, 0)
+        space.static_space("word2vek", ANIMALS, 0)
 
 
 def test_an_unknown_word_is_named_with_what_is_spelt_alike(write):

@@ -37,7 +37,7 @@ def files(tmp_path):
     return folder
 
 
-def requested(*given: str) -> words.Request:
+def requested(*given: str) -> words.WordRequest:
     args, overrides = cli.parse(["inspect", "words", *given])
     return words.request(args, overrides)
 
@@ -78,13 +78,15 @@ def test_words_of_a_run_are_those_of_its_layers(model, files):
         *(str(files / "pairs.txt"), "--workdir=run"),
     )
     found = words.find(model, request)
-    vocabulary = spaces.of_model(model, "pieces").vocabulary
+    vocabulary = spaces.model_space(model, "pieces").vocabulary
     layer = states.of_texts(model, vocabulary, "pieces")[:, 1]
     place = vocabulary.index("king")
     order = [i for i in np.argsort(-cosines.table(layer)[place]) if i != place]
     assert found.arrays["nearest"][0].tolist() == [vocabulary[i] for i in order[:3]]
     judged = similarity.read(files / "pairs.txt")
-    (agreed,) = similarity.of_space([judged], spaces.of_model(model, "pieces"))
+    (agreed,) = similarity.space_agreements(
+        [judged], spaces.model_space(model, "pieces")
+    )
     np.testing.assert_array_equal(found.arrays["spearman_pairs"][0], agreed.r)
     assert found.scores == {"Spearman/pairs": pytest.approx(agreed.r[1])}
     tables = grids(found.parts)

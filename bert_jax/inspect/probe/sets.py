@@ -126,7 +126,9 @@ def _vectors(
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     for begin in range(0, len(order), ROWS):
         batch = order[begin : begin + ROWS]
-        lines = [_lines(rows[i], pieces[i] if pieces else None) for i in batch]
+        lines = [
+            _averaging_weights(rows[i], pieces[i] if pieces else None) for i in batch
+        ]
         means = states.averages(model, [rows[i] for i in batch], lines)
         for i, vectors in zip(batch, means, strict=True):
             # A copy, as a view would keep the whole batch in memory.
@@ -145,7 +147,7 @@ def _row(examples: Examples, number: int) -> Row:
     return Row(features.ids[inside], features.types[inside], [])
 
 
-def _lines(row: Row, pieces: list[int] | None) -> np.ndarray:
+def _averaging_weights(row: Row, pieces: list[int] | None) -> np.ndarray:
     """The averaging weights: (1, T) of the mean, or (T, T), a one-hot row for each
     token.
 

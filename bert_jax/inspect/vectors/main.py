@@ -194,7 +194,7 @@ def _text_finding(model: Model, request: VectorRequest) -> Finding:
         floor = self_similarity(other_vectors)
     chosen = states.select(model, vectors, layer)
     nearest, near = neighbours(chosen)
-    names, flat = states.names(model), plane.of(chosen)
+    names, flat = states.names(model), plane.project(chosen)
     where = f"layer {layer}" if layer.isdecimal() else f"the {_worded(layer)}"
     return Finding(
         question=f"How do the vectors of {word} differ between texts?",

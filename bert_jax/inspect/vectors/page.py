@@ -159,7 +159,7 @@ def _part(
         }[layer]
     )
     drawn = np.unique(np.linspace(0, len(shown) - 1, DRAWN).round().astype(int))
-    flat = plane.of(shown[drawn])
+    flat = plane.project(shown[drawn])
     file = "".join(c if c.isalnum() else "_" for c in word.name)
     points = Picture(
         f"plane_{file}",

@@ -48,7 +48,7 @@ def sets(seed, *sizes, layers=1):
 
 @settings(max_examples=15)
 @given(st.integers(0, 10**6), st.tuples(*[st.integers(1, 5)] * 4))
-def test_weat_is_its_definition_and_p_the_share_of_all_partitions(seed, sizes):
+def test_weat_agrees_with_a_count_of_all_partitions(seed, sizes):
     if sizes[0] + sizes[1] < 3:
         return  # two scores have a d of sqrt 2 or its negative, and nothing to count
     drawn = sets(seed, *sizes, layers=2)
@@ -126,7 +126,7 @@ def test_a_drawn_p_is_never_0(monkeypatch):
     assert association.chance(scores, 20, 99, 0).p[0] == 1 / 100
 
 
-def test_drawn_sets_have_their_size_and_every_member_its_share():
+def test_drawn_sets_have_their_size_and_equal_shares():
     members = np.concatenate(list(association._draws(7, 3, 7_000, 0)))
     assert (members.sum(axis=1) == 3).all()
     np.testing.assert_allclose(members.mean(axis=0), 3 / 7, atol=0.03)

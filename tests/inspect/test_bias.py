@@ -93,7 +93,7 @@ def test_a_test_is_weat_of_the_words_vectors(glove, flowers):
     )
 
 
-def test_words_that_are_not_known_are_left_out_and_named(glove, tmp_path):
+def test_unknown_words_are_left_out_and_named(glove, tmp_path):
     more = written(tmp_path / "m.json", {**SETS, "targ1": [*SETS["targ1"], "zinnia"]})
     plain = written(tmp_path / "n.json", SETS)
     finding = bias.find(None, asked(f"--static={glove}", "--tests", more, plain))
@@ -101,7 +101,7 @@ def test_words_that_are_not_known_are_left_out_and_named(glove, tmp_path):
     assert any("zinnia" in line for line in notes(finding))
 
 
-def test_a_word_of_both_target_sets_is_told(glove, tmp_path):
+def test_a_word_of_both_target_sets_is_noted(glove, tmp_path):
     both = written(tmp_path / "b.json", {**SETS, "targ2": [*SETS["targ2"], "rose"]})
     finding = bias.find(None, asked(f"--static={glove}", "--tests", both))
     assert any(
@@ -152,7 +152,7 @@ def test_ripa_is_of_the_words_that_are_named(glove, tmp_path):
     ]
 
 
-def test_two_means_and_a_probe_say_what_the_removal_leaves():
+def test_clusters_and_probe_measure_what_the_removal_leaves():
     """Words that also differ in another direction remain separable."""
     draw = np.random.default_rng(1)
     side = np.arange(60) % 2 == 0
@@ -211,7 +211,7 @@ def test_the_page_tells_tests_direction_and_cost(glove, tmp_path, capsys):
         assert arrays["d"].shape == arrays["p"].shape == (4, 1)
 
 
-def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
+def test_a_run_has_a_d_in_every_layer(straight, tmp_path):
     story = {
         "targ1": ["stone", "red stone"],
         "targ2": ["bread", "some bread"],
@@ -272,7 +272,7 @@ def test_a_file_that_is_no_test_is_refused(tmp_path, text, message):
     assert message in str(error.value)
 
 
-def test_files_must_be_there_and_have_names_of_their_own(tmp_path, flowers):
+def test_missing_files_and_duplicate_names_are_refused(tmp_path, flowers):
     for given, message in (
         ([tmp_path / "none.json"], "No such file"),
         ([flowers, flowers], "two tests are named weat1"),

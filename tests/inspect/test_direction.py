@@ -12,7 +12,7 @@ def vectors(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def test_of_one_pair_it_is_the_difference_of_length_1():
+def test_one_pair_gives_its_difference_of_length_1():
     x, y = np.array([[[3.0, 1.0]]]), np.array([[[0.0, 5.0]]])
     b, share = direction.pair_direction(x, y)
     np.testing.assert_allclose(b, [[0.6, -0.8]])
@@ -21,7 +21,7 @@ def test_of_one_pair_it_is_the_difference_of_length_1():
 
 @settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(1, 6))
-def test_it_is_the_first_eigenvector_of_the_differences_squares(seed, count):
+def test_the_direction_is_the_first_eigenvector_of_differences(seed, count):
     x, y = vectors(seed, 2, count, 3, 4)
     b, share = direction.pair_direction(x, y)
     for layer in range(3):
@@ -62,7 +62,7 @@ def test_pairs_that_do_not_differ_have_no_direction():
         direction.pair_direction(x[:0], y[:0])
 
 
-def test_what_lies_apart_is_told_and_noise_is_not():
+def test_separate_sides_are_predicted_and_noise_is_not():
     side = np.arange(60) < 30
     noise = vectors(1, 60, 6)
     apart = noise + 8 * side[:, None]

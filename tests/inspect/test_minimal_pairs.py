@@ -27,7 +27,7 @@ def write(tmp_path):
     return make
 
 
-def test_the_phenomenon_is_the_first_name_that_is_there(write):
+def test_the_phenomenon_is_the_first_name_present(write):
     path = write(
         {**ONE, "UID": "u", "linguistics_term": "l", "phenomenon": "p"},
         {**ONE, "UID": "u", "linguistics_term": "l"},
@@ -65,7 +65,7 @@ def test_a_bad_line_is_named(write, line, reason):
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
-def test_a_key_that_is_not_there_and_an_empty_file_are_refused(write, tmp_path):
+def test_missing_keys_and_empty_files_are_refused(write, tmp_path):
     with pytest.raises(UsageError, match="line 1: no key 'field'"):
         minimal_pairs.read(write(ONE), "field")
     with pytest.raises(UsageError, match="is empty"):
@@ -96,7 +96,7 @@ scores = st.lists(
 
 @settings(max_examples=20)
 @given(scores)
-def test_the_whole_is_the_sum_of_its_phenomena(rows):
+def test_the_total_is_the_sum_of_its_phenomena(rows):
     names, good, bad = zip(*rows, strict=True)
     found = minimal_pairs.preferences(names, np.array(good), np.array(bad))
     single, overall = found[:-1] or found, found[-1]
@@ -120,7 +120,7 @@ def test_pairs_with_unread_pieces_are_counted_apart():
         minimal_pairs.readable_finding(pairs[:2], good[:2], bad[:2], np.array([1, 1]))
 
 
-def test_the_page_shows_what_went_wrong_the_clearest_first():
+def test_the_page_lists_the_largest_mistakes_first():
     pairs = [Pair("", f"good {i}", f"bad {i}", "xy"[i % 2]) for i in range(4)]
     good, bad = np.array([-1.0, -5, -2, -3]), np.array([-2.0, -4, -2, 0])
     found = minimal_pairs.finding(pairs, good, bad)

@@ -30,7 +30,7 @@ def test_distances_in_a_plane_stay(seed):
     assert sum(plane.project(flat).shares) == pytest.approx(1)
 
 
-def test_vectors_that_are_all_the_same():
+def test_vectors_that_are_all_equal():
     found = plane.project(np.ones((3, 4)))
     assert found.shares == (0, 0) and not found.points.any()
 

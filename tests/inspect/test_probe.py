@@ -80,7 +80,7 @@ def layers(model, text: str) -> np.ndarray:
     return found
 
 
-def test_the_vector_of_a_text_is_the_mean_of_its_tokens(model, straight, texts):
+def test_a_text_vector_is_the_mean_of_tokens(model, straight, texts):
     request = asked(straight, texts)
     sets = probe.read(model, request)
     assert sets.labels == ("0", "1") and sets.test is None
@@ -92,7 +92,7 @@ def test_the_vector_of_a_text_is_the_mean_of_its_tokens(model, straight, texts):
     assert len(sets.valid.targets) == 7
 
 
-def test_the_vector_of_a_word_is_its_first_piece(model, straight, words):
+def test_a_word_vector_is_its_first_token(model, straight, words):
     request = asked(straight, words)
     sets = probe.read(model, request)
     record, first = request.data.train.records[3], request.data.train.features.places[3]
@@ -118,7 +118,7 @@ def test_no_more_texts_than_are_asked_for(model, straight, texts):
     assert (probe.read(model, other).train.vectors != few.vectors).any()
 
 
-def test_no_more_words_and_of_valid_whole_sentences(model, straight, words):
+def test_no_more_words_and_of_valid_complete_sentences(model, straight, words):
     sets = probe.read(model, asked(straight, words, "--max_examples=4"))
     assert len(sets.train.words) == 4
     assert [word for _, word in sets.valid.places] in ([0, 1, 2, 3], [1])
@@ -138,7 +138,7 @@ def sets_of(vectors: np.ndarray, targets: np.ndarray, words: list[str]) -> Sets:
     return Sets(("a", "b"), train, valid._replace(places=places), None)
 
 
-def test_only_the_layer_that_knows_the_classes_tells_them():
+def test_only_the_informative_layer_predicts_the_classes():
     draw = np.random.default_rng(0)
     targets = np.arange(80) % 2
     vectors = draw.normal(size=(80, 2, 3))
@@ -149,7 +149,7 @@ def test_only_the_layer_that_knows_the_classes_tells_them():
     assert 0.2 < wrong.mean() < 0.8
 
 
-def test_a_control_task_can_be_known_by_heart_alone():
+def test_a_control_task_can_only_be_memorised():
     draw = np.random.default_rng(0)
     number = draw.integers(8, size=400)
     words = [f"word {n}" for n in number]
@@ -215,7 +215,7 @@ def test_the_finding_of_tags_without_chunks(model, straight, tmp_path):
     assert draw(finding) == ["accuracy_valid"]
 
 
-def test_words_that_were_not_read_are_outside_of_entities():
+def test_words_not_read_are_outside_of_entities():
     split = ProbeSplit(
         "valid",
         np.zeros((2, 1, 1)),

@@ -50,7 +50,7 @@ def ask():
     return asked
 
 
-def test_texts_come_from_the_line_and_then_the_file(ask, tmp_path, pairs):
+def test_texts_come_from_arguments_then_the_file(ask, tmp_path, pairs):
     (tmp_path / "lines.txt").write_text("one\r\ntwo\n")
     found = ask("zero", f"--file={tmp_path}/lines.txt", "--pairs", str(pairs))
     assert [text for _, text in found.texts] == ["zero", "one", "two"]
@@ -103,7 +103,7 @@ def test_a_text_of_no_known_piece_is_named(model):
 
 
 @pytest.mark.usefixtures("pretended")
-def test_one_text_has_a_course_and_many_are_counted(model):
+def test_one_text_is_plotted_and_many_are_counted(model):
     def drawn(count: int) -> list[str]:
         found = score.find(model, ScoreRequest(TEXTS[:1] * count, [], "piece"))
         blocks = [block for part in found.parts for block in part.blocks]
@@ -118,7 +118,7 @@ def test_one_text_has_a_course_and_many_are_counted(model):
     assert notes == ["The first 12 of 13 texts; score.npz has all."]
 
 
-def test_numbers_are_those_of_the_function_and_what_is_lost_is_told(model, ask, pairs):
+def test_numbers_agree_with_the_function_and_caveats_appear(model, ask, pairs):
     long, unknown = ScoredText("", "the king " * 100), ScoredText("", "the ☃ king")
     texts = [*TEXTS, long, unknown]
     asked = ScoreRequest(texts, ask("--pairs", str(pairs)).pairs, "word")
@@ -146,7 +146,7 @@ def test_numbers_are_those_of_the_function_and_what_is_lost_is_told(model, ask, 
         assert note in found.answer
 
 
-def test_the_verb_follows_a_run_that_reads_left_to_right(straight, tmp_path, capsys):
+def test_the_verb_follows_a_causal_run(straight, tmp_path, capsys):
     run = shutil.copytree(straight, tmp_path / "causal")
     changes = {"model.attention": "causal", "objective.kind": "clm"}
     changes |= {"objective.pair": "none", "data.pairs": "single"}
@@ -201,7 +201,7 @@ def test_shades_and_percents():
     assert np.isnan(shading.level(np.nan))
 
 
-def test_a_drawing_is_the_same_every_time():
+def test_drawings_are_deterministic():
     found = Likelihood(["a", "[UNK]"], [(0, 1), (2, 3)], np.array([-1, np.nan]), 0)
     one, other = (
         drawing.svg([shading.shaded_text("x", "a b", found, "").draw], [1], 4.8)

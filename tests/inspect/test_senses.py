@@ -81,7 +81,7 @@ def test_nearest_by_angle_and_not_by_distance():
     assert found.tolist() == [2, 0, 1]
 
 
-def test_of_equally_near_the_most_frequent_sense_and_the_lowest_number():
+def test_ties_go_to_frequent_senses_then_low_numbers():
     vectors = np.ones((5, 3), np.float32)
     assert senses.nearest(
         vectors, np.array([0, 2, 2, 1, 0]), vectors[:1], 3
@@ -102,7 +102,7 @@ def test_more_vectors_than_a_block():
     assert (senses.nearest(train, numbers, test, 4) == expected).all()
 
 
-def test_the_static_vector_of_a_word_says_the_majority(word, tmp_path):
+def test_the_static_vector_predicts_the_majority(word, tmp_path):
     path = sensing.glove(tmp_path, "stone aunt king farmer old")
     found = senses.static_predictions(space.read(path), word)
     assert found.name == "glove.txt"

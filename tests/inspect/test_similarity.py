@@ -51,7 +51,7 @@ def test_a_bad_line_is_refused(write, text, says):
     assert "pairs.txt" in str(error.value)
 
 
-def test_agreement_is_that_of_scipy_over_the_known_pairs(write):
+def test_agreement_is_that_of_scipy_over_known_pairs(write):
     space = read(write(VECTORS, "v.txt"))
     rows = ["a b 9", "a c 7", "zebra a 8", "a d 6", "a e 1", "c d 3", "b zebra 1"]
     judged = similarity.read(write("\n".join(rows), "j.txt"))

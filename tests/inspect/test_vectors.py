@@ -67,7 +67,7 @@ def draw(finding: Finding) -> list[str]:
     return [picture.name for picture in pictures]
 
 
-def test_the_first_whole_word_in_any_case_of_each_line(file):
+def test_the_first_match_in_each_line(file):
     request = asked("--word=stone", file)
     found = [t[a:b] for t, (a, b) in zip(request.texts, request.spans, strict=True)]
     assert found == ["stone", "Stone", "stone"]

@@ -65,14 +65,14 @@ def test_nearest_words_and_analogies_of_static_vectors(files):
     assert found.scores["cosine/king man"] == pytest.approx(1 / np.sqrt(2))
 
 
-def test_no_word_is_its_own_neighbour(files):
+def test_no_word_is_a_neighbour_of_itself(files):
     request = requested("QUEEN", f"--static={files / 'glove.txt'}")
     (near,) = words.find(None, request).arrays["nearest"]
     assert not {"queen", "Queen"} & set(near)
     assert near[4:].tolist() == ["tree"] + [""] * 5
 
 
-def test_words_of_a_run_are_those_of_its_layers(model, files):
+def test_words_of_a_run_come_from_its_layers(model, files):
     request = requested(
         *("king", "dog", "--layer=1", "--top=3", "--similarity"),
         *(str(files / "pairs.txt"), "--workdir=run"),
@@ -130,7 +130,7 @@ def test_ends_of_curves_stand_apart():
     assert min(np.diff(sorted(heights))) > 0.04 and heights[0] == 0.5
 
 
-def test_seven_sentences_teach_nothing_and_the_page_says_so(files, tmp_path, capsys):
+def test_the_page_warns_of_a_small_corpus(files, tmp_path, capsys):
     given = ["dog", "cat", "--static=skipgram", f"--corpus={files / 'animals.txt'}"]
     to = tmp_path / "page"
     assert cli.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE

@@ -1,4 +1,4 @@
-"""The `inspect` verb: one kind of inspection, at one step or at all kept checkpoints."""
+"""The `inspect` verb: one kind of inspection, at one step or at all kept ones."""
 
 import argparse
 import importlib

@@ -144,8 +144,8 @@ def _answer(request: SentenceRequest, neighbours: SentenceNeighbours) -> str:
     row = near.rows[0]
     return (
         f"Nearest to “{_cut(query)}” is line {request.numbers[row]}, "
-        f"“{_cut(request.texts[row])}”, with a cosine of {_number(near.cosines[0])}; the "
-        f"mean over the {len(request.texts):,} texts is {_number(near.mean)}."
+        f"“{_cut(request.texts[row])}”, with a cosine of {_number(near.cosines[0])}; "
+        f"the mean over the {len(request.texts):,} texts is {_number(near.mean)}."
     )
 
 
@@ -175,10 +175,10 @@ def _map(request: SentenceRequest, neighbours: SentenceNeighbours) -> Picture:
         projection.chart(points, shares, labels, count, count + len(set(near))),
         7.2,
         5.4,
-        f"The texts looked for (dark) and {share} texts of the file, vectors of length 1 "
-        "on the two directions in which they differ most. Labels stand where there is "
-        "room, those of the nearest texts first; what is near on the map may differ "
-        "in all other directions.",
+        f"The texts looked for (dark) and {share} texts of the file, vectors of length "
+        "1 on the two directions in which they differ most. Labels stand where there "
+        "is room, those of the nearest texts first; what is near on the map may "
+        "differ in all other directions.",
     )
 
 

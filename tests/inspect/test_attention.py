@@ -135,7 +135,7 @@ def fused(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_maps_of_a_fused_model_are_those_it_used(models, kind, fused):
+def test_maps_of_a_fused_model_are_recomputed(models, kind, fused):
     """An independent softmax of its hidden states gives the maps of the recompute, and
     both paths give equal outputs of every block."""
     model = models[kind]
@@ -173,7 +173,7 @@ def test_cudnn_attends_as_the_recompute_does():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_text_has_tokens_and_maps_of_every_head(model):
+def test_a_text_has_tokens_and_maps(model):
     found = attention.of_text(model, TEXTS[0], TEXTS[1])
     count = len(found.tokens)
     assert found.tokens[0] == "[CLS]" and found.tokens.count("[SEP]") == 2

@@ -82,7 +82,7 @@ def test_a_masked_lm_equals_a_loop(masked, found, within):
         np.testing.assert_allclose(each.logs, expected, atol=1e-5)
 
 
-def test_later_tokens_of_a_word_are_masked_on_request(found):
+def test_later_tokens_of_a_word_are_masked(found):
     alone, within = (found[how][2] for how in likelihood.WITHIN)
     starts = [not piece.startswith("##") for piece in [*alone.pieces, "."]]
     last = np.array(starts[1:])

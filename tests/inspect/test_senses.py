@@ -1,4 +1,4 @@
-"""Folders of senses, nearest neighbours, static vectors, and intervals of differences."""
+"""Folders of senses, nearest neighbours, static vectors, intervals of differences."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Words of a run and of static vectors: what is found, what it says, what is refused."""
+"""Words of a run and of static vectors: results, pages and refused requests."""
 
 import numpy as np
 import pytest

@@ -70,7 +70,8 @@ def sentence(statistics: Statistics) -> str:
     separator = statistics.measures["on [SEP]"].mean()
     return (
         f"the heads have an entropy of {entropy:.2f} nats on average (equal weights "
-        f"would have {uniform_entropy:.2f}) and put {separator:.2f} of their weight on [SEP]."
+        f"would have {uniform_entropy:.2f}) and put {separator:.2f} of their weight on "
+        "[SEP]."
     )
 
 
@@ -87,7 +88,7 @@ def table(statistics: Statistics) -> Grid:
 
 
 def extremes(statistics: Statistics) -> list[str]:
-    """A line for each measure on the head with most of it, or with the least entropy."""
+    """A line for each measure on the head with most of it, or least entropy."""
     lines = []
     for name, (phrase, best) in EXTREMES.items():
         values = statistics.measures[name]

@@ -1,4 +1,4 @@
-"""The direction of word pairs: its products, its removal, and what remains separable."""
+"""The direction of word pairs: products with it, its removal, and what remains."""
 
 import numpy as np
 

@@ -70,8 +70,8 @@ def _answer(results: Results) -> str:
         d = [one.association.d[k] for one in measured]
         significant = sum(p < LEVEL for p in adjusted(measured, k))
         parts.append(
-            f"In {results.where}, {significant} of {len(measured)} tests have a p below "
-            f"{LEVEL} after Holm's correction; d runs from "
+            f"In {results.where}, {significant} of {len(measured)} tests have a p "
+            f"below {LEVEL} after Holm's correction; d runs from "
             f"{signed(min(d))} to {signed(max(d))}."
         )
     if results.relation:

@@ -193,8 +193,8 @@ def _remainder_text(remainder: Remainder | None) -> str:
     clusters = [percent(share, 1) for share in remainder.clusters]
     change = _span(100 * gap.low, 100 * gap.high, 1)
     return (
-        f"**What is left.** Of the {remainder.count} words furthest to each side, a linear "
-        "probe that learnt from the others tells the side of "
+        f"**What is left.** Of the {remainder.count} words furthest to each side, a "
+        "linear probe that learnt from the others tells the side of "
         f"{percent(before.mean(), 1)} with the direction, and of "
         f"{percent(after.mean(), 1)} without it (95 % interval {percent(low, 1)} to "
         f"{percent(high, 1)}; chance is 50 %; the difference is "

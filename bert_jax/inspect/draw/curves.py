@@ -20,7 +20,7 @@ Series = dict[str, np.ndarray]
 
 
 def series(findings: dict[int, Finding]) -> Series:
-    """The steps under `step`, and each score by step; nan where a step lacks the score."""
+    """The steps under `step`, and each score by step; nan where a step lacks it."""
     steps = sorted(findings)
     names = dict.fromkeys(name for step in steps for name in findings[step].scores)
     values = {
@@ -102,7 +102,7 @@ def _first(steps: np.ndarray) -> int:
 
 
 def _colours(names: list[str]) -> list[Any]:
-    """Colours of curves: deeper layers are darker; other curves have distinct colours."""
+    """Colours of curves: deeper layers are darker; others have distinct colours."""
     if _are_layers(names):
         shares = np.linspace(0, 1, len(names))
         return [tuple(LIGHT + share * (DARK - LIGHT)) for share in shares]

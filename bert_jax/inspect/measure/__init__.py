@@ -1,1 +1,1 @@
-"""Measures that kinds of inspection share: states, spaces, similarity, linear probes."""
+"""Measures shared by inspections: states, spaces, similarity, linear probes."""

@@ -1,4 +1,4 @@
-"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or of tags."""
+"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or tags."""
 
 from bert_jax.inspect.probe.main import (
     MOST,

@@ -1,4 +1,4 @@
-"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or of tags."""
+"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or tags."""
 
 import argparse
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ MOST = 20_000  # texts or words of a split, by default
 
 
 class ProbeRequest(NamedTuple):
-    """The data of a task in the tokens of the run, and the number of examples to read."""
+    """The data of a task in tokens of the run, and the number of examples to read."""
 
     config: Any  # a ConfigDict: its attributes have no static types
     data: Dataset

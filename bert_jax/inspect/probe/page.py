@@ -25,10 +25,10 @@ ABOUT = [
         "stands around them: what a later layer tells beyond it has come from context."
     ),
     (
-        "A high score shows that the layer holds what tells the classes, in a form that "
-        "a linear function can read. It does not show that the model uses it (Belinkov "
-        "2022); a low one does not show that it is not there. Fine-tuning, which moves "
-        "the layers too, mostly does better."
+        "A high score shows that the layer holds what tells the classes, in a form "
+        "that a linear function can read. It does not show that the model uses it "
+        "(Belinkov 2022); a low one does not show that it is not there. Fine-tuning, "
+        "which moves the layers too, mostly does better."
     ),
     (
         "Intervals of shares are Wilson's, at 95 %. They take texts or words as "
@@ -39,9 +39,9 @@ ABOUT = [
 OF_TEXTS = "The vector of a text is the mean over its tokens, [CLS] and [SEP] included."
 OF_WORDS = "The vector of a word is that of its first piece."
 OF_CONTROL = (
-    "In the control task every word has one class, drawn as often as the classes are in "
-    "train: what a probe knows of it, it knows by heart. Selectivity is the accuracy "
-    "less that (Hewitt & Liang 2019)."
+    "In the control task every word has one class, drawn as often as the classes are "
+    "in train: what a probe knows of it, it knows by heart. Selectivity is the "
+    "accuracy less that (Hewitt & Liang 2019)."
 )
 OF_CHUNKS = (
     "Entity F1 counts whole entities, of which type, start and end are right. Most "
@@ -247,7 +247,7 @@ def _table(
 
 
 def _arrays(sets: Sets, readings: list[Reading]) -> dict[str, np.ndarray]:
-    """The true classes of each split, and those that the probe of each layer predicts."""
+    """The true classes of each split, and the predictions for each layer."""
     arrays = {"labels": np.array(sets.labels)}
     for split in sets.evaluated:
         arrays[f"{split.name}_targets"] = split.targets

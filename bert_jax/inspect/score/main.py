@@ -194,8 +194,8 @@ def _answer(
 ) -> str:
     pieces = sum(each.count for each in likelihoods)
     average = (
-        f"A piece gets {nats(mean(likelihoods))} nats on average, a {pseudo}perplexity of "
-        f"{np.exp(-mean(likelihoods)):,.1f} over {pieces:,} pieces."
+        f"A piece gets {nats(mean(likelihoods))} nats on average, a {pseudo}perplexity "
+        f"of {np.exp(-mean(likelihoods)):,.1f} over {pieces:,} pieces."
     )
     if len(likelihoods) == 1:
         return f"{average} In all it is {nats(likelihoods[0].total)}."
@@ -203,8 +203,8 @@ def _answer(
     worst = min(range(len(likelihoods)), key=lambda number: likelihoods[number].mean)
     return (
         f"{average} Per piece the likeliest of {len(likelihoods):,} texts is “"
-        f"{_short(texts[best].text)}” ({nats(likelihoods[best].mean)}), the least likely “"
-        f"{_short(texts[worst].text)}” ({nats(likelihoods[worst].mean)})."
+        f"{_short(texts[best].text)}” ({nats(likelihoods[best].mean)}), the least "
+        f"likely “{_short(texts[worst].text)}” ({nats(likelihoods[worst].mean)})."
     )
 
 
@@ -253,7 +253,8 @@ def _pictures(
 
 
 def _numbers(likelihood: Likelihood) -> str:
-    return f"{nats(likelihood.total)} nats in {likelihood.count} pieces, {nats(likelihood.mean)} a piece"
+    total, mean = nats(likelihood.total), nats(likelihood.mean)
+    return f"{total} nats in {likelihood.count} pieces, {mean} a piece"
 
 
 def _pieces(likelihoods: Sequence[Likelihood]) -> list[Any]:

@@ -29,9 +29,9 @@ DASHED = (0, (4, 3))
 LONGEST = 34  # characters of a name in a figure
 MINIMAL = (
     "Of a minimal pair the model is right where the good sentence as a whole has the "
-    "higher score (Warstadt et al. 2020); a tie is wrong. A preference for the likelier "
-    "words, or for the shorter sentence, looks the same as grammar in a pair that is "
-    "not balanced."
+    "higher score (Warstadt et al. 2020); a tie is wrong. A preference for the "
+    "likelier words, or for the shorter sentence, looks the same as grammar in a pair "
+    "that is not balanced."
 )
 
 
@@ -133,7 +133,7 @@ def table(preferences: Sequence[Preference]) -> Grid:
 
 
 def wrong(pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray) -> Grid:
-    """The pairs that the model prefers wrongly or not at all, the largest gaps first."""
+    """The pairs that the model prefers wrongly or not at all, largest gaps first."""
     order = np.argsort(good - bad, kind="stable")
     rows = [
         (pairs[i].good, pairs[i].bad, f"−{bad[i] - good[i]:.2f}", pairs[i].phenomenon)
@@ -221,9 +221,9 @@ def _rows(panel: Axes, preferences: Sequence[Preference]) -> None:
 def answer(preferences: Sequence[Preference]) -> str:
     overall = preferences[-1]
     text = (
-        f"The run prefers the good sentence in {overall.right:,} of {overall.pairs:,} minimal "
-        f"pairs: {share(overall.accuracy)} (95 % interval {ends(overall.interval)}), where "
-        "chance is 50 %."
+        f"The run prefers the good sentence in {overall.right:,} of "
+        f"{overall.pairs:,} minimal pairs: {share(overall.accuracy)} "
+        f"(95 % interval {ends(overall.interval)}), where chance is 50 %."
     )
     if overall.ties:
         text += (
@@ -295,8 +295,8 @@ def readable_finding(
     ]
     grid = Grid(("good", "bad", "unread", "phenomenon"), "llrl", rows, -1)
     note = (
-        f"Pairs of which the run does not read every piece, shown apart and not counted: "
-        f"{len(incomplete):,} of {len(pairs):,}."
+        f"Pairs of which the run does not read every piece, shown apart and not "
+        f"counted: {len(incomplete):,} of {len(pairs):,}."
     )
     named = np.array([pair.phenomenon for pair in pairs])
     every = {"pair_good": good, "pair_bad": bad, "pair_phenomenon": named}

@@ -69,7 +69,7 @@ def shaded_text(name: str, text: str, likelihood: Likelihood, caption: str) -> P
 
 
 def layout(text: str, likelihood: Likelihood) -> tuple[list[Cell], float]:
-    """Lay out the tokens in lines, words unbroken if they fit a line; also the height."""
+    """Lay out tokens in lines, words unbroken if they fit a line; also the height."""
     cells, x, y = [], MARGIN, 0.08
     for word in _words(likelihood):
         tokens = [

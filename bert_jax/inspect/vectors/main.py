@@ -25,17 +25,18 @@ Span = tuple[int, int]
 ABOUT = [
     (
         "A vector is that of the word in its text, the mean over its pieces where the "
-        "tokenizer splits it. Layer 0 are the embeddings, which know the word and where it "
-        "stands, but not its neighbours. A text with more pieces than the model has "
-        "positions is read from a stretch around the word."
+        "tokenizer splits it. Layer 0 are the embeddings, which know the word and "
+        "where it stands, but not its neighbours. A text with more pieces than the "
+        "model has positions is read from a stretch around the word."
     ),
     (
-        "Self-similarity is the mean cosine between the vectors of the word in two texts "
-        "(Ethayarajh 2019, 3.3, definition 1): 1 if the texts make no difference. In many "
-        "models all vectors point to one side, so beside it stands what two other words, "
-        "one drawn from each text, have in common; what the word has beyond that is its "
-        "own (3.4). Few texts of one kind say little of the word at large, and two texts "
-        "may be near because they are of one length, place or wording, and not of a sense."
+        "Self-similarity is the mean cosine between the vectors of the word in two "
+        "texts (Ethayarajh 2019, 3.3, definition 1): 1 if the texts make no "
+        "difference. In many models all vectors point to one side, so beside it stands "
+        "what two other words, one drawn from each text, have in common; what the word "
+        "has beyond that is its own (3.4). Few texts of one kind say little of the "
+        "word at large, and two texts may be near because they are of one length, "
+        "place or wording, and not of a sense."
     ),
 ]
 SHOWN = 100  # texts of a table
@@ -199,8 +200,9 @@ def _text_finding(model: Model, request: VectorRequest) -> Finding:
     return Finding(
         question=f"How do the vectors of {word} differ between texts?",
         answer=(
-            f"The mean cosine between the vectors of {word} in two of {len(texts)} texts "
-            f"is {similarity[0]:.2f} in the embeddings and {similarity[-1]:.2f} in the last layer"
+            f"The mean cosine between the vectors of {word} in two of {len(texts)} "
+            f"texts is {similarity[0]:.2f} in the embeddings and "
+            f"{similarity[-1]:.2f} in the last layer"
             + (
                 f", where two other words have {floor[-1]:.2f}."
                 if len(others_drawn) > 1
@@ -254,8 +256,8 @@ def _plane(flat: plane.Plane, where: str) -> Picture:
         plane.numbered(flat, (4.8, 3.6)),
         4.8,
         3.6,
-        f"The word in each text, in {where}: its first two principal components. Numbers "
-        "are those of the table, left out where they have no room.",
+        f"The word in each text, in {where}: its first two principal components. "
+        "Numbers are those of the table, left out where they have no room.",
     )
 
 

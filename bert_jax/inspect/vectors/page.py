@@ -19,29 +19,30 @@ STYLES = ("--", ":", "-.")
 DRAWN = 600  # points of a figure
 ABOUT = [
     (
-        "Each test sentence gets the sense of the training sentence in which the vector of "
-        "the word is nearest, by cosine (of equally near ones the most frequent sense); or "
-        "that of a linear probe, multinomial logistic regression of standardised vectors "
-        "with the penalty of scikit-learn's C = 1. A vector is that of the word in its "
-        "sentence, the mean over its pieces where it is split. Layer 0 are the embeddings; "
-        "last_4 are the last four layers side by side."
+        "Each test sentence gets the sense of the training sentence in which the "
+        "vector of the word is nearest, by cosine (of equally near ones the most "
+        "frequent sense); or that of a linear probe, multinomial logistic regression "
+        "of standardised vectors with the penalty of scikit-learn's C = 1. A vector is "
+        "that of the word in its sentence, the mean over its pieces where it is split. "
+        "Layer 0 are the embeddings; last_4 are the last four layers side by side."
     ),
     (
-        "A static vector of a word is the same in every sentence, so that it tells nothing "
-        "but the most frequent sense. A fairer rival is the mean of the static vectors of "
-        "all words of the sentence, which knows what the sentence is about. word2vec learnt "
-        "from all these sentences, training and test, and from no sense."
+        "A static vector of a word is the same in every sentence, so that it tells "
+        "nothing but the most frequent sense. A fairer rival is the mean of the static "
+        "vectors of all words of the sentence, which knows what the sentence is about. "
+        "word2vec learnt from all these sentences, training and test, and from no "
+        "sense."
     ),
     (
-        "The last layer was chosen beforehand. To take the best of the table instead would "
-        "flatter it, as these are the sentences that it is measured on. Intervals are at "
-        "95 %: of a share Wilson's (1927), of a difference on the same sentences that of "
-        "Agresti & Min (2005). They take sentences as independent, and of twenty intervals "
-        "one misses by chance."
+        "The last layer was chosen beforehand. To take the best of the table instead "
+        "would flatter it, as these are the sentences that it is measured on. "
+        "Intervals are at 95 %: of a share Wilson's (1927), of a difference on the "
+        "same sentences that of Agresti & Min (2005). They take sentences as "
+        "independent, and of twenty intervals one misses by chance."
     ),
     (
-        "That senses can be told shows that the vectors hold what tells them, be it meaning, "
-        "topic or wording; not that the model uses it."
+        "That senses can be told shows that the vectors hold what tells them, be it "
+        "meaning, topic or wording; not that the model uses it."
     ),
 ]
 
@@ -114,8 +115,9 @@ def answer(
         for name, signs in _signs(words, last, rivals).items()
     ]
     return (
-        f"In the last layer the nearest neighbour tells the sense of {'; '.join(shares)}. "
-        f"The 95 % interval of the difference is {'; '.join(against)}."
+        "In the last layer the nearest neighbour tells the sense of "
+        f"{'; '.join(shares)}. The 95 % interval of the difference is "
+        f"{'; '.join(against)}."
     )
 
 
@@ -166,8 +168,8 @@ def _part(
         plane.classes(flat, word.test.senses[drawn], word.senses),
         4.8,
         3.8,
-        f"{where}: `{word.name}` in {len(drawn):,} test sentences, coloured by sense; the "
-        "first two principal components. A static vector would be one point.",
+        f"{where}: `{word.name}` in {len(drawn):,} test sentences, coloured by sense; "
+        "the first two principal components. A static vector would be one point.",
     )
     counts = [
         np.bincount(split.senses, minlength=len(word.senses))
@@ -193,7 +195,7 @@ def _curves(
     rivals: list[SensePredictions],
     file: str,
 ) -> Picture:
-    """Accuracy by layer, with the baselines as levels; the last four are in the table."""
+    """Accuracy by layer, with baselines as levels; the last four are in the table."""
     by_layer = [each for each in predictions if each.name != states.LAST_FOUR]
     shown = []
     for method, text in METHODS.items():

@@ -27,7 +27,7 @@ BLOCK = 512  # test vectors compared at once
 
 
 class Occurrences(NamedTuple):
-    """A word in n sentences: its characters [start, end) in each, and its senses (n,)."""
+    """A word in n sentences: its characters [start, end) in each, and its n senses."""
 
     texts: list[str]
     spans: list[tuple[int, int]]
@@ -48,7 +48,7 @@ class Word(NamedTuple):
 
 
 class SensePredictions(NamedTuple):
-    """Predicted senses of the test sentences, (m,) int each, from one kind of vectors."""
+    """Predicted senses (m,) int of the test sentences, from one kind of vectors."""
 
     name: str  # "embeddings", "1", ..., states.LAST_FOUR, or of static vectors
     nearest: np.ndarray
@@ -170,7 +170,7 @@ def vectors(
 def stretch(
     model: Model, text: str, span: tuple[int, int]
 ) -> tuple[str, tuple[int, int]]:
-    """The text, or the stretch around the span that fits the model; and the span in it."""
+    """The text, or the stretch around a span that fits the model; the span in it."""
     offsets, room = model.tokenizer.encode(text).offsets, model.max_length - 2
     if len(offsets) <= room:
         return text, span
@@ -233,8 +233,8 @@ def _occurrences(folder: Path, split: str, senses: Sequence[int]) -> Occurrences
     for number, label in enumerate(labels, 1):
         if label.strip() not in map(str, senses):
             raise UsageError(
-                f"{gold}, line {number}: the sense {label!r} is not in {MAP}, which has "
-                f"{', '.join(map(str, senses))}"
+                f"{gold}, line {number}: the sense {label!r} is not in {MAP}, which "
+                f"has {', '.join(map(str, senses))}"
             )
     return Occurrences(
         [text for text, _ in rows],
@@ -244,7 +244,7 @@ def _occurrences(folder: Path, split: str, senses: Sequence[int]) -> Occurrences
 
 
 def _place(where: str, line: str) -> tuple[str, tuple[int, int]]:
-    """Parse a line of data: the sentence, and the characters of the word that it names."""
+    """Parse a line of data: the sentence, and the characters of the marked word."""
     number, tab, text = line.partition("\t")
     if not tab or not number.strip().isdecimal():
         raise UsageError(f"{where}: wanted the number of a word, a tab and a sentence")

@@ -122,7 +122,7 @@ def _listed(
 
 
 def _scores(results: ViewResults) -> dict[str, float]:
-    """The agreement with human judgement if requested, else cosines of the given words."""
+    """The agreement with human judgement if requested, else cosines of given words."""
     if results.chosen:
         return {f"Spearman/{one.name}": float(one.r[0]) for one in results.chosen}
     table, names = cosines.table(results.picked), results.words

@@ -32,20 +32,20 @@ ALONE = (
     "makes of the bare word, of all its senses at once."
 )
 CONE = (
-    "The vectors of a run crowd in a narrow cone (Ethayarajh 2019, section 4.1): any two "
-    "words may have a high cosine. A cosine says something only beside the mean over "
-    "other words, which the tables show in grey. What is near is also what is spelt or "
-    "inflected alike, and what occurs in the same places: antonyms too."
+    "The vectors of a run crowd in a narrow cone (Ethayarajh 2019, section 4.1): any "
+    "two words may have a high cosine. A cosine says something only beside the mean "
+    "over other words, which the tables show in grey. What is near is also what is "
+    "spelt or inflected alike, and what occurs in the same places: antonyms too."
 )
 STATICS = (
-    "Static vectors have one vector a word, whatever its senses and its sentence. A word "
-    "that they never met has none."
+    "Static vectors have one vector a word, whatever its senses and its sentence. A "
+    "word that they never met has none."
 )
 LEFT_OUT = (
-    "An analogy is answered by 3CosAdd: the word whose vector has the largest cosine to "
-    "B − A + C (Mikolov, Yih & Zweig 2013; Levy & Goldberg 2014, equation 1). The three "
-    "words given are left out; else B or C itself would mostly be the answer, so a right "
-    "answer may show no more than that it is near B and C (Linzen 2016)."
+    "An analogy is answered by 3CosAdd: the word whose vector has the largest cosine "
+    "to B − A + C (Mikolov, Yih & Zweig 2013; Levy & Goldberg 2014, equation 1). The "
+    "three words given are left out; else B or C itself would mostly be the answer, so "
+    "a right answer may show no more than that it is near B and C (Linzen 2016)."
 )
 JUDGES = (
     "Spearman's correlation compares the order of the cosines with the order of human "
@@ -87,7 +87,7 @@ def answer(results: ViewResults, asked: Asked, learnt: str) -> str:
 
 
 def learnt(kind: str, texts: Sequence[str], corpus: str) -> str:
-    """A note on the text that word2vec was trained on, with a warning if it is small."""
+    """A note on the text that word2vec learnt, with a warning if it is small."""
     count, filled = sum(len(tokens(text)) for text in texts), sum(map(bool, texts))
     sentences = "sentence" if filled == 1 else "sentences"
     text = f"Word2vec ({kind}) read {count:,} words in the {filled:,} {sentences} of "
@@ -191,10 +191,10 @@ def _map(results: ViewResults) -> Picture:
         projection.chart(points, shares, labels, len(results.words), len(labels)),
         7.2,
         5.2,
-        "The words given (dark) and those nearest to them, vectors of length 1 on the two "
-        "directions in which these words differ most. What is far on the map is far; what "
-        "is near on it may differ in the directions that it leaves out. A label that would "
-        "cover another is left out.",
+        "The words given (dark) and those nearest to them, vectors of length 1 on the "
+        "two directions in which these words differ most. What is far on the map is "
+        "far; what is near on it may differ in the directions that it leaves out. A "
+        "label that would cover another is left out.",
     )
 
 
@@ -215,8 +215,9 @@ def _cosines(results: ViewResults) -> list:
         ]
         grid = _layer_table("cosine by layer", results, rows)
         return [*blocks, grid]
-    text = f"Two words of the vocabulary have a cosine of {_number(results.baseline[0])} on "
-    return [*blocks, f"{text}average."]
+    mean = _number(results.baseline[0])
+    text = f"Two words of the vocabulary have a cosine of {mean} on average."
+    return [*blocks, text]
 
 
 def _layer_table(title: str, results: ViewResults, rows: list) -> Grid:
@@ -253,8 +254,8 @@ def _agreement(results: ViewResults) -> Picture:
         curves(results.view.space.layers, results.agreements),
         6.4,
         3.6,
-        "Spearman's correlation of human scores with the cosines in each layer, and its "
-        "95 % interval.",
+        "Spearman's correlation of human scores with the cosines in each layer, and "
+        "its 95 % interval.",
     )
 
 

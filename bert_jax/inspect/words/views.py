@@ -128,7 +128,7 @@ def known(view: View, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 
 def stream(view: View, texts: Sequence[str]) -> np.ndarray:
-    """Picked vectors (n, D) float32 of many texts, of length 1, or zeros where unknown."""
+    """Picked vectors (n, D) float32 of many texts, of length 1; zeros if unknown."""
     # The vocabulary of a run takes a minute, and is never in memory with all layers.
     blocks = tqdm.tqdm(range(0, len(texts), BLOCK), unit="block", disable=None)
     return np.concatenate(

@@ -46,9 +46,9 @@ def sentence(view: MapView) -> str:
     """A sentence on the tokens that get the most weight."""
     chosen, written = select(view.weights[view.layer - 1], view.head), view.written
     if view.word:
-        line, pieces = chosen[view.word].mean(0), len(view.word)
+        line, count = chosen[view.word].mean(0), len(view.word)
         more = f", the first of {view.times}," * (view.times > 1)
-        more += f", the mean of its {pieces} pieces," * (pieces > 1)
+        more += f", the mean of its {count} pieces," * (count > 1)
         subject = f"“{written}”{more.replace(',,', ',')} attends"
     else:
         line, subject = chosen.mean(0), "tokens attend"
@@ -110,9 +110,9 @@ def _word(view: MapView) -> Part:
 def _notes(view: MapView) -> Sequence[str]:
     notes = []
     if len(view.word) > 1:
-        pieces = " ".join(view.tokens[i] for i in view.word)
+        tokens = " ".join(view.tokens[i] for i in view.word)
         notes.append(
-            f"It is read as {len(view.word)} pieces, {pieces}: the mean of their lines."
+            f"It is read as {len(view.word)} pieces, {tokens}: the mean of their lines."
         )
     if view.times > 1:
         notes.append(f"It occurs {view.times} times: this is the first.")

@@ -147,11 +147,11 @@ def tokens(text: str) -> list[str]:
 def vectors(space: Space, words: Sequence[str]) -> np.ndarray:
     """Vectors (n, layers, D) float32 of known words. UsageError for the first unknown
     word, with similarly spelt ones."""
-    known, found = space.look_up(words)
+    known, pooled = space.look_up(words)
     for word, hit in zip(words, known, strict=True):
         if not hit:
             raise UsageError(f"{space.name} does not know {word!r}{_near(space, word)}")
-    return found
+    return pooled
 
 
 def _near(space: Space, word: str) -> str:

@@ -84,9 +84,9 @@ def _words(
         fit = max(int((np.cumsum(counts) <= most).sum()), 1)
         units = _units(features.places, sorted(order[:fit].tolist()))
     numbers = sorted({number for number, _ in units})
-    pieces: dict[int, list[int]] = {number: [] for number in numbers}
+    tokens: dict[int, list[int]] = {number: [] for number in numbers}
     for number, word in units:
-        pieces[number].append(int(features.places[number][word]))
+        tokens[number].append(int(features.places[number][word]))
     starts = [
         features.starts[number] + features.places[number][word]
         for number, word in units
@@ -94,7 +94,7 @@ def _words(
     row = {number: i for i, number in enumerate(numbers)}
     return ProbeSplit(
         name,
-        _vectors(model, examples, numbers, [pieces[number] for number in numbers]),
+        _vectors(model, examples, numbers, [tokens[number] for number in numbers]),
         features.targets[np.array(starts, int)],
         [records[number].words[word] for number, word in units],
         [(row[number], word) for number, word in units],
@@ -117,7 +117,7 @@ def _vectors(
     model: Model,
     examples: Examples,
     numbers: Sequence[int],
-    pieces: list[list[int]] | None,
+    tokens: list[list[int]] | None,
 ) -> np.ndarray:
     """Vectors (n, L + 1, D) float32: of each example the mean over its tokens, or the
     vectors of the given tokens, example after example."""
@@ -127,12 +127,12 @@ def _vectors(
     for begin in range(0, len(order), ROWS):
         batch = order[begin : begin + ROWS]
         lines = [
-            _averaging_weights(rows[i], pieces[i] if pieces else None) for i in batch
+            _averaging_weights(rows[i], tokens[i] if tokens else None) for i in batch
         ]
         means = states.averages(model, [rows[i] for i in batch], lines)
         for i, vectors in zip(batch, means, strict=True):
             # A copy, as a view would keep the whole batch in memory.
-            per_example[i] = vectors[: len(pieces[i]) if pieces else 1].copy()
+            per_example[i] = vectors[: len(tokens[i]) if tokens else 1].copy()
     shape = (-1, states.count(model), model.config.model.model_dim)
     return (
         np.concatenate(per_example).reshape(shape)
@@ -147,7 +147,7 @@ def _row(examples: Examples, number: int) -> Row:
     return Row(features.ids[inside], features.types[inside], [])
 
 
-def _averaging_weights(row: Row, pieces: list[int] | None) -> np.ndarray:
+def _averaging_weights(row: Row, tokens: list[int] | None) -> np.ndarray:
     """The averaging weights: (1, T) of the mean, or (T, T), a one-hot row for each
     token.
 
@@ -155,8 +155,8 @@ def _averaging_weights(row: Row, pieces: list[int] | None) -> np.ndarray:
     once.
     """
     width = len(row.ids)
-    if pieces is None:
+    if tokens is None:
         return np.full((1, width), 1 / width, np.float32)
     lines = np.zeros((width, width), np.float32)
-    lines[np.arange(len(pieces)), pieces] = 1
+    lines[np.arange(len(tokens)), tokens] = 1
     return lines

@@ -164,7 +164,7 @@ def _text_finding(
         [f"texts: {len(texts):,}"],
         [
             Part("Texts" if len(texts) > 1 else "The text", [SHADES, drawn, *table]),
-            Part("The numbers of every piece", _pieces(likelihoods)),
+            Part("The numbers of every piece", _token_table(likelihoods)),
         ],
         arrays(texts, likelihoods),
         {"log-likelihood per token/mean": mean(likelihoods)},
@@ -192,10 +192,10 @@ def _short(text: str) -> str:
 def _answer(
     texts: Sequence[ScoredText], likelihoods: Sequence[Likelihood], pseudo: str
 ) -> str:
-    pieces = sum(each.count for each in likelihoods)
+    tokens = sum(each.count for each in likelihoods)
     average = (
         f"A piece gets {nats(mean(likelihoods))} nats on average, a {pseudo}perplexity "
-        f"of {np.exp(-mean(likelihoods)):,.1f} over {pieces:,} pieces."
+        f"of {np.exp(-mean(likelihoods)):,.1f} over {tokens:,} pieces."
     )
     if len(likelihoods) == 1:
         return f"{average} In all it is {nats(likelihoods[0].total)}."
@@ -257,12 +257,12 @@ def _numbers(likelihood: Likelihood) -> str:
     return f"{total} nats in {likelihood.count} pieces, {mean} a piece"
 
 
-def _pieces(likelihoods: Sequence[Likelihood]) -> list[Any]:
+def _token_table(likelihoods: Sequence[Likelihood]) -> list[Any]:
     """The table of tokens, after a note on the texts that it omits."""
     rows = [
-        (str(number), piece, *_piece(log))
+        (str(number), token, *_token_cells(log))
         for number, each in enumerate(likelihoods[:DRAWN], 1)
-        for piece, log in zip(each.pieces, each.logs, strict=True)
+        for token, log in zip(each.pieces, each.logs, strict=True)
     ]
     header = ("text", "piece", "probability", "log-probability")
     return [*_omission_note(DRAWN, len(likelihoods)), Grid(header, "rlrr", rows, -1)]
@@ -278,7 +278,7 @@ def nats(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-def _piece(log: float) -> tuple[str, str]:
+def _token_cells(log: float) -> tuple[str, str]:
     if np.isnan(log):
         return "unknown", ""
     return f"{100 * np.exp(log):.3g} %", nats(log)
@@ -298,5 +298,5 @@ def arrays(
         "counts": np.array([each.count for each in found]),
         "logs": np.concatenate([each.logs for each in found]),
         "starts": np.cumsum([0, *(len(each.logs) for each in found)]),
-        "tokens": np.array([piece for each in found for piece in each.pieces]),
+        "tokens": np.array([token for each in found for token in each.pieces]),
     }

@@ -105,7 +105,7 @@ def _words(likelihood: Likelihood) -> list[list[int]]:
 def _wide(text: str, size: float) -> float:
     """The width of a text in inches."""
     font = FontProperties(size=size)
-    with warnings.catch_warnings(action="ignore"):  # of glyphs that no font here has
+    with warnings.catch_warnings(action="ignore"):  # of missing glyphs
         return text_to_path.get_text_width_height_descent(text, font, False)[0] / 72
 
 

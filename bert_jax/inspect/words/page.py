@@ -87,7 +87,7 @@ def answer(results: ViewResults, asked: Asked, learnt: str) -> str:
 
 
 def learnt(kind: str, texts: Sequence[str], corpus: str) -> str:
-    """A note on the text that word2vec learnt, with a warning if it is small."""
+    """A note on the corpus of word2vec, with a warning if it is small."""
     count, filled = sum(len(tokens(text)) for text in texts), sum(map(bool, texts))
     sentences = "sentence" if filled == 1 else "sentences"
     text = f"Word2vec ({kind}) read {count:,} words in the {filled:,} {sentences} of "

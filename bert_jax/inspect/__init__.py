@@ -1,1 +1,1 @@
-"""Looking inside a run: each kind is a module with a function that a notebook can call."""
+"""Inspections of a run: each kind is a module with functions for notebooks."""

@@ -1,4 +1,4 @@
-"""The verb: one kind of inspection of a run, at one step or over all that it kept."""
+"""The `inspect` verb: one kind of inspection, at one step or at all kept ones."""
 
 import argparse
 import importlib
@@ -19,10 +19,11 @@ from bert_jax.run.config import UsageError
 
 
 class Kind(Protocol):
-    """A module of this room, named like its kind.
+    """The module of a kind of inspection, named like the kind.
 
-    `request` reads what is asked, before any model; `find` answers it, of no model
-    where static vectors are all that is looked at. Both raise UsageError.
+    `request` reads the options and their files, before any model is loaded. `find`
+    answers the request; `model` is None where only static vectors are inspected. Both
+    raise UsageError.
     """
 
     def request(
@@ -32,7 +33,7 @@ class Kind(Protocol):
 
 
 def main(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
-    """Write what a kind finds, and print it. UsageError for what cannot be asked."""
+    """Write the findings of a kind, and print them. UsageError for a wrong request."""
     options.check(args)
     if overrides and args.kind not in ("probe", "bias"):
         raise UsageError(f"{args.kind} takes no overrides: only a probe has a config")
@@ -62,12 +63,12 @@ def main(args: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
 
 def _kind(name: str) -> Kind:
-    """Imported by name, so that one kind does not load what another needs."""
+    """Import the module of a kind by name, so that no kind loads what another needs."""
     return importlib.import_module(f"bert_jax.inspect.{name}")  # pyright: ignore[reportReturnType]
 
 
 def _facts(workdir: Path | None, step: int) -> list[str]:
-    """What was looked at."""
+    """The run, its step and its commit, as a line of the page."""
     if workdir is None:
         return []
     run = rundir.began(workdir)

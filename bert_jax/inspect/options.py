@@ -1,4 +1,4 @@
-"""What `launch.py inspect KIND` can be asked. Never imports jax."""
+"""Command-line options of `launch.py inspect KIND`. Never imports jax."""
 
 import argparse
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Add = Callable[[Any], None]
 
 
 def add(verb: argparse.ArgumentParser) -> None:
-    """Each kind, with its own options and those of all."""
+    """Add a subcommand for each kind, with its options and the common ones."""
     kinds = verb.add_subparsers(dest="kind", required=True, metavar="KIND")
     for name, (text, example, options) in KINDS.items():
         kind = kinds.add_parser(
@@ -44,9 +44,12 @@ def add(verb: argparse.ArgumentParser) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """A run is needed but where static vectors are all that is looked at."""
-    alone = args.kind in ("words", "bias") and args.static
-    if not args.workdir and not alone:
+    """Raise UsageError for a missing or malformed --workdir, --to or --step.
+
+    Only kinds that can inspect static vectors alone need no run.
+    """
+    static_only = args.kind in ("words", "bias") and args.static
+    if not args.workdir and not static_only:
         more = ", or --static=..." if args.kind in ("words", "bias") else ""
         raise UsageError(f"{args.kind} needs --workdir=RUN{more}")
     if not args.workdir and not args.to:

@@ -1,4 +1,4 @@
-"""The texts of a file that are nearest to a text."""
+"""The nearest texts of a file to a query text, by cosine."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from bert_jax.render.document import Grid
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.records import lines
 
-DRAWN = 2000  # texts on the map, evenly from the file
+DRAWN = 2000  # texts on the map, evenly sampled from the file
 LONG = 160  # characters of a text in a table
 ABOUT = (
     "The vector of a text is the mean of the vectors of its tokens (`--pool`). A model "
@@ -38,8 +38,9 @@ POOLS = {
 }
 
 
-class Request(NamedTuple):
-    """texts: the filled lines of the file; numbers: theirs, from 1."""
+class SentenceRequest(NamedTuple):
+    """A request for the nearest texts. texts: the non-blank lines of the file; numbers:
+    their line numbers, from 1."""
 
     queries: list[str]
     texts: list[str]
@@ -50,16 +51,17 @@ class Request(NamedTuple):
     pool: str
 
 
-class Seen(NamedTuple):
-    """queries: (q, D) float32 of length 1; vectors: those of the texts, (n, D)."""
+class SentenceNeighbours(NamedTuple):
+    """The nearest texts of each query. queries: (q, D) float32 of length 1; vectors:
+    those of the texts, (n, D)."""
 
     queries: np.ndarray
     vectors: np.ndarray
     nearest: list[Near]
 
 
-def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
-    """Reads the file. UsageError where there is nothing to look for or among."""
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> SentenceRequest:
+    """Read the request and its file. UsageError for an empty query or file."""
     if args.top < 1:
         raise UsageError(f"--top={args.top}: show one text or more")
     for text in args.texts:
@@ -71,18 +73,21 @@ def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
         raise UsageError(f"{args.file} holds no text")
     numbers, texts = map(list, zip(*filled, strict=True))
     name = Path(args.file).name
-    return Request(args.texts, texts, numbers, name, args.top, args.layer, args.pool)
+    return SentenceRequest(
+        args.texts, texts, numbers, name, args.top, args.layer, args.pool
+    )
 
 
-def find(model: Model | None, request: Request) -> Finding:
-    """The nearest texts to each query. UsageError for one of which no piece is known."""
-    assert model is not None  # as options.check has it
-    view = views.of_run(model, request.layer, request.pool)
-    seen = look(view, request.queries, request.texts, request.top)
-    best = [float(near.cosines[0]) for near in seen.nearest]
+def find(model: Model | None, request: SentenceRequest) -> Finding:
+    """Find the nearest texts to each query. UsageError for a query without known
+    tokens."""
+    assert model is not None  # options.check has made sure
+    view = views.run_view(model, request.layer, request.pool)
+    neighbours = look(view, request.queries, request.texts, request.top)
+    best = [float(near.cosines[0]) for near in neighbours.nearest]
     return Finding(
         question=_question(request),
-        answer=_answer(request, seen),
+        answer=_answer(request, neighbours),
         about=[ABOUT, CONE],
         facts=[
             f"{len(request.texts):,} texts of {request.file}",
@@ -91,18 +96,21 @@ def find(model: Model | None, request: Request) -> Finding:
         parts=[
             *(
                 Part(f"Near to “{_cut(query)}”", [_grid(request, near)])
-                for query, near in zip(request.queries, seen.nearest, strict=True)
+                for query, near in zip(request.queries, neighbours.nearest, strict=True)
             ),
-            Part("Map", [Pictures([_map(request, seen)])]),
+            Part("Map", [Pictures([_map(request, neighbours)])]),
         ],
         arrays={
-            "vectors": seen.vectors,
+            "vectors": neighbours.vectors,
             "lines": np.array(request.numbers),
-            "queries": seen.queries,
+            "queries": neighbours.queries,
             "nearest": np.array(
-                [[request.numbers[row] for row in near.rows] for near in seen.nearest]
+                [
+                    [request.numbers[row] for row in near.rows]
+                    for near in neighbours.nearest
+                ]
             ),
-            "cosines": np.array([near.cosines for near in seen.nearest]),
+            "cosines": np.array([near.cosines for near in neighbours.nearest]),
         },
         scores={
             f"cosine/best of text {number}": cosine
@@ -111,35 +119,37 @@ def find(model: Model | None, request: Request) -> Finding:
     )
 
 
-def look(view: View, queries: Sequence[str], texts: Sequence[str], top: int) -> Seen:
-    """The `top` texts whose vectors have the largest cosine with that of each query.
+def look(
+    view: View, queries: Sequence[str], texts: Sequence[str], top: int
+) -> SentenceNeighbours:
+    """Search the `top` texts with the largest cosine to each query.
 
-    A text of nothing but unknown characters has a vector of zeros, and so a cosine of 0.
+    A text of unknown characters alone has a zero vector, and so a cosine of 0.
     UsageError for such a query.
     """
-    asked = cosines.unit(view.pick(spaces.vectors(view.space, queries)))
-    found = views.stream(view, texts)
-    near = [cosines.nearest(query, found, top, ()) for query in asked]
-    return Seen(asked.astype(np.float32), found, near)
+    query_vectors = cosines.unit(view.pick(spaces.vectors(view.space, queries)))
+    vectors = views.stream(view, texts)
+    nearest = [cosines.nearest(query, vectors, top, ()) for query in query_vectors]
+    return SentenceNeighbours(query_vectors.astype(np.float32), vectors, nearest)
 
 
-def _question(request: Request) -> str:
+def _question(request: SentenceRequest) -> str:
     if len(request.queries) > 1:
         return f"Which texts of {request.file} are near to these?"
     return f"Which texts of {request.file} are near to “{_cut(request.queries[0])}”?"
 
 
-def _answer(request: Request, seen: Seen) -> str:
-    near, query = seen.nearest[0], request.queries[0]
+def _answer(request: SentenceRequest, neighbours: SentenceNeighbours) -> str:
+    near, query = neighbours.nearest[0], request.queries[0]
     row = near.rows[0]
     return (
         f"Nearest to “{_cut(query)}” is line {request.numbers[row]}, "
-        f"“{_cut(request.texts[row])}”, with a cosine of {_number(near.cosines[0])}; the "
-        f"mean over the {len(request.texts):,} texts is {_number(near.mean)}."
+        f"“{_cut(request.texts[row])}”, with a cosine of {_number(near.cosines[0])}; "
+        f"the mean over the {len(request.texts):,} texts is {_number(near.mean)}."
     )
 
 
-def _grid(request: Request, near: Near) -> Grid:
+def _grid(request: SentenceRequest, near: Near) -> Grid:
     rows = [
         (_number(cosine), str(request.numbers[row]), _cut(request.texts[row]))
         for row, cosine in zip(near.rows, near.cosines, strict=True)
@@ -148,24 +158,27 @@ def _grid(request: Request, near: Near) -> Grid:
     return Grid(("cosine", "line", "text"), "rrl", rows, len(rows) - 1)
 
 
-def _map(request: Request, seen: Seen) -> Picture:
-    """The queries, those nearest to them, and of the others as many as are readable."""
-    near = [int(row) for one in seen.nearest for row in one.rows]
-    some = range(0, len(request.texts), -(-len(request.texts) // DRAWN))
-    rows = list(dict.fromkeys([*near, *some]))
-    points, shares = projection.pca(np.concatenate([seen.queries, seen.vectors[rows]]))
+def _map(request: SentenceRequest, neighbours: SentenceNeighbours) -> Picture:
+    """The map of the queries, their neighbours and a readable sample of the other
+    texts."""
+    near = [int(row) for one in neighbours.nearest for row in one.rows]
+    sample = range(0, len(request.texts), -(-len(request.texts) // DRAWN))
+    rows = list(dict.fromkeys([*near, *sample]))
+    points, shares = projection.pca(
+        np.concatenate([neighbours.queries, neighbours.vectors[rows]])
+    )
     labels = [*request.queries, *(request.texts[row] for row in rows)]
     count = len(request.queries)
-    share = "all" if len(some) == len(request.texts) else f"{len(some):,}"
+    share = "all" if len(sample) == len(request.texts) else f"{len(sample):,}"
     return Picture(
         "map",
         projection.chart(points, shares, labels, count, count + len(set(near))),
         7.2,
         5.4,
-        f"The texts looked for (dark) and {share} texts of the file, vectors of length 1 "
-        "on the two directions in which they differ most. Labels stand where there is "
-        "room, those of the nearest texts first; what is near on the map may differ "
-        "in all other directions.",
+        f"The texts looked for (dark) and {share} texts of the file, vectors of length "
+        "1 on the two directions in which they differ most. Labels stand where there "
+        "is room, those of the nearest texts first; what is near on the map may "
+        "differ in all other directions.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The models of the steps that are looked at."""
+"""The models of the inspected steps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +12,20 @@ ALL = "all"
 
 
 def models(workdir: Path, step: str) -> Iterator[Model]:
-    """The model at the step that is named, "" for the newest; of "all" every one that
-    is kept and verifies, in order. UsageError where there is none."""
+    """Yield the model of a step, "" for the newest; for "all" every checkpoint that
+    verifies, in order. UsageError where there is none."""
     if step != ALL:
         yield load(workdir, int(step) if step else None)
         return
     record.read(workdir)
-    found = 0
+    count = 0
     for number in rundir.steps(workdir / rundir.CHECKPOINTS):
         try:
             model = load(workdir, number)
         except checkpoint.Damaged as error:
             print(f"passing over {error}")
             continue
-        found += 1
+        count += 1
         yield model
-    if not found:
+    if not count:
         raise UsageError(f"{workdir} has no checkpoint that verifies")

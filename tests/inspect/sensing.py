@@ -19,19 +19,19 @@ def write(
     train: Sequence[tuple[str, str]] = TRAIN,
     test: Sequence[tuple[str, str]] = TEST,
 ) -> Path:
-    """The folder `stone` with these lines of data and gold."""
-    own = folder / "stone"
-    own.mkdir(parents=True)
-    (own / "classes_map.txt").write_text(json.dumps(MAP))
+    """Write the folder `stone` with the given lines of data and gold."""
+    stone = folder / "stone"
+    stone.mkdir(parents=True)
+    (stone / "classes_map.txt").write_text(json.dumps(MAP))
     for name, rows in {"train": train, "test": test}.items():
         for what, column in {"data": 0, "gold": 1}.items():
             text = "".join(f"{row[column]}\n" for row in rows)
-            (own / f"{name}.{what}.txt").write_text(text)
-    return own
+            (stone / f"{name}.{what}.txt").write_text(text)
+    return stone
 
 
 def glove(folder: Path, words: str, name: str = "glove.txt") -> Path:
-    """Static vectors of these words: the n-th has its number and 1."""
+    """Write static vectors of the given words: the n-th has its number and 1."""
     path = folder / name
     rows = [f"{word} {number} 1" for number, word in enumerate(words.split())]
     path.write_text("\n".join(rows) + "\n")

@@ -17,7 +17,7 @@ def cosine(u, v):
 
 
 def score(w, a, b):
-    """s(w, A, B), word by word."""
+    """The scores s(w, A, B), word by word."""
     first = [cosine(w, v) for v in a]
     return sum(first) / len(a) - sum(cosine(w, v) for v in b) / len(b)
 
@@ -29,12 +29,14 @@ def brute(x, y, a, b):
     spread = math.sqrt(sum((s - mean) ** 2 for s in scores) / (len(scores) - 1))
     count = len(x)
 
-    def gap(own):
-        other = [s for i, s in enumerate(scores) if i not in own]
-        return sum(scores[i] for i in own) / count - sum(other) / len(other)
+    def gap(chosen):
+        other = [s for i, s in enumerate(scores) if i not in chosen]
+        return sum(scores[i] for i in chosen) / count - sum(other) / len(other)
 
     observed = gap(range(count))
-    every = [gap(own) for own in itertools.combinations(range(len(scores)), count)]
+    every = [
+        gap(chosen) for chosen in itertools.combinations(range(len(scores)), count)
+    ]
     p = sum(each >= observed - 1e-9 for each in every) / len(every)
     return observed / spread, p
 
@@ -46,13 +48,13 @@ def sets(seed, *sizes, layers=1):
 
 @settings(max_examples=15)
 @given(st.integers(0, 10**6), st.tuples(*[st.integers(1, 5)] * 4))
-def test_weat_is_its_definition_and_p_the_share_of_all_partitions(seed, sizes):
+def test_weat_agrees_with_a_count_of_all_partitions(seed, sizes):
     if sizes[0] + sizes[1] < 3:
         return  # two scores have a d of sqrt 2 or its negative, and nothing to count
-    own = sets(seed, *sizes, layers=2)
-    found = association.weat(*own, samples=1, seed=0)
+    drawn = sets(seed, *sizes, layers=2)
+    found = association.weat(*drawn, samples=1, seed=0)
     for layer in range(2):
-        d, p = brute(*(each[:, layer] for each in own))
+        d, p = brute(*(each[:, layer] for each in drawn))
         assert found.d[layer] == pytest.approx(d, abs=1e-9)
         assert found.chance.p[layer] == pytest.approx(p, abs=1e-9)
     assert found.chance.exact
@@ -91,9 +93,9 @@ def test_the_other_way_round_has_the_negative_d():
 
 def test_a_few_among_many_are_counted_too():
     scores = np.random.default_rng(1).normal(size=(300, 1))
-    own = scores[:, 0]
-    sums = [own[i] + own[j] for i, j in itertools.combinations(range(300), 2)]
-    share = np.mean(np.array(sums) >= own[0] + own[1] - 1e-9)
+    column = scores[:, 0]
+    sums = [column[i] + column[j] for i, j in itertools.combinations(range(300), 2)]
+    share = np.mean(np.array(sums) >= column[0] + column[1] - 1e-9)
     found = association.chance(scores, 2, 1, 0)
     assert found.exact
     assert found.p[0] == pytest.approx(share, abs=1e-12)
@@ -124,7 +126,7 @@ def test_a_drawn_p_is_never_0(monkeypatch):
     assert association.chance(scores, 20, 99, 0).p[0] == 1 / 100
 
 
-def test_drawn_sets_have_their_size_and_every_member_its_share():
+def test_drawn_sets_have_their_size_and_equal_shares():
     members = np.concatenate(list(association._draws(7, 3, 7_000, 0)))
     assert (members.sum(axis=1) == 3).all()
     np.testing.assert_allclose(members.mean(axis=0), 3 / 7, atol=0.03)

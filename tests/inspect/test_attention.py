@@ -47,7 +47,7 @@ for causal in (False, True):
 
 
 def build(tiny, straight, norm: str, mask: str) -> Model:
-    """Random weights, large enough that maps are far from even."""
+    """A model of random weights, large enough that maps are far from even."""
     task = {"model.norm": norm, "model.init_stddev": 0.3}
     model = running.untrained(tiny, straight, "classify_head", 2, task)
     config = dataclasses.replace(model.network.config, attention=mask)
@@ -120,8 +120,8 @@ def test_recorded_maps_are_an_independent_softmax(models, kind):
 
 @pytest.fixture
 def fused(monkeypatch) -> list[str]:
-    """A kernel that returns no weights, taken wherever none are asked for: jax's own,
-    in float32. Counts its calls."""
+    """A kernel in float32 that returns no weights, used wherever none are requested.
+    Counts its calls."""
     calls = []
     kernel = jax.nn.dot_product_attention
 
@@ -135,11 +135,9 @@ def fused(monkeypatch) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-def test_a_model_that_runs_a_fused_kernel_gives_the_maps_that_it_used(
-    models, kind, fused
-):
-    """Of its hidden states an independent softmax gives the maps of the recompute, and
-    both paths give the same output of every block."""
+def test_maps_of_a_fused_model_are_recomputed(models, kind, fused):
+    """An independent softmax of its hidden states gives the maps of the recompute, and
+    both paths give equal outputs of every block."""
     model = models[kind]
     rows, layers = batch(model), model.network.config.num_layers
 
@@ -175,7 +173,7 @@ def test_cudnn_attends_as_the_recompute_does():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_text_has_its_tokens_and_the_maps_of_every_head(model):
+def test_a_text_has_tokens_and_maps(model):
     found = attention.of_text(model, TEXTS[0], TEXTS[1])
     count = len(found.tokens)
     assert found.tokens[0] == "[CLS]" and found.tokens.count("[SEP]") == 2
@@ -189,7 +187,7 @@ def test_a_text_has_its_tokens_and_the_maps_of_every_head(model):
     assert attention.of_text(model, "bread " * model.max_length).cut
 
 
-def test_a_word_is_found_as_typed_else_in_any_case():
+def test_a_word_matches_exactly_else_in_any_case():
     place = attention.locate("It", "it is It.")
     assert (place.start, place.end, place.times) == (6, 8, 1)
     place = attention.locate("THE", "The cat and the dog")
@@ -204,12 +202,12 @@ def test_a_word_is_found_as_typed_else_in_any_case():
     "word, hint",
     [("sit", "near it: sat"), ("at", "near it: sat, cat"), ("zebra", "it has The cat")],
 )
-def test_a_word_that_is_not_there_is_told_of_its_neighbours(word, hint):
+def test_a_missing_word_is_answered_with_similar_ones(word, hint):
     with pytest.raises(UsageError, match=f"--token={word} is no word.*{hint}"):
         attention.locate(word, "The cat sat.")
 
 
-def test_pieces_of_a_word_and_of_its_pair_are_told_apart(model):
+def test_tokens_of_text_and_pair_are_distinguished(model):
     text = "the kingstone saw the stone"
     found = attention.of_text(model, text, text)
     for word, paired in (("kingstone", False), ("stone", True)):
@@ -238,13 +236,13 @@ def test_pieces_of_a_word_and_of_its_pair_are_told_apart(model):
         ({"text": " "}, "TEXT is empty"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_any_model(changes, message):
+def test_wrong_requests_are_refused_before_any_model(changes, message):
     given = vars(asked("the king")) | changes
     with pytest.raises(UsageError, match=message):
         attention.request(argparse.Namespace(**given), {})
 
 
-def test_a_corpus_needs_a_line_that_is_not_blank(tmp_path):
+def test_a_corpus_of_blank_lines_is_refused(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text("\n  \n")
     with pytest.raises(UsageError, match="blank lines alone"):
@@ -255,7 +253,7 @@ def test_a_corpus_needs_a_line_that_is_not_blank(tmp_path):
 
 
 @pytest.mark.parametrize("name, last", [("layer", 2), ("head", 2)])
-def test_a_layer_or_head_out_of_range_is_refused(model, name, last):
+def test_layers_and_heads_out_of_range_are_refused(model, name, last):
     request = attention.request(asked("the king", **{name: "3"}), {})
     with pytest.raises(UsageError, match=f"--{name}=3 is no .* it has 1 to {last}"):
         attention.find(model, request)
@@ -291,13 +289,13 @@ def test_a_finding_has_maps_word_statistics_and_figures(model, tmp_path):
         assert picture.name == "attention_all" or "saw" in svg or "layer" in svg
 
 
-def test_a_split_word_and_one_that_occurs_twice_say_so(model):
+def test_split_and_repeated_words_are_noted(model):
     text = "the kingstone saw the kingstone"
     request = attention.request(asked(text, token="kingstone"), {})
     finding = attention.find(model, request)
     count = len(attention.places(attention.of_text(model, text), request.place))
     assert count > 1
-    said = f"“kingstone”, the first of 2, the mean of its {count} pieces, attends"
-    assert said in finding.answer
+    phrase = f"“kingstone”, the first of 2, the mean of its {count} pieces, attends"
+    assert phrase in finding.answer
     [part] = [part for part in finding.parts if part.title.startswith("What “")]
     assert "It occurs 2 times" in part.blocks[0]

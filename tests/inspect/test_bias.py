@@ -10,7 +10,7 @@ from bert_jax import cli
 from bert_jax.inspect.bias import association, costs, direction, files, measures
 from bert_jax.inspect.bias import main as bias
 from bert_jax.inspect.measure import space
-from bert_jax.inspect.probe.sets import Sets, Split
+from bert_jax.inspect.probe.sets import ProbeSplit, Sets
 from bert_jax.run.config import UsageError
 
 SETS = {
@@ -31,7 +31,7 @@ PAIRS = [("she", "he"), ("woman", "man")]
 def vectors() -> dict[str, np.ndarray]:
     """Flowers and what is pleasant lie along one axis, she and woman along another."""
     draw = np.random.default_rng(0)
-    words = [word for own in SETS.values() for word in own]
+    words = [word for texts in SETS.values() for word in texts]
     words += [word for pair in PAIRS for word in pair]
     found = {word: 0.4 * draw.normal(size=6) for word in words}
     for key, along in (("targ1", 1), ("attr1", 1), ("targ2", -1), ("attr2", -1)):
@@ -60,13 +60,13 @@ def flowers(tmp_path):
 
 def written(path, sets):
     parts = {
-        key: {"category": NAMES[key], "examples": own} for key, own in sets.items()
+        key: {"category": NAMES[key], "examples": texts} for key, texts in sets.items()
     }
     path.write_text(json.dumps(parts, indent=2))
     return path
 
 
-def asked(*given) -> bias.Request:
+def asked(*given) -> bias.BiasRequest:
     args, overrides = cli.parse(["inspect", "bias", *map(str, given)])
     return bias.request(args, overrides)
 
@@ -79,11 +79,11 @@ def pairs_file(tmp_path, text="she he\n\nwoman\tman\n"):
 
 def test_a_test_is_weat_of_the_words_vectors(glove, flowers):
     finding = bias.find(None, asked(f"--static={glove}", "--tests", flowers))
-    own = [
+    sets = [
         np.array([vectors()[word] for word in words], np.float32)[:, None]
         for words in SETS.values()
     ]
-    known = association.weat(*own, samples=1, seed=0)
+    known = association.weat(*sets, samples=1, seed=0)
     assert finding.scores == {"d/weat1": pytest.approx(known.d[0], abs=1e-9)}
     np.testing.assert_allclose(finding.arrays["d"], [known.d], atol=1e-9)
     np.testing.assert_allclose(finding.arrays["p"], [known.chance.p], atol=1e-12)
@@ -93,7 +93,7 @@ def test_a_test_is_weat_of_the_words_vectors(glove, flowers):
     )
 
 
-def test_words_that_are_not_known_are_left_out_and_named(glove, tmp_path):
+def test_unknown_words_are_left_out_and_named(glove, tmp_path):
     more = written(tmp_path / "m.json", {**SETS, "targ1": [*SETS["targ1"], "zinnia"]})
     plain = written(tmp_path / "n.json", SETS)
     finding = bias.find(None, asked(f"--static={glove}", "--tests", more, plain))
@@ -101,7 +101,7 @@ def test_words_that_are_not_known_are_left_out_and_named(glove, tmp_path):
     assert any("zinnia" in line for line in notes(finding))
 
 
-def test_a_word_of_both_target_sets_is_told(glove, tmp_path):
+def test_a_word_of_both_target_sets_is_noted(glove, tmp_path):
     both = written(tmp_path / "b.json", {**SETS, "targ2": [*SETS["targ2"], "rose"]})
     finding = bias.find(None, asked(f"--static={glove}", "--tests", both))
     assert any(
@@ -120,21 +120,21 @@ def test_the_direction_is_removed_before_measuring_again(glove, flowers, tmp_pat
         None, asked(f"--static={glove}", "--tests", flowers, f"--direction={pairs}")
     )
     found = {word: v.astype(np.float32)[None] for word, v in vectors().items()}
-    b, share = direction.of_pairs(
+    b, share = direction.pair_direction(
         np.array([found["she"], found["woman"]]), np.array([found["he"], found["man"]])
     )
     np.testing.assert_allclose(finding.arrays["direction"], b, atol=1e-9)
     np.testing.assert_allclose(finding.arrays["share"], share)
     assert abs(b[0, 1]) > 0.9
     assert b[0, 1] > 0  # the first words' side
-    own = [
-        direction.without(np.array([found[word] for word in words]), b)
+    sets = [
+        direction.remove(np.array([found[word] for word in words]), b)
         for words in SETS.values()
     ]
-    known = association.weat(*own, samples=1, seed=0)
+    known = association.weat(*sets, samples=1, seed=0)
     np.testing.assert_allclose(finding.arrays["d_without"], [known.d], atol=1e-9)
     words = finding.arrays["words"].tolist()
-    assert words == [word for own in SETS.values() for word in own]
+    assert words == [word for texts in SETS.values() for word in texts]
     np.testing.assert_allclose(
         finding.arrays["ripa"][:, 0], [found[word][0] @ b[0] for word in words]
     )
@@ -152,22 +152,22 @@ def test_ripa_is_of_the_words_that_are_named(glove, tmp_path):
     ]
 
 
-def test_two_means_and_a_probe_say_what_the_removal_leaves():
-    """Words that also differ in what is not removed can still be told apart."""
+def test_clusters_and_probe_measure_what_the_removal_leaves():
+    """Words that also differ in another direction remain separable."""
     draw = np.random.default_rng(1)
     side = np.arange(60) % 2 == 0
     found = draw.normal(size=(60, 4))
     found[:, 0] += np.where(side, 6, -6)
     hidden = found.copy()
     hidden[:, 1] += np.where(side, 6, -6)
-    gone = measures.left(found, np.eye(4)[0], 0)
-    kept = measures.left(hidden, np.eye(4)[0], 0)
+    gone = measures.remainder(found, np.eye(4)[0], 0)
+    kept = measures.remainder(hidden, np.eye(4)[0], 0)
     assert gone and kept
     assert gone.before.all()
     assert gone.after.mean() < 0.75
     assert kept.after.all()
     assert kept.clusters == (1, 1)
-    assert measures.left(found[:39], np.eye(4)[0], 0) is None
+    assert measures.remainder(found[:39], np.eye(4)[0], 0) is None
 
 
 def test_what_a_removal_costs_a_probe():
@@ -177,16 +177,16 @@ def test_what_a_removal_costs_a_probe():
     found[:, 0, 0] += 6 * targets
 
     def split(name, rows):
-        return Split(name, found[rows], targets[rows], [], [], [])
+        return ProbeSplit(name, found[rows], targets[rows], [], [], [])
 
     sets = Sets(
         ("a", "b"), split("train", slice(40)), split("valid", slice(40, 80)), None
     )
-    task = costs.on_task(sets, 0, np.eye(3)[0])
+    task = costs.task_costs(sets, 0, np.eye(3)[0])
     assert [one.split for one in task] == ["valid"]
     assert task[0].before.all()
     assert task[0].after.mean() < 0.75
-    assert costs.on_task(sets, 0, np.eye(3)[1])[0].after.all()
+    assert costs.task_costs(sets, 0, np.eye(3)[1])[0].after.all()
 
 
 def test_the_page_tells_tests_direction_and_cost(glove, tmp_path, capsys):
@@ -201,8 +201,8 @@ def test_the_page_tells_tests_direction_and_cost(glove, tmp_path, capsys):
     given = [f"--static={glove}", "--tests", str(folder), "--similarity", str(scored)]
     given += [f"--direction={pairs_file(tmp_path)}", f"--to={tmp_path / 'out'}"]
     assert cli.main(["inspect", "bias", *given]) == 0
-    said = capsys.readouterr().out
-    assert "4 of 4" in said or "0 of 4" in said
+    message = capsys.readouterr().out
+    assert "4 of 4" in message or "0 of 4" in message
     page = (tmp_path / "out" / "bias.html").read_text()
     for text in ("weat10", "Flowers / Insects", "alike", "RIPA", "not of a person"):
         assert text in page
@@ -211,7 +211,7 @@ def test_the_page_tells_tests_direction_and_cost(glove, tmp_path, capsys):
         assert arrays["d"].shape == arrays["p"].shape == (4, 1)
 
 
-def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
+def test_a_run_has_a_d_in_every_layer(straight, tmp_path):
     story = {
         "targ1": ["stone", "red stone"],
         "targ2": ["bread", "some bread"],
@@ -223,10 +223,12 @@ def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
     given = f"--workdir={straight}", "--tests", path, f"--direction={pairs}"
     model = bert_jax.load(straight)
     finding = bias.find(model, asked(*given, "--layer=1"))
-    whole = space.of_model(model, "mean")
-    found = measures.gather(whole, [text for own in story.values() for text in own])
-    own = [np.stack([found[text] for text in texts]) for texts in story.values()]
-    known = association.weat(*own, samples=1, seed=0)
+    run_space = space.model_space(model, "mean")
+    found = measures.gather(
+        run_space, [text for texts in story.values() for text in texts]
+    )
+    sets = [np.stack([found[text] for text in texts]) for texts in story.values()]
+    known = association.weat(*sets, samples=1, seed=0)
     np.testing.assert_allclose(finding.arrays["d"][0], known.d, atol=1e-4)
     assert finding.scores["d/story"] == pytest.approx(known.d[1], abs=1e-4)
     assert len(finding.arrays["layers"]) == len(known.d) > 1
@@ -238,7 +240,7 @@ def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sets", "said"),
+    ("sets", "message"),
     [
         ({**SETS, "targ1": []}, "targ1 (Flowers) is empty"),
         ({**SETS, "attr2": ["joy", 3]}, "attr2 has 3, which is no text"),
@@ -246,14 +248,14 @@ def test_of_a_run_there_is_a_d_in_every_layer(straight, tmp_path):
         ({key: SETS[key] for key in ("targ1", "targ2", "attr1")}, "has no attr2"),
     ],
 )
-def test_a_set_that_is_none_is_refused(tmp_path, sets, said):
+def test_a_set_that_is_none_is_refused(tmp_path, sets, message):
     with pytest.raises(UsageError) as error:
         files.tests([str(written(tmp_path / "t.json", sets))])
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "is no association test"),
         ("[]", "want an object of 4 sets"),
@@ -262,20 +264,20 @@ def test_a_set_that_is_none_is_refused(tmp_path, sets, said):
         ("", "is empty"),
     ],
 )
-def test_a_file_that_is_no_test_is_refused(tmp_path, text, said):
+def test_a_file_that_is_no_test_is_refused(tmp_path, text, message):
     path = tmp_path / "t.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"t\.json") as error:
         files.tests([str(path)])
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_files_must_be_there_and_have_names_of_their_own(tmp_path, flowers):
-    for given, said in (
+def test_missing_files_and_duplicate_names_are_refused(tmp_path, flowers):
+    for given, message in (
         ([tmp_path / "none.json"], "No such file"),
         ([flowers, flowers], "two tests are named weat1"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             files.tests([str(path) for path in given])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="has no .json or .jsonl file"):
@@ -283,7 +285,7 @@ def test_files_must_be_there_and_have_names_of_their_own(tmp_path, flowers):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("she he\nqueen\n", "line 2: want two words, got 1"),
         ("she he it\n", "line 1: want two words, got 3"),
@@ -291,10 +293,10 @@ def test_files_must_be_there_and_have_names_of_their_own(tmp_path, flowers):
         ("\n\n", "has no pair of words"),
     ],
 )
-def test_a_bad_line_of_pairs_is_named(tmp_path, text, said):
+def test_a_bad_line_of_pairs_is_named(tmp_path, text, message):
     with pytest.raises(UsageError) as error:
         files.pairs(pairs_file(tmp_path, text))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_what_no_vectors_know_is_refused(glove, tmp_path):
@@ -313,7 +315,7 @@ def test_what_no_vectors_know_is_refused(glove, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ([], "needs --tests=FILE, --direction=FILE or both"),
         (["--tests", "T", "--words", "rose"], "--words needs --direction"),
@@ -327,10 +329,10 @@ def test_what_no_vectors_know_is_refused(glove, tmp_path):
         (["--tests", "T", "--layer=last_4"], "bias looks at one layer"),
     ],
 )
-def test_what_does_not_go_together_is_refused(given, said):
+def test_what_does_not_go_together_is_refused(given, message):
     with pytest.raises(UsageError) as error:
         asked(*given)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_static_vectors_have_one_layer(glove, flowers):

@@ -9,7 +9,7 @@ from tests.inspect.test_output import finding
 
 
 def shown(steps: list[int], names: list[str]):
-    """The one panel, drawn."""
+    """Draw the only panel."""
     found = {"step": np.array(steps)}
     found |= {name: np.arange(len(steps)) * 1.0 for name in names}
     [picture] = curves.pictures(found)
@@ -19,7 +19,7 @@ def shown(steps: list[int], names: list[str]):
     return picture, figure, figure.axes[0]
 
 
-def test_a_score_that_a_step_lacks_is_no_number():
+def test_a_missing_score_of_a_step_is_nan():
     found = curves.series({4: finding(a_x=1.0), 0: finding(a_x=2.0, a_y=3.0)})
     np.testing.assert_array_equal(found["step"], [0, 4])
     np.testing.assert_array_equal(found["a/x"], [2, 1])
@@ -37,7 +37,7 @@ def test_curves_of_one_first_part_share_a_panel():
 @pytest.mark.parametrize(
     ("steps", "scale"), [([0, 1, 16_000], "symlog"), ([14_000, 16_000], "linear")]
 )
-def test_steps_are_drawn_by_their_logarithm_where_they_reach_far(steps, scale):
+def test_the_step_axis_is_logarithmic_over_wide_ranges(steps, scale):
     _, _, panel = shown(steps, ["a/x"])
     assert panel.get_xscale() == scale
     labels = [tick.get_text() for tick in panel.get_xticklabels()]
@@ -51,7 +51,7 @@ def test_deeper_layers_are_darker():
     assert len(figure.legends[0].get_texts()) == 12
 
 
-def test_more_curves_than_can_be_told_apart_are_faint_beside_their_mean():
+def test_too_many_curves_are_faint_beside_their_mean():
     picture, figure, panel = shown([0, 1], [f"d/test {k}" for k in range(30)])
     assert len(panel.lines) == 31
     assert not figure.legends

@@ -12,36 +12,36 @@ def vectors(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def test_of_one_pair_it_is_the_difference_of_length_1():
+def test_one_pair_gives_its_difference_of_length_1():
     x, y = np.array([[[3.0, 1.0]]]), np.array([[[0.0, 5.0]]])
-    b, share = direction.of_pairs(x, y)
+    b, share = direction.pair_direction(x, y)
     np.testing.assert_allclose(b, [[0.6, -0.8]])
     assert share[0] == pytest.approx(1)
 
 
 @settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(1, 6))
-def test_it_is_the_first_eigenvector_of_the_differences_squares(seed, count):
+def test_the_direction_is_the_first_eigenvector_of_differences(seed, count):
     x, y = vectors(seed, 2, count, 3, 4)
-    b, share = direction.of_pairs(x, y)
+    b, share = direction.pair_direction(x, y)
     for layer in range(3):
-        own = x[:, layer] - y[:, layer]
-        values, turned = np.linalg.eigh(own.T @ own)
+        differences = x[:, layer] - y[:, layer]
+        values, turned = np.linalg.eigh(differences.T @ differences)
         np.testing.assert_allclose(abs(b[layer] @ turned[:, -1]), 1, atol=1e-9)
         assert share[layer] == pytest.approx(values[-1] / values.sum())
-        assert own.mean(axis=0) @ b[layer] >= 0
+        assert differences.mean(axis=0) @ b[layer] >= 0
 
 
 @settings(max_examples=15)
 @given(st.integers(0, 10**6))
 def test_ripa_is_the_product_and_removal_leaves_none(seed):
     x, y, words = vectors(seed, 3, 4, 2, 5)
-    b, _ = direction.of_pairs(x, y)
+    b, _ = direction.pair_direction(x, y)
     by_hand = [[sum(w * c) for w, c in zip(word, b, strict=True)] for word in words]
     np.testing.assert_allclose(direction.ripa(words, b), by_hand, atol=1e-9)
-    left = direction.without(words, b)
+    left = direction.remove(words, b)
     np.testing.assert_allclose(direction.ripa(left, b), 0, atol=1e-9)
-    np.testing.assert_allclose(direction.without(left, b), left, atol=1e-9)
+    np.testing.assert_allclose(direction.remove(left, b), left, atol=1e-9)
     # What is at right angles to it stays.
     np.testing.assert_allclose(words - left, by_hand_times(by_hand, b), atol=1e-9)
 
@@ -55,19 +55,19 @@ def test_pairs_that_do_not_differ_have_no_direction():
     y = x.copy()
     y[:, 1] += 1
     y[0, 0] = np.nextafter(x[0, 0], np.float32(2))  # as a device may round
-    b, share = direction.of_pairs(x, y)
+    b, share = direction.pair_direction(x, y)
     np.testing.assert_array_equal(b[0], 0)
     np.testing.assert_allclose(share, [0, 1])
     with pytest.raises(ValueError, match="no pair"):
-        direction.of_pairs(x[:0], y[:0])
+        direction.pair_direction(x[:0], y[:0])
 
 
-def test_what_lies_apart_is_told_and_noise_is_not():
+def test_separate_sides_are_predicted_and_noise_is_not():
     side = np.arange(60) < 30
     noise = vectors(1, 60, 6)
     apart = noise + 8 * side[:, None]
-    assert direction.told_apart(apart, side, 0).all()
-    assert direction.told_apart(noise, side, 0).mean() < 0.75
+    assert direction.correct_sides(apart, side, 0).all()
+    assert direction.correct_sides(noise, side, 0).mean() < 0.75
     clusters = direction.two_clusters(apart)
     assert (clusters == side).all() or (clusters == ~side).all()
 
@@ -77,13 +77,13 @@ def test_without_its_direction_a_cluster_may_stay():
     side = np.arange(60) < 30
     both = vectors(2, 60, 6)
     both[:, :2] += 8 * side[:, None]
-    left = direction.without(both[:, None], np.eye(6)[:1])[:, 0]
-    assert direction.told_apart(left, side, 0).all()
+    left = direction.remove(both[:, None], np.eye(6)[:1])[:, 0]
+    assert direction.correct_sides(left, side, 0).all()
 
 
 def test_sides_of_fewer_than_the_parts_are_refused():
     with pytest.raises(ValueError, match="fewer than 5"):
-        direction.told_apart(vectors(0, 9, 2), np.arange(9) < 4, 0)
+        direction.correct_sides(vectors(0, 9, 2), np.arange(9) < 4, 0)
 
 
 def test_equal_vectors_are_one_cluster():

@@ -1,4 +1,4 @@
-"""What the page's script reads is what the model said, whatever the tokens are."""
+"""The page's script reads back the weights of the model, whatever the tokens are."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ def test_weights_and_tokens_come_back_from_the_markup():
     np.testing.assert_allclose(stored.reshape(maps.shape) / 65535, maps, atol=1e-5)
 
 
-def test_no_token_ends_the_script_and_nothing_is_fetched():
+def test_tokens_are_escaped_and_nothing_is_fetched():
     maps = np.full((1, 1, 6, 6), 1 / 6, np.float32)
     markup = explorer(TOKENS, maps, 0, 0, -1).markup
     assert markup.count("</script>") == markup.count("<script") == 2

@@ -102,7 +102,7 @@ def measured(maps: np.ndarray, length: int) -> dict[str, np.ndarray]:
     return dict(zip(MEASURES, found.swapaxes(0, 1), strict=True))
 
 
-def test_a_head_that_looks_back_is_told_from_one_that_looks_ahead():
+def test_heads_that_look_back_and_ahead_are_distinguished():
     """Three tokens and a place of padding, whose line counts for nothing."""
     back, ahead = np.eye(4, k=-1), np.eye(4, k=1)
     back[0, 0] = ahead[2, 2] = 1

@@ -18,7 +18,7 @@ def test_numbers_read():
 
 
 @given(st.lists(st.floats(-100, 100), max_size=8), st.floats(0.1, 20))
-def test_labels_are_apart_in_their_order_and_about_their_places(places, gap):
+def test_labels_keep_their_order_distance_and_mean(places, gap):
     found = layers.spread(places, gap)
     order = sorted(range(len(places)), key=lambda i: (places[i], i))
     for one, two in pairwise(order):

@@ -82,7 +82,7 @@ def test_a_masked_lm_equals_a_loop(masked, found, within):
         np.testing.assert_allclose(each.logs, expected, atol=1e-5)
 
 
-def test_what_gives_a_word_away_is_masked_only_on_request(found):
+def test_later_tokens_of_a_word_are_masked(found):
     alone, within = (found[how][2] for how in likelihood.WITHIN)
     starts = [not piece.startswith("##") for piece in [*alone.pieces, "."]]
     last = np.array(starts[1:])
@@ -106,7 +106,7 @@ def test_equal_pieces_get_equal_numbers_bit_for_bit(found):
         np.testing.assert_array_equal(own[one].logs, own[other].logs)
 
 
-def test_sums_are_of_the_pieces_that_have_a_number(found):
+def test_sums_are_over_the_scored_tokens(found):
     known, partly, none = (found["piece"][number] for number in (3, 4, 5))
     assert known.count == len(known.pieces) == len(partly.pieces) - 1
     assert np.isnan(partly.logs).tolist() == [p == "[UNK]" for p in partly.pieces]

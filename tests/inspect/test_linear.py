@@ -11,7 +11,7 @@ from bert_jax.run.config import UsageError
 
 
 def drawn(seed: int, count: int, size: int, classes: int):
-    """Features of very unlike scales that tell the classes in part."""
+    """Features of very different scales that partly determine the classes."""
     draw = np.random.default_rng(seed)
     y = draw.integers(classes, size=count)
     x = draw.normal(size=(count, size)) + draw.normal(size=(classes, size))[y]
@@ -19,7 +19,7 @@ def drawn(seed: int, count: int, size: int, classes: int):
 
 
 def loss(x, y, classes, penalty, weights, bias):
-    """What `fit` minimises, by its docstring, of weights on standardised features."""
+    """The objective of `fit` as documented, for weights on standardised features."""
     z = (x - x.mean(0)) / x.std(0)
     logits = z @ weights + bias
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -45,7 +45,7 @@ def test_gradient_is_that_of_finite_differences(seed, size, classes):
 
 
 @pytest.mark.parametrize(("classes", "penalty"), [(2, 1.0), (3, 0.1), (4, 10.0)])
-def test_it_is_at_the_optimum_that_another_way_finds(classes, penalty):
+def test_it_reaches_the_optimum_of_another_method(classes, penalty):
     x, y = drawn(1, 40, 3, classes)
     size = 3 * classes
 
@@ -69,7 +69,7 @@ def test_two_points_have_an_optimum_known_by_hand():
     np.testing.assert_allclose(fitted.bias, [5 * w / 2, -5 * w / 2], atol=1e-4)
 
 
-def test_without_features_that_vary_it_knows_how_often_classes_are():
+def test_constant_features_give_the_class_frequencies():
     x, y = np.full((10, 3), 0.1), np.array([2] * 6 + [0] * 3 + [3])
     fitted = linear.fit(x, y, 5, 1.0)
     assert not fitted.weights.any()
@@ -78,7 +78,7 @@ def test_without_features_that_vary_it_knows_how_often_classes_are():
     assert linear.predict(fitted, x).tolist() == [2] * 10
 
 
-def test_a_class_without_example_is_never_said():
+def test_a_class_without_example_is_never_predicted():
     x, y = drawn(2, 30, 4, 2)
     fitted = linear.fit(x, y * 2 + 1, 5, 1.0)
     assert set(linear.predict(fitted, 100 * x)) <= {1, 3}
@@ -101,7 +101,7 @@ def test_scale_and_place_of_features_do_not_matter(seed):
     )
 
 
-def test_more_features_than_examples_and_the_same_every_time():
+def test_more_features_than_examples_are_fitted_deterministically():
     x, y = drawn(3, 12, 50, 3)
     one = linear.fit(x.astype(np.float32), y, 3, 1.0)
     assert linear.predict(one, x).tolist() == y.tolist()

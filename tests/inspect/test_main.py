@@ -10,7 +10,7 @@ from tests.inspect.test_output import finding
 
 
 class Seen:
-    """A kind that finds the number of its step."""
+    """A kind whose finding is the number of its step."""
 
     def __init__(self):
         self.steps = []
@@ -53,7 +53,7 @@ def test_all_steps_are_followed(straight, seen, tmp_path):
     assert (tmp_path / "over_training.npz").is_file()
 
 
-def test_it_goes_beside_the_run_unless_told(straight, seen, tmp_path, monkeypatch):
+def test_it_goes_beside_the_run_by_default(straight, seen, tmp_path, monkeypatch):
     where = []
 
     def write(folder, kind, facts, findings):
@@ -89,7 +89,7 @@ def test_a_step_that_was_not_kept(straight, seen, capsys):
 
 
 @pytest.mark.parametrize("wrong", [[], ["nothing"], ["words", "--top=x"]])
-def test_a_slip_on_the_command_line_exits_with_2(wrong, capsys):
+def test_a_wrong_command_line_exits_with_2(wrong, capsys):
     with pytest.raises(SystemExit) as slip:
         launch.main(["inspect", *wrong])
     assert slip.value.code == exits.USAGE

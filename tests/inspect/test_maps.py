@@ -16,7 +16,7 @@ def even(count: int) -> np.ndarray:
     return np.full((count, count), 1 / count)
 
 
-def test_lines_are_the_weights_that_are_not_nearly_nothing():
+def test_lines_are_the_weights_above_the_threshold():
     weights = np.array([[0.995, 0.005, 0], [0.5, 0.5, 0], [0.2, 0.3, 0.5]])
     picture = maps.lines("lines", weights, ["a", "<b>", "c"], "Layer 1")
     drawn = svg(picture)
@@ -38,7 +38,7 @@ def test_long_texts_have_numbers_for_names(count, named):
     assert shown == (count if named else maps.KEPT)
 
 
-def test_the_overview_of_a_long_text_keeps_its_largest_weights():
+def test_the_overview_of_long_texts_keeps_largest_weights():
     weights = np.zeros((2, 3, 300, 300))
     weights[1, 2, 299, 150] = 1
     small = maps._shrunk(weights[1, 2])
@@ -50,5 +50,5 @@ def test_the_overview_of_a_long_text_keeps_its_largest_weights():
 
 def test_heads_have_their_numbers():
     values = np.array([[0.25, 1.5], [12.0, 3.25]])
-    drawn = svg(maps.heads("heads", values, 12.0, "distance"))
+    drawn = svg(maps.head_grid("heads", values, 12.0, "distance"))
     assert ">12.0<" in drawn and ">3.2<" in drawn

@@ -27,7 +27,7 @@ def write(tmp_path):
     return make
 
 
-def test_the_phenomenon_is_the_first_name_that_is_there(write):
+def test_the_phenomenon_is_the_first_name_present(write):
     path = write(
         {**ONE, "UID": "u", "linguistics_term": "l", "phenomenon": "p"},
         {**ONE, "UID": "u", "linguistics_term": "l"},
@@ -65,7 +65,7 @@ def test_a_bad_line_is_named(write, line, reason):
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
-def test_a_key_that_is_not_there_and_an_empty_file_are_refused(write, tmp_path):
+def test_missing_keys_and_empty_files_are_refused(write, tmp_path):
     with pytest.raises(UsageError, match="line 1: no key 'field'"):
         minimal_pairs.read(write(ONE), "field")
     with pytest.raises(UsageError, match="is empty"):
@@ -96,31 +96,31 @@ scores = st.lists(
 
 @settings(max_examples=20)
 @given(scores)
-def test_the_whole_is_the_sum_of_its_phenomena(rows):
+def test_the_total_is_the_sum_of_its_phenomena(rows):
     names, good, bad = zip(*rows, strict=True)
     found = minimal_pairs.preferences(names, np.array(good), np.array(bad))
-    single, whole = found[:-1] or found, found[-1]
+    single, overall = found[:-1] or found, found[-1]
     for field in ("pairs", "right", "ties"):
-        assert getattr(whole, field) == sum(getattr(each, field) for each in single)
-    assert whole.right == sum(g > b for _, g, b in rows)
-    assert whole.interval[0] <= whole.accuracy <= whole.interval[1]
+        assert getattr(overall, field) == sum(getattr(each, field) for each in single)
+    assert overall.right == sum(g > b for _, g, b in rows)
+    assert overall.interval[0] <= overall.accuracy <= overall.interval[1]
 
 
 def test_pairs_with_unread_pieces_are_counted_apart():
     """FAULTS 27: what is unknown costs a sentence nothing, and so it won."""
     pairs = [Pair(f"f, line {i}", f"good {i}", f"bad {i}", "x") for i in range(4)]
     good, bad = np.array([-1.0, -5, -30, -3]), np.array([-2.0, -4, -5, -9])
-    found = minimal_pairs.of_whole(pairs, good, bad, np.array([0, 0, 2, 0]))
+    found = minimal_pairs.readable_finding(pairs, good, bad, np.array([0, 0, 2, 0]))
     assert "2 of 3 minimal pairs" in found.answer
     assert "not counted: 1 of 4." in found.answer
     assert found.parts[-1].blocks[1].rows == [("good 2", "bad 2", "2", "x")]
     assert found.arrays["pair_unread"].tolist() == [0, 0, 2, 0]
     assert found.scores["accuracy/x"] == pytest.approx(2 / 3)
     with pytest.raises(UsageError, match="none of the 2 pairs does the run read every"):
-        minimal_pairs.of_whole(pairs[:2], good[:2], bad[:2], np.array([1, 1]))
+        minimal_pairs.readable_finding(pairs[:2], good[:2], bad[:2], np.array([1, 1]))
 
 
-def test_the_page_shows_what_went_wrong_the_clearest_first():
+def test_the_page_lists_the_largest_mistakes_first():
     pairs = [Pair("", f"good {i}", f"bad {i}", "xy"[i % 2]) for i in range(4)]
     good, bad = np.array([-1.0, -5, -2, -3]), np.array([-2.0, -4, -2, 0])
     found = minimal_pairs.finding(pairs, good, bad)

@@ -50,7 +50,7 @@ def test_one_step_gives_arrays_figures_and_a_page(tmp_path):
         assert part in text
 
 
-def test_the_same_finding_gives_the_same_bytes(tmp_path):
+def test_equal_findings_give_equal_bytes(tmp_path):
     for name in "ab":
         output.write(tmp_path / name, "slope", [], {7: finding()})
     for name in names(tmp_path / "a"):
@@ -59,7 +59,7 @@ def test_the_same_finding_gives_the_same_bytes(tmp_path):
         ).read_bytes()
 
 
-def test_several_steps_give_the_arrays_of_each_and_a_curve_of_each_score(tmp_path):
+def test_several_steps_give_arrays_and_curves(tmp_path):
     steps = {4: finding(fit_one=0.5), 0: finding(fit_one=0.1, fit_two=0.2)}
     path = output.write(tmp_path, "slope", [], steps)
     found = np.load(tmp_path / "over_training.npz")
@@ -91,7 +91,7 @@ def test_a_place_that_is_a_file_is_refused(tmp_path):
         output.write(tmp_path / "file", "slope", [], {0: finding()})
 
 
-def test_arrays_are_the_same_at_any_time():
+def test_arrays_do_not_depend_on_the_time():
     first = output.arrays({"a": np.ones(2)})
     assert np.load(io.BytesIO(first))["a"].sum() == 2
     assert first == output.arrays({"a": np.ones(2)})

@@ -10,7 +10,7 @@ import launch
 from bert_jax.inspect import options
 from bert_jax.inspect.probe import main as probe
 from bert_jax.inspect.probe import page
-from bert_jax.inspect.probe.sets import Sets, Split
+from bert_jax.inspect.probe.sets import ProbeSplit, Sets
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.metrics import majority_share
 from tests.inspect.test_vectors import draw, grids
@@ -30,7 +30,7 @@ def model(straight):
 
 @pytest.fixture
 def texts(tmp_path) -> list[str]:
-    """A task of texts: what was taken."""
+    """A task of texts, as options."""
     rows = [
         f"{number % 2}\t{who} took {what} {'.' * i}"
         for who in PEOPLE
@@ -42,13 +42,13 @@ def texts(tmp_path) -> list[str]:
 
 @pytest.fixture
 def words(tmp_path) -> list[str]:
-    """A task of tags."""
+    """A task of tags, as options."""
     valid = CONLL[: CONLL.index("\n\n", 100)] + "\n\n\u200b\tO\nking\tB-WHO\n"
     return task(tmp_path, "wnut17", CONLL, valid)
 
 
 def task(folder, recipe: str, train: str, valid: str) -> list[str]:
-    """--config and its overrides, of these files."""
+    """The options --config and its overrides for the given files."""
     (folder / "train").write_text(train + "\n")
     (folder / "valid").write_text(valid + "\n")
     files = {"train": folder / "train", "valid": folder / "valid", "test": ""}
@@ -60,27 +60,27 @@ def task(folder, recipe: str, train: str, valid: str) -> list[str]:
     ]
 
 
-def asked(workdir, arguments: list[str], *more: str) -> probe.Request:
+def asked(workdir, arguments: list[str], *more: str) -> probe.ProbeRequest:
     parser = argparse.ArgumentParser()
     options.add(parser)
-    own = [each for each in arguments if not each.startswith("--config.")]
+    options_given = [each for each in arguments if not each.startswith("--config.")]
     overrides = dict(
         each.removeprefix("--config.").split("=", 1)
         for each in arguments
         if each.startswith("--config.")
     )
-    args = parser.parse_args(["probe", f"--workdir={workdir}", *own, *more])
+    args = parser.parse_args(["probe", f"--workdir={workdir}", *options_given, *more])
     return probe.request(args, overrides)
 
 
 def layers(model, text: str) -> np.ndarray:
-    """(L + 1, T, D); the last as heads read it."""
+    """States (L + 1, T, D) of a text; the last are those that heads read."""
     found = model.hidden_states([text])[:, 0]
     found[-1] = model.vectors([text])[0]
     return found
 
 
-def test_the_vector_of_a_text_is_the_mean_of_its_tokens(model, straight, texts):
+def test_a_text_vector_is_the_mean_of_tokens(model, straight, texts):
     request = asked(straight, texts)
     sets = probe.read(model, request)
     assert sets.labels == ("0", "1") and sets.test is None
@@ -92,7 +92,7 @@ def test_the_vector_of_a_text_is_the_mean_of_its_tokens(model, straight, texts):
     assert len(sets.valid.targets) == 7
 
 
-def test_the_vector_of_a_word_is_its_first_piece(model, straight, words):
+def test_a_word_vector_is_its_first_token(model, straight, words):
     request = asked(straight, words)
     sets = probe.read(model, request)
     record, first = request.data.train.records[3], request.data.train.features.places[3]
@@ -107,7 +107,10 @@ def test_the_vector_of_a_word_is_its_first_piece(model, straight, words):
 def test_no_more_texts_than_are_asked_for(model, straight, texts):
     all_texts = probe.read(model, asked(straight, texts)).train
     few = probe.read(model, asked(straight, texts, "--max_examples=6")).train
-    rows = [np.abs(all_texts.vectors - own).max((1, 2)).argmin() for own in few.vectors]
+    rows = [
+        np.abs(all_texts.vectors - vectors).max((1, 2)).argmin()
+        for vectors in few.vectors
+    ]
     assert len(few.targets) == 6 and rows == sorted(rows)
     again = probe.read(model, asked(straight, texts, "--max_examples=6")).train
     assert (again.vectors == few.vectors).all()
@@ -115,7 +118,7 @@ def test_no_more_texts_than_are_asked_for(model, straight, texts):
     assert (probe.read(model, other).train.vectors != few.vectors).any()
 
 
-def test_no_more_words_and_of_valid_whole_sentences(model, straight, words):
+def test_no_more_words_and_of_valid_complete_sentences(model, straight, words):
     sets = probe.read(model, asked(straight, words, "--max_examples=4"))
     assert len(sets.train.words) == 4
     assert [word for _, word in sets.valid.places] in ([0, 1, 2, 3], [1])
@@ -126,25 +129,27 @@ def sets_of(vectors: np.ndarray, targets: np.ndarray, words: list[str]) -> Sets:
     tags = [("ab"[t],) for t in targets] if words else []
     half = len(targets) // 2
     train, valid = (
-        Split(name, vectors[own], targets[own], words[own], places[own], tags[own])
-        for name, own in (("train", slice(0, half)), ("valid", slice(half, None)))
+        ProbeSplit(
+            name, vectors[rows], targets[rows], words[rows], places[rows], tags[rows]
+        )
+        for name, rows in (("train", slice(0, half)), ("valid", slice(half, None)))
     )
     places = [(i, 0) for i in range(len(valid.words))]
     return Sets(("a", "b"), train, valid._replace(places=places), None)
 
 
-def test_only_the_layer_that_knows_the_classes_tells_them():
+def test_only_the_informative_layer_predicts_the_classes():
     draw = np.random.default_rng(0)
     targets = np.arange(80) % 2
     vectors = draw.normal(size=(80, 2, 3))
     vectors[:, 1, 0] += 9 * targets
     sets = sets_of(vectors, targets, [])
-    assert (probe.tell(sets, 1, 0).said["valid"] == sets.valid.targets).all()
-    wrong = probe.tell(sets, 0, 0).said["valid"] != sets.valid.targets
+    assert (probe.tell(sets, 1, 0).predictions["valid"] == sets.valid.targets).all()
+    wrong = probe.tell(sets, 0, 0).predictions["valid"] != sets.valid.targets
     assert 0.2 < wrong.mean() < 0.8
 
 
-def test_a_control_task_can_be_known_by_heart_alone():
+def test_a_control_task_can_only_be_memorised():
     draw = np.random.default_rng(0)
     number = draw.integers(8, size=400)
     words = [f"word {n}" for n in number]
@@ -153,12 +158,12 @@ def test_a_control_task_can_be_known_by_heart_alone():
     drawn = probe.control(sets, 0)
     for split in (sets.train, sets.valid):
         for word in set(words):
-            own = {
+            classes = {
                 k
                 for k, w in zip(drawn[split.name], split.words, strict=True)
                 if w == word
             }
-            assert len(own) <= 1
+            assert len(classes) <= 1
     assert probe.tell(sets, 0, 0).control["valid"].all()
     assert (probe.control(sets, 1)["train"] != drawn["train"]).any()
 
@@ -169,8 +174,8 @@ def test_the_finding_of_texts(model, straight, texts):
     assert [row[0] for row in table.rows] == [
         "embeddings", "1", "2", page.MAJORITY
     ]  # fmt: skip
-    said, gold = finding.arrays["valid_said"], finding.arrays["valid_targets"]
-    assert finding.scores["accuracy/layer 2"] == (said[2] == gold).mean()
+    predictions, gold = finding.arrays["valid_said"], finding.arrays["valid_targets"]
+    assert finding.scores["accuracy/layer 2"] == (predictions[2] == gold).mean()
     assert set(finding.scores) == {
         f"{score}/{layer}"
         for score in ("accuracy", "macro F1")
@@ -182,9 +187,9 @@ def test_the_finding_of_texts(model, straight, texts):
 
 
 def test_the_finding_of_tags(model, straight, words):
-    held = [each for each in words if "task.test" not in each]
+    without_test = [each for each in words if "task.test" not in each]
     valid = next(each for each in words if "task.valid" in each)
-    test = [*held, valid.replace("task.valid", "task.test")]
+    test = [*without_test, valid.replace("task.valid", "task.test")]
     finding = probe.find(model, asked(straight, test))
     of_valid, of_test = grids(finding)
     assert of_valid.rows == of_test.rows
@@ -210,8 +215,8 @@ def test_the_finding_of_tags_without_chunks(model, straight, tmp_path):
     assert draw(finding) == ["accuracy_valid"]
 
 
-def test_words_that_were_not_read_are_outside_of_entities():
-    split = Split(
+def test_words_not_read_are_outside_of_entities():
+    split = ProbeSplit(
         "valid",
         np.zeros((2, 1, 1)),
         np.array([1, 0]),

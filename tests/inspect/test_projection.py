@@ -27,7 +27,7 @@ def test_points_are_those_of_the_covariance(seed, count, size):
     np.testing.assert_allclose(shares, variances[::-1][:2] / variances.sum(), atol=1e-9)
 
 
-def test_vectors_that_are_moved_make_the_same_points():
+def test_shifted_vectors_give_equal_points():
     vectors = cloud(0, 6, 4)
     points, _ = projection.pca(vectors)
     moved, _ = projection.pca(vectors + 7)
@@ -70,7 +70,7 @@ def test_no_label_covers_another_or_leaves_the_frame():
     assert all(frame.x0 < box.x0 and box.x1 < frame.x1 for box in placed.values())
 
 
-def test_a_label_that_was_not_called_for_covers_no_dot():
+def test_an_optional_label_covers_no_dot():
     points = cloud(2, 150, 2)
     labels = [f"text {i}" for i in range(150)]
     figure = drawn(points, labels, 0, 0)

@@ -13,12 +13,15 @@ from bert_jax.inspect.draw.finding import Pictures
 from bert_jax.inspect.score import likelihood, shading
 from bert_jax.inspect.score import main as score
 from bert_jax.inspect.score.likelihood import Likelihood
-from bert_jax.inspect.score.main import Request, Text
+from bert_jax.inspect.score.main import ScoredText, ScoreRequest
 from bert_jax.render import drawing
 from bert_jax.run.config import UsageError
 from tests.running import become
 
-TEXTS = [Text("TEXT 1", "The king saw a red stone."), Text("TEXT 2", "Some bread.")]
+TEXTS = [
+    ScoredText("TEXT 1", "The king saw a red stone."),
+    ScoredText("TEXT 2", "Some bread."),
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +43,14 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def ask():
-    def asked(*arguments: str) -> Request:
+    def asked(*arguments: str) -> ScoreRequest:
         args, _ = cli.parse(["inspect", "score", "--workdir=run", *arguments])
         return score.request(args, {})
 
     return asked
 
 
-def test_texts_come_from_the_line_and_then_the_file(ask, tmp_path, pairs):
+def test_texts_come_from_arguments_then_the_file(ask, tmp_path, pairs):
     (tmp_path / "lines.txt").write_text("one\r\ntwo\n")
     found = ask("zero", f"--file={tmp_path}/lines.txt", "--pairs", str(pairs))
     assert [text for _, text in found.texts] == ["zero", "one", "two"]
@@ -75,7 +78,8 @@ def test_what_cannot_be_asked_is_one_line(ask, tmp_path, arguments, reason):
 
 @pytest.fixture
 def pretended(monkeypatch):
-    """Numbers of no model: the words of a text, of which ☃ is unknown."""
+    """Likelihoods without a model: tokens are the words of a text, of which ☃ is
+    unknown."""
 
     def of_texts(model, texts, within):
         return [
@@ -93,15 +97,15 @@ def pretended(monkeypatch):
 
 @pytest.mark.usefixtures("pretended")
 def test_a_text_of_no_known_piece_is_named(model):
-    texts = [*TEXTS, Text("lines.txt, line 3", "☃")]
+    texts = [*TEXTS, ScoredText("lines.txt, line 3", "☃")]
     with pytest.raises(UsageError, match="lines.txt, line 3: the run knows no piece"):
-        score.find(model, Request(texts, [], "piece"))
+        score.find(model, ScoreRequest(texts, [], "piece"))
 
 
 @pytest.mark.usefixtures("pretended")
-def test_one_text_has_a_course_and_many_are_counted(model):
+def test_one_text_is_plotted_and_many_are_counted(model):
     def drawn(count: int) -> list[str]:
-        found = score.find(model, Request(TEXTS[:1] * count, [], "piece"))
+        found = score.find(model, ScoreRequest(TEXTS[:1] * count, [], "piece"))
         blocks = [block for part in found.parts for block in part.blocks]
         texts = [block for block in blocks if isinstance(block, str)]
         notes.extend(text for text in texts if text != score.SHADES)
@@ -114,20 +118,20 @@ def test_one_text_has_a_course_and_many_are_counted(model):
     assert notes == ["The first 12 of 13 texts; score.npz has all."]
 
 
-def test_numbers_are_those_of_the_function_and_what_is_lost_is_told(model, ask, pairs):
-    long, unknown = Text("", "the king " * 100), Text("", "the ☃ king")
+def test_numbers_agree_with_the_function_and_caveats_appear(model, ask, pairs):
+    long, unknown = ScoredText("", "the king " * 100), ScoredText("", "the ☃ king")
     texts = [*TEXTS, long, unknown]
-    asked = Request(texts, ask("--pairs", str(pairs)).pairs, "word")
+    asked = ScoreRequest(texts, ask("--pairs", str(pairs)).pairs, "word")
     found = score.find(model, asked)
     every = [text for pair in asked.pairs for text in (pair.good, pair.bad)]
     every += [text for _, text in texts]
-    own = likelihood.of_texts(model, every, "word")[4:]
+    single = likelihood.of_texts(model, every, "word")[4:]
     starts, logs = found.arrays["starts"], found.arrays["logs"]
-    for number, each in enumerate(own):
+    for number, each in enumerate(single):
         part = slice(starts[number], starts[number + 1])
         np.testing.assert_allclose(logs[part], each.logs, atol=1e-5)
         assert found.arrays["tokens"][part].tolist() == each.pieces
-    total = sum(each.total for each in own) / sum(each.count for each in own)
+    total = sum(each.total for each in single) / sum(each.count for each in single)
     assert found.scores["log-likelihood per token/mean"] == pytest.approx(total)
     assert found.scores["accuracy/case"] == 0  # of the same pieces, and so a tie
     assert found.arrays["pair_good"][1] == found.arrays["pair_bad"][1]
@@ -142,7 +146,7 @@ def test_numbers_are_those_of_the_function_and_what_is_lost_is_told(model, ask, 
         assert note in found.answer
 
 
-def test_the_verb_follows_a_run_that_reads_left_to_right(straight, tmp_path, capsys):
+def test_the_verb_follows_a_causal_run(straight, tmp_path, capsys):
     run = shutil.copytree(straight, tmp_path / "causal")
     changes = {"model.attention": "causal", "objective.kind": "clm"}
     changes |= {"objective.pair": "none", "data.pairs": "single"}
@@ -170,7 +174,7 @@ def test_pieces_are_laid_out_as_they_are_written():
     found = Likelihood(
         ["un", "##read", "books", "."], [(0, 2), (2, 6), (7, 12), (12, 13)], LOGS, 0
     )
-    cells, height = shading.laid_out(text, found)
+    cells, height = shading.layout(text, found)
     assert [cell.text for cell in cells] == ["Un", "read", "books", "."]
     gaps = [b.x - a.x - a.width for a, b in itertools.pairwise(cells)]
     np.testing.assert_allclose(gaps, [0.015, 0.085, 0.015], atol=1e-9)
@@ -183,7 +187,7 @@ def test_lines_break_before_the_margin():
         (200 + 4 * i, 204 + 4 * i) for i in range(50)
     ]
     pieces, logs = ["word"] * 90, np.full(90, -1.0)
-    cells, height = shading.laid_out(text, Likelihood(pieces, offsets, logs, 0))
+    cells, height = shading.layout(text, Likelihood(pieces, offsets, logs, 0))
     assert all(cell.x + cell.width <= shading.WIDTH for cell in cells)
     assert max(cell.y for cell in cells) < height
 
@@ -197,10 +201,10 @@ def test_shades_and_percents():
     assert np.isnan(shading.level(np.nan))
 
 
-def test_a_drawing_is_the_same_every_time():
+def test_drawings_are_deterministic():
     found = Likelihood(["a", "[UNK]"], [(0, 1), (2, 3)], np.array([-1, np.nan]), 0)
     one, other = (
-        drawing.svg([shading.shaded("x", "a b", found, "").draw], [1], 4.8)
+        drawing.svg([shading.shaded_text("x", "a b", found, "").draw], [1], 4.8)
         for _ in range(2)
     )
     assert one == other and ">a<" in one and ">?<" in one

@@ -1,4 +1,4 @@
-"""Folders of senses, nearest neighbours, static vectors, and intervals of differences."""
+"""Folders of senses, nearest neighbours, static vectors, intervals of differences."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -81,12 +81,16 @@ def test_nearest_by_angle_and_not_by_distance():
     assert found.tolist() == [2, 0, 1]
 
 
-def test_of_equally_near_the_most_frequent_sense_and_the_lowest_number():
-    same = np.ones((5, 3), np.float32)
-    assert senses.nearest(same, np.array([0, 2, 2, 1, 0]), same[:1], 3).tolist() == [0]
-    assert senses.nearest(same, np.array([0, 2, 2, 1, 2]), same[:1], 3).tolist() == [2]
+def test_ties_go_to_frequent_senses_then_low_numbers():
+    vectors = np.ones((5, 3), np.float32)
+    assert senses.nearest(
+        vectors, np.array([0, 2, 2, 1, 0]), vectors[:1], 3
+    ).tolist() == [0]
+    assert senses.nearest(
+        vectors, np.array([0, 2, 2, 1, 2]), vectors[:1], 3
+    ).tolist() == [2]
     zeros = np.zeros((1, 3))  # of a sentence without a known word
-    assert senses.nearest(same, np.array([1, 2, 2, 1, 1]), zeros, 3).tolist() == [1]
+    assert senses.nearest(vectors, np.array([1, 2, 2, 1, 1]), zeros, 3).tolist() == [1]
 
 
 def test_more_vectors_than_a_block():
@@ -98,19 +102,19 @@ def test_more_vectors_than_a_block():
     assert (senses.nearest(train, numbers, test, 4) == expected).all()
 
 
-def test_the_static_vector_of_a_word_says_the_majority(word, tmp_path):
+def test_the_static_vector_predicts_the_majority(word, tmp_path):
     path = sensing.glove(tmp_path, "stone aunt king farmer old")
-    found = senses.static(space.read(path), word)
+    found = senses.static_predictions(space.read(path), word)
     assert found.name == "glove.txt"
-    for said in (found.one.nearest, found.one.probe):
-        assert said.tolist() == [0, 0]
+    for predictions in (found.word.nearest, found.word.probe):
+        assert predictions.tolist() == [0, 0]
     assert found.context.nearest.tolist() == [1, 0]  # aunt and stone; king and stone
 
 
 def test_static_vectors_must_know_the_word(word, tmp_path):
     known = space.read(sensing.glove(tmp_path, "aunt king"))
     with pytest.raises(UsageError, match=r"glove\.txt does not know 'stone'"):
-        senses.static(known, word)
+        senses.static_predictions(known, word)
 
 
 def test_every_layer_and_the_last_four_tell(word):
@@ -120,19 +124,25 @@ def test_every_layer_and_the_last_four_tell(word):
     train, test = np.ones((4, 4, 2)), np.ones((2, 4, 2))
     train[:, 2, 0] = [1, 2, -9, 1]  # only block 2 knows the senses
     test[:, 2, 0] = [-9, 1]
-    told = senses.contextual(model, word, train, test)
-    assert [each.name for each in told] == ["embeddings", "1", "2", "3", "last_4"]
-    assert [each.nearest.tolist() for each in told] == [
+    predictions = senses.layer_predictions(model, word, train, test)
+    assert [each.name for each in predictions] == [
+        "embeddings",
+        "1",
+        "2",
+        "3",
+        "last_4",
+    ]
+    assert [each.nearest.tolist() for each in predictions] == [
         [0, 0], [0, 0], [1, 0], [0, 0], [1, 0]
     ]  # fmt: skip
-    assert told[2].probe.tolist() == told[4].probe.tolist() == [1, 0]
+    assert predictions[2].probe.tolist() == predictions[4].probe.tolist() == [1, 0]
     model.config.model.num_layers = 2
-    assert len(senses.contextual(model, word, train[:, :3], test[:, :3])) == 3
+    assert len(senses.layer_predictions(model, word, train[:, :3], test[:, :3])) == 3
 
 
 def test_a_difference_by_hand():
-    """Of 10 pairs the first is right alone in 4, the second in 1: with half a pair more
-    in each cell 3 / 12 and sqrt(6 - 9 / 12) / 12, Agresti's own program."""
+    """The first alone is right in 4 of 10 pairs, the second in 1: with half a pair
+    added to each cell, 3 / 12 and sqrt(6 - 9 / 12) / 12, by the program of Agresti."""
     first = np.array([1] * 4 + [0] + [1] * 3 + [0] * 2, bool)
     second = np.array([0] * 4 + [1] + [1] * 3 + [0] * 2, bool)
     found = senses.difference(first, second)
@@ -156,11 +166,11 @@ def test_a_long_sentence_is_read_around_its_word(straight):
     for before, after in ((200, 0), (0, 200), (100, 100), (3, 2)):
         text = "the " * before + "king" + " the" * after
         at = text.index("king")
-        own, (start, end) = senses.stretch(model, text, (at, at + 4))
-        assert own[start:end] == "king"
-        assert len(model.tokenizer.encode(own).ids) <= room
+        stretch, (start, end) = senses.stretch(model, text, (at, at + 4))
+        assert stretch[start:end] == "king"
+        assert len(model.tokenizer.encode(stretch).ids) <= room
         if before + after < room // 2:
-            assert own == text
+            assert stretch == text
     found = senses.vectors(
         model, [text, "the " * 200 + "king"], [(at, at + 4), (800, 804)]
     )

@@ -25,7 +25,7 @@ def file(tmp_path):
     return path
 
 
-def requested(file, *given: str) -> sentences.Request:
+def requested(file, *given: str) -> sentences.SentenceRequest:
     args, overrides = cli.parse(
         ["inspect", "sentences", *given, f"--file={file}", "--workdir=run"]
     )

@@ -51,11 +51,11 @@ def test_a_bad_line_is_refused(write, text, says):
     assert "pairs.txt" in str(error.value)
 
 
-def test_agreement_is_that_of_scipy_over_the_known_pairs(write):
+def test_agreement_is_that_of_scipy_over_known_pairs(write):
     space = read(write(VECTORS, "v.txt"))
     rows = ["a b 9", "a c 7", "zebra a 8", "a d 6", "a e 1", "c d 3", "b zebra 1"]
     judged = similarity.read(write("\n".join(rows), "j.txt"))
-    (found,) = similarity.of_space([judged], space)
+    (found,) = similarity.space_agreements([judged], space)
     vectors = space.look_up(list("abcde"))[1][:, 0].astype(float)
     pairs = [(0, 1), (0, 2), (0, 3), (0, 4), (2, 3)]
     table = [
@@ -72,7 +72,7 @@ def test_pairs_that_are_all_unknown_are_refused(write):
     space = read(write(VECTORS, "v.txt"))
     judged = similarity.read(write("x y 1\na z 2\n", "j.txt"))
     with pytest.raises(UsageError, match="v.txt knows both words of 0 of the 2 pairs"):
-        similarity.of_space([judged], space)
+        similarity.space_agreements([judged], space)
 
 
 def test_the_interval_by_hand():

@@ -21,7 +21,7 @@ def model(straight):
 
 @pytest.fixture(scope="module")
 def of_run(model):
-    return space.of_model(model, "pieces")
+    return space.model_space(model, "pieces")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def write(tmp_path):
     return make
 
 
-def test_the_vectors_of_a_run_are_those_of_its_layers(model, of_run):
+def test_vectors_of_a_run_come_from_its_layers(model, of_run):
     texts = ["king", "the old dog", "road"]
     known, vectors = of_run.look_up(texts)
     assert known.tolist() == [True, True, True]
@@ -42,7 +42,7 @@ def test_the_vectors_of_a_run_are_those_of_its_layers(model, of_run):
     np.testing.assert_array_equal(vectors, states.of_texts(model, texts, "pieces"))
 
 
-def test_a_run_does_not_know_what_has_no_piece(of_run):
+def test_a_run_does_not_know_unknown_characters(of_run):
     known, vectors = of_run.look_up(["☃", "king", "", "☃ king"])
     assert known.tolist() == [False, True, False, True]
     assert not vectors[[0, 2]].any() and vectors[[1, 3]].any()
@@ -50,7 +50,7 @@ def test_a_run_does_not_know_what_has_no_piece(of_run):
     assert known.shape == (0,) and known.dtype == bool and len(vectors) == 0
 
 
-def test_unknown_parts_of_what_is_known_are_told(of_run, capsys):
+def test_unknown_parts_of_known_texts_are_warned_of(of_run, capsys):
     """FAULTS 27"""
     of_run.look_up(["king", "☃"])
     assert not capsys.readouterr().err
@@ -58,7 +58,7 @@ def test_unknown_parts_of_what_is_known_are_told(of_run, capsys):
     assert "[UNK] in a part of 1 texts, such as '☃ king'" in capsys.readouterr().err
 
 
-def test_the_vocabulary_of_a_run_are_whole_words(model, of_run):
+def test_the_vocabulary_of_a_run_has_unsplit_words(model, of_run):
     assert "king" in of_run.vocabulary
     for word in of_run.vocabulary:
         assert word.isalpha() and len(word) > 1
@@ -67,7 +67,7 @@ def test_the_vocabulary_of_a_run_are_whole_words(model, of_run):
 
 @pytest.mark.parametrize("head", ["", "3 2\n", "\ufeff"])
 @pytest.mark.parametrize("tail", ["", "\r\n"])
-def test_a_file_is_read_with_a_head_or_without(write, head, tail):
+def test_a_file_may_have_a_header(write, head, tail):
     text = head + (GLOVE.replace("\n", " \r\n") if tail else GLOVE)
     found = space.read(write(text))
     assert found.name == "glove.txt" and found.layers == ["static"]
@@ -86,7 +86,7 @@ def test_a_packed_file_is_read(tmp_path):
         space.read(path)
 
 
-def test_of_a_word_that_stands_twice_the_first_counts(write):
+def test_the_first_of_duplicate_words_counts(write):
     found = space.read(write("a 1 1\nb 2 2\na 3 3\n"))
     assert found.vocabulary == ["a", "b"]
     np.testing.assert_array_equal(found.look_up(["a"])[1], [[[1, 1]]])
@@ -97,7 +97,7 @@ def test_a_word_may_hold_spaces(write):
     np.testing.assert_array_equal(found.look_up([". . ."])[1], [[[2, 3]]])
 
 
-def test_static_vectors_of_a_text_are_the_mean_of_its_known_words(write):
+def test_a_static_text_vector_is_a_mean(write):
     found = space.read(write(GLOVE))
     known, vectors = found.look_up(["The cat, the DOG!", "paris", "Paris", "?"])
     assert known.tolist() == [True, False, True, False]
@@ -134,9 +134,9 @@ def test_words_are_in_lower_case_and_without_punctuation():
 
 
 @pytest.mark.parametrize("kind", space.KINDS)
-def test_word2vec_learns_the_same_every_time(kind):
-    first, second = (space.trained(ANIMALS, kind, 3) for _ in range(2))
-    other = space.trained(ANIMALS, kind, 4)
+def test_word2vec_is_deterministic(kind):
+    first, second = (space.trained_space(ANIMALS, kind, 3) for _ in range(2))
+    other = space.trained_space(ANIMALS, kind, 4)
     assert set(first.vocabulary) == {*space.tokens(" ".join(ANIMALS))}
     assert first.vocabulary == second.vocabulary and first.name == kind
     vectors = [one.look_up(first.vocabulary)[1] for one in (first, second, other)]
@@ -145,11 +145,11 @@ def test_word2vec_learns_the_same_every_time(kind):
 
 
 def test_word2vec_learns_what_stands_together():
-    """Of two worlds that never meet."""
+    """Words of two worlds that never meet."""
     draw = np.random.default_rng(0)
     worlds = [[f"{name}{i}" for i in range(6)] for name in "ab"]
     texts = [" ".join(draw.choice(worlds[i % 2], 8)) for i in range(600)]
-    found = space.trained(texts, "skipgram", 0)
+    found = space.trained_space(texts, "skipgram", 0)
     _, vectors = found.look_up([*worlds[0], *worlds[1]])
     rows = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
     cosines = rows @ rows.T
@@ -162,16 +162,16 @@ def test_small_corpora_are_read_often():
 
 def test_what_static_vectors_cannot_be_made_of(tmp_path):
     with pytest.raises(UsageError, match="skipgram learns from a text: say --corpus"):
-        space.static("skipgram", [], 0)
+        space.static_space("skipgram", [], 0)
     with pytest.raises(
         UsageError, match="cbow learns from words, and the text has none"
     ):
-        space.static("cbow", ["...", ""], 0)
+        space.static_space("cbow", ["...", ""], 0)
     with pytest.raises(UsageError, match="--static=word2vek is neither skipgram"):
-        space.static("word2vek", ANIMALS, 0)
+        space.static_space("word2vek", ANIMALS, 0)
 
 
-def test_an_unknown_word_is_named_with_what_is_spelt_alike(write):
+def test_an_unknown_word_is_named_with_similar_ones(write):
     found = space.read(write(GLOVE))
     with pytest.raises(UsageError, match="glove.txt does not know 'dogs': is it 'dog'"):
         space.vectors(found, ["cat", "dogs"])

@@ -41,7 +41,7 @@ def test_a_pair_is_read_together(model):
     np.testing.assert_allclose(found[0, :-1], expected, atol=1e-5)
 
 
-def test_a_word_is_the_mean_of_the_pieces_it_touches(model):
+def test_a_word_is_the_mean_of_its_tokens(model):
     text = TEXTS[0]
     start = text.index("king")
     [row] = states.rows(model, [text])
@@ -51,7 +51,7 @@ def test_a_word_is_the_mean_of_the_pieces_it_touches(model):
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
 
 
-def test_more_rows_than_a_batch_come_back_in_order(model):
+def test_several_batches_come_back_in_order(model):
     texts = [TEXTS[i % 3] for i in range(70)]
     found = states.of_texts(model, texts, "mean")
     once = states.of_texts(model, TEXTS, "mean")

@@ -32,7 +32,7 @@ def model(straight):
     return bert_jax.load(straight)
 
 
-def asked(*words: str) -> vectors.Request:
+def asked(*words: str) -> vectors.VectorRequest:
     parser = argparse.ArgumentParser()
     options.add(parser)
     return vectors.request(parser.parse_args(["vectors", *words]), {})
@@ -54,7 +54,7 @@ def grids(finding: Finding) -> list[Grid]:
 
 
 def draw(finding: Finding) -> list[str]:
-    """All figures are drawn; their names."""
+    """Draw all figures, and return their names."""
     pictures = [
         picture
         for part in finding.parts
@@ -67,7 +67,7 @@ def draw(finding: Finding) -> list[str]:
     return [picture.name for picture in pictures]
 
 
-def test_the_first_whole_word_in_any_case_of_each_line(file):
+def test_the_first_match_in_each_line(file):
     request = asked("--word=stone", file)
     found = [t[a:b] for t, (a, b) in zip(request.texts, request.spans, strict=True)]
     assert found == ["stone", "Stone", "stone"]
@@ -166,8 +166,8 @@ def test_the_finding_of_a_word(model, file):
 
 
 @pytest.fixture(scope="module")
-def told(model, tmp_path_factory) -> Finding:
-    """Of two folders, and two kinds of static vectors."""
+def senses_finding(model, tmp_path_factory) -> Finding:
+    """The finding for two folders and two kinds of static vectors."""
     folder = tmp_path_factory.mktemp("senses")
     one, two = sensing.write(folder), sensing.write(folder / "more")
     other = two.rename(two.with_name("rock"))
@@ -179,25 +179,25 @@ def told(model, tmp_path_factory) -> Finding:
     return vectors.find(model, request)
 
 
-def test_the_finding_of_senses(told):
-    nearest, probe = grids(told)[:2]
+def test_the_finding_of_senses(senses_finding):
+    nearest, probe = grids(senses_finding)[:2]
     assert nearest.header == (
         "nearest neighbour", "test sentences", "last layer, %", "one vector, %",
         "− one vector", "− a.txt, sentence mean", "− b.txt, sentence mean",
     )  # fmt: skip
     assert [row[0] for row in nearest.rows] == ["stone", "rock"]
     assert nearest.rows[0][1:4:2] == ("2", "50.0")
-    assert [row[0] for row in grids(told)[2].rows] == [
+    assert [row[0] for row in grids(senses_finding)[2].rows] == [
         "embeddings", "1", "2", "one vector",
         "a.txt, sentence mean", "b.txt, sentence mean",
     ]  # fmt: skip
-    assert "one static vector: 50.0 %" in told.answer
-    assert "above 0 for 0 of 2 words against one vector; above" in told.answer
+    assert "one static vector: 50.0 %" in senses_finding.answer
+    assert "above 0 for 0 of 2 words against one vector; above" in senses_finding.answer
     assert len(probe.rows) == 2
 
 
-def test_scores_and_arrays_of_senses_agree(told):
-    arrays = told.arrays
+def test_scores_and_arrays_of_senses_agree(senses_finding):
+    arrays = senses_finding.arrays
     right = arrays["stone_nearest"] == arrays["stone_test_senses"]
     assert arrays["stone_vectors"].tolist()[:4] == [
         "embeddings",
@@ -205,8 +205,8 @@ def test_scores_and_arrays_of_senses_agree(told):
         "2",
         "one vector",
     ]
-    assert told.scores["stone nearest neighbour/layer 2"] == right[2].mean()
-    assert told.scores.keys() == {
+    assert senses_finding.scores["stone nearest neighbour/layer 2"] == right[2].mean()
+    assert senses_finding.scores.keys() == {
         f"{word} {method}/{layer}"
         for word in ("stone", "rock")
         for method in ("nearest neighbour", "linear probe")
@@ -216,7 +216,10 @@ def test_scores_and_arrays_of_senses_agree(told):
 
 def test_answers_say_how_many_words_differ():
     word = senses.Word("x", ["a", "b"], *[senses.Occurrences([], [], np.zeros(60))] * 2)
-    right, wrong = (senses.Told("", said, said) for said in (np.zeros(60), np.ones(60)))
+    right, wrong = (
+        senses.SensePredictions("", classes, classes)
+        for classes in (np.zeros(60), np.ones(60))
+    )
     for words, last, line in [
         (1, [right], "is above 0 against"),
         (1, [wrong], "is about 0 against"),
@@ -229,8 +232,8 @@ def test_answers_say_how_many_words_differ():
     assert "is above 0 for 1 of 2 words and below for 1 against one." in answer
 
 
-def test_the_figures_of_senses(told):
-    assert draw(told) == [
+def test_the_figures_of_senses(senses_finding):
+    assert draw(senses_finding) == [
         "plane_stone",
         "accuracy_stone",
         "plane_rock",
@@ -239,14 +242,14 @@ def test_the_figures_of_senses(told):
 
 
 def test_word2vec_learns_from_all_sentences(tmp_path, monkeypatch):
-    """Those of the test too, as it sees no senses; once for all words and steps."""
+    """The test sentences too, as it sees no senses; once for all words and steps."""
     known, asked_for = space.read(sensing.glove(tmp_path, "stone")), []
 
     def static(kind, sentences, seed):
         asked_for.append((kind, list(sentences), seed))
         return known
 
-    monkeypatch.setattr(vectors.space, "static", static)
+    monkeypatch.setattr(vectors.space, "static_space", static)
     folder = sensing.write(tmp_path)
     request = asked("--senses", str(folder), "--seed=3")
     [word] = request.words

@@ -1,4 +1,4 @@
-"""Words of a run and of static vectors: what is found, what it says, what is refused."""
+"""Words of a run and of static vectors: results, pages and refused requests."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def files(tmp_path):
     return folder
 
 
-def requested(*given: str) -> words.Request:
+def requested(*given: str) -> words.WordRequest:
     args, overrides = cli.parse(["inspect", "words", *given])
     return words.request(args, overrides)
 
@@ -65,26 +65,28 @@ def test_nearest_words_and_analogies_of_static_vectors(files):
     assert found.scores["cosine/king man"] == pytest.approx(1 / np.sqrt(2))
 
 
-def test_no_word_is_its_own_neighbour(files):
+def test_no_word_is_a_neighbour_of_itself(files):
     request = requested("QUEEN", f"--static={files / 'glove.txt'}")
     (near,) = words.find(None, request).arrays["nearest"]
     assert not {"queen", "Queen"} & set(near)
     assert near[4:].tolist() == ["tree"] + [""] * 5
 
 
-def test_words_of_a_run_are_those_of_its_layers(model, files):
+def test_words_of_a_run_come_from_its_layers(model, files):
     request = requested(
         *("king", "dog", "--layer=1", "--top=3", "--similarity"),
         *(str(files / "pairs.txt"), "--workdir=run"),
     )
     found = words.find(model, request)
-    vocabulary = spaces.of_model(model, "pieces").vocabulary
+    vocabulary = spaces.model_space(model, "pieces").vocabulary
     layer = states.of_texts(model, vocabulary, "pieces")[:, 1]
     place = vocabulary.index("king")
     order = [i for i in np.argsort(-cosines.table(layer)[place]) if i != place]
     assert found.arrays["nearest"][0].tolist() == [vocabulary[i] for i in order[:3]]
     judged = similarity.read(files / "pairs.txt")
-    (agreed,) = similarity.of_space([judged], spaces.of_model(model, "pieces"))
+    (agreed,) = similarity.space_agreements(
+        [judged], spaces.model_space(model, "pieces")
+    )
     np.testing.assert_array_equal(found.arrays["spearman_pairs"][0], agreed.r)
     assert found.scores == {"Spearman/pairs": pytest.approx(agreed.r[1])}
     tables = grids(found.parts)
@@ -128,7 +130,7 @@ def test_ends_of_curves_stand_apart():
     assert min(np.diff(sorted(heights))) > 0.04 and heights[0] == 0.5
 
 
-def test_seven_sentences_teach_nothing_and_the_page_says_so(files, tmp_path, capsys):
+def test_the_page_warns_of_a_small_corpus(files, tmp_path, capsys):
     given = ["dog", "cat", "--static=skipgram", f"--corpus={files / 'animals.txt'}"]
     to = tmp_path / "page"
     assert cli.main(["inspect", "words", *given, f"--to={to}"]) == exits.DONE

@@ -1,9 +1,9 @@
-"""What every head of every layer attends to in a text, and what heads do on average."""
+"""Attention maps of a text in every head, and statistics of heads over texts."""
 
 from bert_jax.inspect.attention.main import (
     Attention,
-    Place,
-    Request,
+    AttentionRequest,
+    WordPlace,
     find,
     locate,
     of_text,
@@ -13,8 +13,8 @@ from bert_jax.inspect.attention.main import (
 
 __all__ = [
     "Attention",
-    "Place",
-    "Request",
+    "AttentionRequest",
+    "WordPlace",
     "find",
     "locate",
     "of_text",

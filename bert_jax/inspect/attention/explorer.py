@@ -1,4 +1,5 @@
-"""The maps of a short text on a page, to be pointed at: every head, a token's lines."""
+"""The interactive map of a short text on a page: every head, and the weights of a
+token."""
 
 import base64
 import json
@@ -15,7 +16,7 @@ PAGE = (
     .joinpath("explorer.html")
     .read_text("utf-8")
 )
-LONGEST = 64  # tokens: the page holds two bytes of each weight
+LONGEST = 64  # tokens; the page stores two bytes per weight
 
 
 def explorer(
@@ -25,9 +26,12 @@ def explorer(
     head: int,
     token: int,
 ) -> Live:
-    """Opened at a layer and head from 0, where head N is the mean, and at the token
-    from 0 that is looked at, -1 for none. Needs a script, but no network and no
-    library; without one, and in print, it is not there."""
+    """The interactive map, opened at a layer and head from 0, where head N is the mean,
+    and at a token from 0, or -1 for none.
+
+    It needs a script, but no network and no library; without scripts, and in print, it
+    is absent.
+    """
     layers, heads = weights.shape[:2]
     stored = np.rint(weights * 65535).astype("<u2").tobytes()
     data = {
@@ -39,6 +43,6 @@ def explorer(
         "token": token,
         "weights": base64.b64encode(stored).decode(),
     }
-    # Inside a script only "<" could end it: no token can.
+    # Only a "<" could end the script: it is escaped.
     text = json.dumps(data).replace("<", "\\u003c")
     return Live(PAGE.replace("{{data}}", text))

@@ -1,4 +1,4 @@
-"""What heads do on average, for people: a part of the page, and what training follows."""
+"""Statistics of heads, as a part of the page, and their scores over training."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ the table then over the heads of a layer. Its last line is a head that gives eve
 that can be seen the same weight.
 """
 ALONE = "One text says little of a head: `--corpus=FILE` reads many."
-# What one head of the run has most, or least, of.
+# The head that a sentence names for each measure.
 EXTREMES: dict[str, tuple[str, Callable[[np.ndarray], np.integer]]] = {
     "entropy": ("reads the narrowest, with an entropy of", np.argmin),
     "distance": ("reads the farthest, by a mean distance of", np.argmax),
@@ -34,81 +34,90 @@ EXTREMES: dict[str, tuple[str, Callable[[np.ndarray], np.integer]]] = {
 }
 
 
-def part(counted: Statistics) -> Part:
-    """A table by layer, the heads that stand out, and every head in figures."""
-    over = f"{counted.texts:,} lines" if counted.texts > 1 else "one text"
-    said = [QUERIES.format(queries=counted.queries), ALONE * (counted.texts == 1)]
+def part(statistics: Statistics) -> Part:
+    """A table by layer, the extreme heads, and figures of every head."""
+    over = f"{statistics.texts:,} lines" if statistics.texts > 1 else "one text"
+    sentences = [
+        QUERIES.format(queries=statistics.queries),
+        ALONE * (statistics.texts == 1),
+    ]
     pictures = [
-        maps.heads(
+        maps.head_grid(
             f"heads_{file(name)}",
             values,
-            _darkest(counted, name),
+            _darkest(statistics, name),
             f"{UNITS.get(name, name)}: {MEASURES[name]}.",
         )
-        for name, values in counted.measures.items()
+        for name, values in statistics.measures.items()
     ]
     return Part(
         f"What heads do over {over}",
         [
-            " ".join(" ".join(said).split()),
-            table(counted),
-            Items(extremes(counted)),
+            " ".join(" ".join(sentences).split()),
+            table(statistics),
+            Items(extremes(statistics)),
             Pictures(pictures),
         ],
     )
 
 
-def says(counted: Statistics) -> str:
-    """The end of a sentence, of all heads."""
-    entropy, same = counted.measures["entropy"].mean(), counted.uniform["entropy"]
-    separator = counted.measures["on [SEP]"].mean()
+def sentence(statistics: Statistics) -> str:
+    """The end of a sentence on the averages over all heads."""
+    entropy, uniform_entropy = (
+        statistics.measures["entropy"].mean(),
+        statistics.uniform["entropy"],
+    )
+    separator = statistics.measures["on [SEP]"].mean()
     return (
         f"the heads have an entropy of {entropy:.2f} nats on average (equal weights "
-        f"would have {same:.2f}) and put {separator:.2f} of their weight on [SEP]."
+        f"would have {uniform_entropy:.2f}) and put {separator:.2f} of their weight on "
+        "[SEP]."
     )
 
 
-def table(counted: Statistics) -> Grid:
+def table(statistics: Statistics) -> Grid:
     """The mean of each measure over the heads of a layer, and that of equal weights."""
-    layers = np.stack([values.mean(1) for values in counted.measures.values()], 1)
-    lines = [[str(n), *_two(line)] for n, line in enumerate(layers, 1)]
-    lines.append(["equal weights", *_two(np.array(list(counted.uniform.values())))])
-    header = ("layer", *(UNITS.get(name, name) for name in counted.measures))
-    sides = "l" + "r" * len(counted.measures)
+    layers = np.stack([values.mean(1) for values in statistics.measures.values()], 1)
+    lines = [[str(n), *_formatted(line)] for n, line in enumerate(layers, 1)]
+    lines.append(
+        ["equal weights", *_formatted(np.array(list(statistics.uniform.values())))]
+    )
+    header = ("layer", *(UNITS.get(name, name) for name in statistics.measures))
+    sides = "l" + "r" * len(statistics.measures)
     return Grid(header, sides, [tuple(line) for line in lines], len(layers))
 
 
-def extremes(counted: Statistics) -> list[str]:
-    """For each measure, the head that has most of it, or the least entropy."""
+def extremes(statistics: Statistics) -> list[str]:
+    """A line for each measure on the head with most of it, or least entropy."""
     lines = []
-    for name, (says, best) in EXTREMES.items():
-        values = counted.measures[name]
+    for name, (phrase, best) in EXTREMES.items():
+        values = statistics.measures[name]
         layer, head = np.unravel_index(int(best(values)), values.shape)
         lines.append(
-            f"Head {head + 1} of layer {layer + 1} {says} {values[layer, head]:.2f}"
+            f"Head {head + 1} of layer {layer + 1} {phrase} {values[layer, head]:.2f}"
         )
     return lines
 
 
-def scores(counted: Statistics) -> dict[str, float]:
-    """By the names of Finding.scores: means over the heads of each layer."""
+def scores(statistics: Statistics) -> dict[str, float]:
+    """Means over the heads of each layer, by the names of Finding.scores."""
     return {
         f"{name}/layer {layer}": float(value)
         for measure, name in FOLLOWED.items()
-        for layer, value in enumerate(counted.measures[measure].mean(1), 1)
+        for layer, value in enumerate(statistics.measures[measure].mean(1), 1)
     }
 
 
 def file(name: str) -> str:
-    """A measure's name in files: on_sep."""
+    """The name of a measure in file names: on_sep."""
     return "".join(c for c in name.lower().replace(" ", "_") if c.isalpha() or c == "_")
 
 
-def _two(values: np.ndarray) -> list[str]:
+def _formatted(values: np.ndarray) -> list[str]:
     return [f"{value:.2f}" for value in values]
 
 
-def _darkest(counted: Statistics, name: str) -> float:
+def _darkest(statistics: Statistics, name: str) -> float:
     if name in UNITS:
-        return max(float(counted.measures[name].max()), counted.uniform[name])
+        return max(float(statistics.measures[name].max()), statistics.uniform[name])
     return 1.0

@@ -1,4 +1,4 @@
-"""What every head of every layer attends to in a text, and what heads do on average."""
+"""Attention maps of a text in every head, and statistics of heads over texts."""
 
 import argparse
 import difflib
@@ -11,7 +11,7 @@ import numpy as np
 
 from bert_jax.inspect.attention import heads, heads_part, maps_part
 from bert_jax.inspect.attention.heads import Statistics
-from bert_jax.inspect.attention.maps_part import View
+from bert_jax.inspect.attention.maps_part import MapView
 from bert_jax.inspect.draw.finding import Finding
 from bert_jax.inspect.measure import states
 from bert_jax.inspect.measure.states import Row
@@ -37,9 +37,10 @@ and a mean of heads can hide what each does.
 SPECIALS = ("[CLS]", "[SEP]")
 
 
-class Place(NamedTuple):
-    """A word of the text, or of its pair: characters [start, end), or a special token
-    where both are 0. times: how often it occurs; the first is taken."""
+class WordPlace(NamedTuple):
+    """The place of a word in the text, or in its pair: characters [start, end), both 0
+    for a special token. times: its number of occurrences; the place is the first one.
+    """
 
     word: str
     paired: bool
@@ -48,38 +49,40 @@ class Place(NamedTuple):
     times: int
 
 
-class Request(NamedTuple):
-    """pair "" and place None where there is none. layer: "last" or from 1. head: 0 is
-    the mean. corpus: the lines of the file `source`, () of none."""
+class AttentionRequest(NamedTuple):
+    """A request for attention. pair and place: "" and None if absent. layer: "last" or
+    a number from 1. head: 0 is the mean. corpus: the lines of the file `source`, or ().
+    """
 
     text: str
     pair: str
     layer: str
     head: int
-    place: Place | None
+    place: WordPlace | None
     corpus: tuple[str, ...]
     source: str
 
 
 class Attention(NamedTuple):
-    """What the model reads of a text, and weights (L, N, T, T) float32: of line i, what
-    token i attends to."""
+    """The attention maps of a text: weights (L, N, T, T) float32, row i those of token
+    i as the query."""
 
     tokens: list[str]
     row: Row
     weights: np.ndarray
-    cut: bool  # whether the model has too few positions for all of it
+    cut: bool  # whether the text exceeds the positions of the model
 
 
-def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
-    """What is asked, its word found and its file read. UsageError for what is wrong."""
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> AttentionRequest:
+    """Read the request, locate its word and read its file. UsageError for a wrong
+    option."""
     if not args.text.strip():
         raise UsageError("TEXT is empty: give a sentence")
     if args.layer != "last" and not _counts(args.layer):
         raise UsageError(f"--layer={args.layer} is neither last nor a number from 1")
     if args.head != "mean" and not _counts(args.head):
         raise UsageError(f"--head={args.head} is neither mean nor a number from 1")
-    return Request(
+    return AttentionRequest(
         args.text,
         args.pair if args.pair.strip() else "",
         args.layer,
@@ -90,32 +93,33 @@ def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
     )
 
 
-def locate(word: str, text: str, pair: str = "") -> Place:
-    """The first place of a word, as it is typed or else in any case: in the text, else
-    in the pair. UsageError, with words like it, if it is in neither."""
+def locate(word: str, text: str, pair: str = "") -> WordPlace:
+    """Locate the first occurrence of a word, case-sensitively or else in any case, in
+    the text or else in the pair. UsageError, with similar words, if it is in neither.
+    """
     if word in SPECIALS:
-        return Place(word, False, 0, 0, 1 + (word == "[SEP]" and bool(pair)))
+        return WordPlace(word, False, 0, 0, 1 + (word == "[SEP]" and bool(pair)))
     pattern = re.escape(word)
-    if word.isascii():  # other scripts need not have borders of words
+    if word.isascii():  # other scripts may lack word boundaries
         pattern = rf"(?<!\w){pattern}(?!\w)"
     for flags in (0, re.IGNORECASE):
-        found = [
+        occurrences = [
             (bool(paired), match)
-            for paired, whole in enumerate((text, pair))
-            for match in re.finditer(pattern, whole, flags)
+            for paired, searched in enumerate((text, pair))
+            for match in re.finditer(pattern, searched, flags)
         ]
-        if found:
-            paired, first = found[0]
-            return Place(first[0], paired, *first.span(), len(found))
-    there = [each[a:b] for each in (text, pair) for a, b in split_words(each)]
-    words = list(dict.fromkeys(each for each in there if any(map(str.isalnum, each))))
+        if occurrences:
+            paired, first = occurrences[0]
+            return WordPlace(first[0], paired, *first.span(), len(occurrences))
+    split = [each[a:b] for each in (text, pair) for a, b in split_words(each)]
+    words = list(dict.fromkeys(word for word in split if any(map(str.isalnum, word))))
     near = difflib.get_close_matches(word, words, 5, 0.5)
     hint = f"near it: {', '.join(near)}" if near else f"it has {_listed(words)}"
     raise UsageError(f"--token={word} is no word of the text: {hint}")
 
 
 def of_text(model: Model, text: str, pair: str = "") -> Attention:
-    """The maps of all heads for a text, or a text and its pair."""
+    """The attention maps of all heads for a text, or for a text and its pair."""
     texts, pairs = [text], [pair] if pair else None
     [row] = states.rows(model, texts, pairs)
     weights = model.attention(texts, pairs)[:, 0]
@@ -124,9 +128,9 @@ def of_text(model: Model, text: str, pair: str = "") -> Attention:
     return Attention(tokens, row, weights, cut)
 
 
-def places(found: Attention, place: Place) -> list[int]:
-    """The tokens of a word: those that share a character with it. UsageError where the
-    text is cut before it."""
+def places(found: Attention, place: WordPlace) -> list[int]:
+    """The numbers of the tokens that share a character with a word. UsageError where
+    the text is cut before it."""
     if place.end == 0:
         return [found.tokens.index(place.word)]
     inside = [
@@ -144,43 +148,48 @@ def places(found: Attention, place: Place) -> list[int]:
     return inside
 
 
-def find(model: Model | None, request: Request) -> Finding:
-    """The maps of a text, one of them large, a word's weights, and statistics."""
+def find(model: Model | None, request: AttentionRequest) -> Finding:
+    """Find the maps of a text, the weights of a word, and statistics of heads."""
     assert model is not None, "options.check asks for a run"
     layer = _layer(model, request.layer)
     maps_part.check_head(request.head, model.config.model.num_heads)
-    found = of_text(model, request.text, request.pair)
+    attention = of_text(model, request.text, request.pair)
     word, place = [], request.place
     if place:
-        word = places(found, place)
-    view = View(
-        found.tokens,
-        found.row.types,
-        found.weights,
+        word = places(attention, place)
+    view = MapView(
+        attention.tokens,
+        attention.row.types,
+        attention.weights,
         layer,
         request.head,
         word,
         place.word if place else "",
         place.times if place else 0,
     )
-    counted = _counted(model, request)
-    over = f"{counted.texts:,} lines" if request.corpus else "this text"
-    said = [maps_part.says(view), f"Over {over} {heads_part.says(counted)}"]
-    if found.cut:
-        said.append(f"The text is cut to {len(found.tokens)} tokens, all that fit.")
+    statistics = _statistics(model, request)
+    over = f"{statistics.texts:,} lines" if request.corpus else "this text"
+    sentences = [
+        maps_part.sentence(view),
+        f"Over {over} {heads_part.sentence(statistics)}",
+    ]
+    if attention.cut:
+        sentences.append(
+            f"The text is cut to {len(attention.tokens)} tokens, all that fit."
+        )
     return Finding(
         question=f"What does attention look at in “{_short(request.text, 80)}”?",
-        answer=" ".join(said),
+        answer=" ".join(sentences),
         about=[" ".join(text.split()) for text in (MAPS, LIMITS)],
-        facts=_facts(request, found, counted),
-        parts=[*maps_part.parts(view), heads_part.part(counted)],
-        arrays=_arrays(found, counted),
-        scores=heads_part.scores(counted),
+        facts=_facts(request, attention, statistics),
+        parts=[*maps_part.parts(view), heads_part.part(statistics)],
+        arrays=_arrays(attention, statistics),
+        scores=heads_part.scores(statistics),
     )
 
 
-def _counted(model: Model, request: Request) -> Statistics:
-    """Over the corpus, or the text alone."""
+def _statistics(model: Model, request: AttentionRequest) -> Statistics:
+    """Statistics of heads over the corpus, or else over the text."""
     if request.corpus:
         return heads.of_texts(model, request.corpus)
     pairs = [request.pair] if request.pair else None
@@ -199,7 +208,7 @@ def _counts(text: str) -> bool:
 
 
 def _layer(model: Model, text: str) -> int:
-    """From 1: the embeddings have no heads."""
+    """Parse the number of a layer, from 1, as the embeddings have no heads."""
     last = model.config.model.num_layers
     if text == "last":
         return last
@@ -208,31 +217,33 @@ def _layer(model: Model, text: str) -> int:
     return int(text)
 
 
-def _facts(request: Request, found: Attention, counted: Statistics) -> list[str]:
+def _facts(
+    request: AttentionRequest, attention: Attention, statistics: Statistics
+) -> list[str]:
     facts = [f"text: {_short(request.text, 300)}"]
     facts += [f"pair: {_short(request.pair, 300)}"] if request.pair else []
-    facts += [f"{len(found.tokens)} tokens: {_listed(found.tokens, 40)}"]
+    facts += [f"{len(attention.tokens)} tokens: {_listed(attention.tokens, 40)}"]
     if request.corpus:
         facts.append(
-            f"`{Path(request.source).name}`: {counted.texts:,} lines that are not "
-            f"blank, {counted.queries:,} tokens"
+            f"`{Path(request.source).name}`: {statistics.texts:,} lines that are not "
+            f"blank, {statistics.queries:,} tokens"
         )
-        if counted.cut:
-            facts.append(f"{counted.cut:,} lines cut to what the model can read")
-        if counted.unseen:
-            facts.append(f"{counted.unseen:,} lines longer than those of training")
+        if statistics.cut:
+            facts.append(f"{statistics.cut:,} lines cut to what the model can read")
+        if statistics.unseen:
+            facts.append(f"{statistics.unseen:,} lines longer than those of training")
     return facts
 
 
-def _arrays(found: Attention, counted: Statistics) -> dict[str, np.ndarray]:
+def _arrays(attention: Attention, statistics: Statistics) -> dict[str, np.ndarray]:
     measures = {
-        heads_part.file(name): values for name, values in counted.measures.items()
+        heads_part.file(name): values for name, values in statistics.measures.items()
     }
     return {
-        "weights": found.weights.astype(np.float32),
-        "tokens": np.array(found.tokens),
-        "offsets": np.array(found.row.offsets, np.int32),
-        "types": found.row.types,
+        "weights": attention.weights.astype(np.float32),
+        "tokens": np.array(attention.tokens),
+        "offsets": np.array(attention.row.offsets, np.int32),
+        "types": attention.row.types,
         **measures,
     }
 
@@ -243,6 +254,6 @@ def _listed(words: Sequence[str], most: int = 12) -> str:
 
 
 def _short(text: str, most: int) -> str:
-    """Without ticks, which mark code on the page."""
+    """Shorten a text, and replace backticks, which mark code on the page."""
     plain = text.replace("`", "'")
     return plain if len(plain) <= most else plain[: most - 1] + "…"

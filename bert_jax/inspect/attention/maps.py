@@ -1,8 +1,8 @@
-"""Figures of attention: maps of all heads, one map large, its lines, a token's weights,
-and what heads do on average.
+"""Figures of attention: maps of all heads, one large map, its lines, the weights of a
+token, and statistics of heads.
 
-Weights are drawn from white, 0, to dark blue, 1, by their square roots, lest all but the
-largest vanish.
+Weights run from white, 0, to dark blue, 1, on a square-root scale, so that small ones
+stay visible.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from matplotlib.figure import FigureBase
 from bert_jax.inspect.draw.finding import Picture
 from bert_jax.render.drawing import FAINT, GREY, INK, TEXT
 
-NARROW, WIDE = 4.8, 9.8  # inches of a figure that has a neighbour, and of one alone
-ROOM, LARGEST = 7.6, 1.6  # of the maps of all heads, and of one of them at most
+NARROW, WIDE = 4.8, 9.8  # inches of a figure with a neighbour, and of one alone
+ROOM, LARGEST = 7.6, 1.6  # inches of the maps of all heads, and of one at most
 FEW = 24  # tokens up to which a map is narrow
 NAMED = 64  # tokens up to which each is named
-KEPT = 24  # tokens of a longer text that are shown by themselves
+KEPT = 24  # tokens shown of a longer text
 SMALL = 64  # cells of a side of the maps of all heads
 LONGEST = 14  # characters of a token
-FAINTEST, MOST = 0.01, 800  # the least weight that is a line, and how many are drawn
-SQUARE = 0.93  # the height of a map by its width, with the names and the scale
+FAINTEST, MOST = 0.01, 800  # least weight of a drawn line, and number of lines
+SQUARE = 0.93  # height of a map divided by its width, labels and scale included
 LINE = 0.19  # inches of a line of text
 SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#6f9cc6", "#12304f"])
 SCALE = partial(PowerNorm, 0.5, 0, 1)
@@ -35,16 +35,16 @@ Map = Float[np.ndarray, "T T"]
 
 
 def overview(name: str, weights: Float[np.ndarray, "L N T T"]) -> Picture:
-    """Every head of every layer: layers are rows, heads columns."""
+    """Draw the maps of every head: a row for each layer, a column for each head."""
     layers, heads = weights.shape[:2]
     small = np.array([[_shrunk(each) for each in layer] for layer in weights])
     size = small.shape[-1]
-    whole = small.transpose(0, 2, 1, 3).reshape(layers * size, heads * size)
+    tiled = small.transpose(0, 2, 1, 3).reshape(layers * size, heads * size)
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         panel.set_anchor("W")
-        _image(panel, whole, "equal")
+        _image(panel, tiled, "equal")
         for edge in range(layers + 1):
             panel.axhline(edge * size - 0.5, color=GREY, lw=0.6, clip_on=False)
         for edge in range(heads + 1):
@@ -52,23 +52,24 @@ def overview(name: str, weights: Float[np.ndarray, "L N T T"]) -> Picture:
         _numbered(panel, layers, heads, size)
         panel.spines[:].set_visible(False)
 
-    one = min(LARGEST, (ROOM - 0.5) / heads)
-    less = "" if size == weights.shape[-1] else " Each cell is the largest of several."
+    side = min(LARGEST, (ROOM - 0.5) / heads)
+    note = "" if size == weights.shape[-1] else " Each cell is the largest of several."
     return Picture(
         name,
         draw,
         ROOM,
-        0.5 + one * layers,
+        0.5 + side * layers,
         f"Every head of every layer ({weights.shape[-1]} tokens a side): the line of a "
         "map is the token that attends, its column the one attended to. Darker is "
-        f"more; the shade follows the square root of the weight.{less}",
+        f"more; the shade follows the square root of the weight.{note}",
     )
 
 
 def large(
     name: str, weights: Map, tokens: Sequence[str], border: int, what: str
 ) -> Picture:
-    """One map with its tokens; `border` is the first token of a pair, 0 of none."""
+    """Draw one map with its tokens; `border` is the first token of a pair, 0 if there
+    is none."""
     wide = NARROW if len(tokens) <= FEW else WIDE
 
     def draw(canvas: FigureBase) -> None:
@@ -96,19 +97,20 @@ def large(
 
 
 def lines(name: str, weights: Map, tokens: Sequence[str], what: str) -> Picture:
-    """From each token, at the left, to what it attends to, at the right."""
+    """Draw lines from each query token, at the left, to the attended tokens, at the
+    right."""
     count = len(tokens)
     order = np.argsort(-weights, axis=None, kind="stable")[:MOST]
     strong = [i for i in order if weights.flat[i] >= FAINTEST][::-1]
-    at = [(int(i) // count, int(i) % count) for i in strong]
-    values = np.array([weights[pair] for pair in at], float)
+    drawn = [(int(i) // count, int(i) % count) for i in strong]
+    values = np.array([weights[pair] for pair in drawn], float)
     height = min(max(LINE * count + 0.5, NARROW * SQUARE), 12.0)
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         shade = np.tile([*to_rgb(INK), 1.0], (len(values), 1))
         shade[:, 3] = values**0.8
-        ends = [[(0, query), (1, key)] for query, key in at]
+        ends = [[(0, query), (1, key)] for query, key in drawn]
         wide = 0.4 + 3.6 * values
         panel.add_collection(LineCollection(ends, colors=shade, linewidths=wide))
         panel.set_ylim(count - 0.4, -0.6)
@@ -127,7 +129,7 @@ def lines(name: str, weights: Map, tokens: Sequence[str], what: str) -> Picture:
             panel.set_ylabel("token, from 0")
 
     left_out = f"those below {FAINTEST} are left out"
-    if len(at) == MOST:
+    if len(drawn) == MOST:
         left_out = f"the {MOST} strongest are drawn"
     caption = f"{what}: lines are wider and darker by weight; {left_out}."
     return Picture(name, draw, NARROW if count <= FEW else WIDE, height, caption)
@@ -136,14 +138,15 @@ def lines(name: str, weights: Map, tokens: Sequence[str], what: str) -> Picture:
 def bars(
     name: str, values: Float[np.ndarray, "T"], tokens: Sequence[str], caption: str
 ) -> Picture:
-    """What one token attends to, in the order of the text; of a long one the most."""
+    """Draw the weights of one token in the order of the text; of a long text the
+    largest."""
     kept = _kept(values)
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         space = 0.01 * values.max()
         best = values[kept] >= np.sort(values[kept])[-3:][0]
-        colours = [INK if one else FAINT for one in best]
+        colours = [INK if is_best else FAINT for is_best in best]
         panel.barh(range(len(kept)), values[kept], 0.72, color=colours)
         for row, value in enumerate(values[kept]):
             if value >= 0.005:
@@ -158,10 +161,10 @@ def bars(
     return Picture(name, draw, NARROW, height, caption + _left_out(kept, tokens))
 
 
-def by_layer(
+def layer_map(
     name: str, values: Float[np.ndarray, "L T"], tokens: Sequence[str], caption: str
 ) -> Picture:
-    """What one token attends to in each layer; of a long text the most."""
+    """Draw the weights of one token in each layer; of a long text the largest."""
     kept = _kept(values.max(0))
 
     def draw(canvas: FigureBase) -> None:
@@ -180,10 +183,10 @@ def by_layer(
     return Picture(name, draw, NARROW, height, caption + _left_out(kept, tokens))
 
 
-def heads(
+def head_grid(
     name: str, values: Float[np.ndarray, "L N"], top: float, caption: str
 ) -> Picture:
-    """One number of every head; `top` is what is darkest."""
+    """Draw a number for every head; `top` is the darkest value."""
     layers, count = values.shape
 
     def draw(canvas: FigureBase) -> None:
@@ -203,7 +206,7 @@ def heads(
 
 
 def _shrunk(weights: Map) -> np.ndarray:
-    """At most SMALL cells a side, each the largest of its part."""
+    """Reduce a map to at most SMALL cells a side, each the maximum of its block."""
     size = len(weights)
     if size <= SMALL:
         return weights
@@ -212,7 +215,8 @@ def _shrunk(weights: Map) -> np.ndarray:
 
 
 def _kept(values: Float[np.ndarray, "T"]) -> list[int]:
-    """All tokens, or of a long text those of the most weight, in order."""
+    """The numbers of all tokens, or of a long text those with the most weight, in
+    order."""
     most = len(values) if len(values) <= NAMED else KEPT
     return np.sort(np.argsort(-values, kind="stable")[:most]).tolist()
 
@@ -223,7 +227,7 @@ def _left_out(kept: list[int], tokens: Sequence[str]) -> str:
 
 
 def _image(panel: Axes, values: np.ndarray, aspect: Literal["equal", "auto"]):
-    # Without interpolation the SVG keeps cells for pixels, with sharp borders.
+    # Without interpolation the SVG keeps sharp cells.
     return panel.imshow(values, SHADES, SCALE(), interpolation="none", aspect=aspect)
 
 
@@ -252,7 +256,7 @@ def _tokens(
 
 
 def _values(panel: Axes, values: np.ndarray, form: str, dark: float) -> None:
-    """The numbers in their cells, white from `dark` on."""
+    """Write the numbers in their cells, in white above `dark`."""
     for (row, column), value in np.ndenumerate(values):
         colour = "#ffffff" if value > dark else TEXT
         style = {"ha": "center", "va": "center", "fontsize": 6.5, "color": colour}
@@ -260,7 +264,7 @@ def _values(panel: Axes, values: np.ndarray, form: str, dark: float) -> None:
 
 
 def _size(tokens: int) -> float:
-    """Points of a token's name: smaller where there are many."""
+    """The font size of token names, in points: smaller if there are many."""
     return 8.5 if tokens <= 20 else 7.5
 
 

@@ -1,4 +1,4 @@
-"""The maps of a text, for people: parts of the page."""
+"""The attention maps of a text, as parts of the page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,10 +12,10 @@ from bert_jax.inspect.draw.finding import Part, Pictures
 from bert_jax.run.config import UsageError
 
 
-class View(NamedTuple):
-    """What is looked at. layer: from 1. head: from 1, 0 is the mean of all. word: the
-    tokens of the word that is asked for, [] of none, and how it is written in the text.
-    times: how often it is there."""
+class MapView(NamedTuple):
+    """The maps of a text, and the selected layer, head and word. layer: from 1. head:
+    from 1, 0 for the mean. word: the numbers of its tokens, [] if none is selected.
+    written: its spelling in the text. times: its number of occurrences."""
 
     tokens: list[str]
     types: np.ndarray  # (T,)
@@ -30,70 +30,74 @@ class View(NamedTuple):
 def select(
     weights: Float[np.ndarray, "*L N T T"], head: int
 ) -> Float[np.ndarray, "*L T T"]:
-    """The maps of a head from 1, or the mean of all heads of 0. UsageError for a head
-    that there is not."""
+    """The maps of a head from 1, or the mean over heads for 0. UsageError for a head
+    out of range."""
     check_head(head, weights.shape[-3])
     return weights[..., head - 1, :, :] if head else weights.mean(-3)
 
 
 def check_head(head: int, count: int) -> None:
-    """UsageError for a head that is neither one of `count` nor 0, their mean."""
+    """Raise UsageError for a head that is neither from 1 to `count` nor 0, the mean."""
     if not 0 <= head <= count:
         raise UsageError(f"--head={head} is no head of this run: it has 1 to {count}")
 
 
-def says(view: View) -> str:
-    """A sentence: what has most of the weight."""
+def sentence(view: MapView) -> str:
+    """A sentence on the tokens that get the most weight."""
     chosen, written = select(view.weights[view.layer - 1], view.head), view.written
     if view.word:
-        line, pieces = chosen[view.word].mean(0), len(view.word)
+        line, count = chosen[view.word].mean(0), len(view.word)
         more = f", the first of {view.times}," * (view.times > 1)
-        more += f", the mean of its {pieces} pieces," * (pieces > 1)
-        who = f"“{written}”{more.replace(',,', ',')} attends"
+        more += f", the mean of its {count} pieces," * (count > 1)
+        subject = f"“{written}”{more.replace(',,', ',')} attends"
     else:
-        line, who = chosen.mean(0), "tokens attend"
+        line, subject = chosen.mean(0), "tokens attend"
     best = np.argsort(-line, kind="stable")[:3]
-    each = ", ".join(f"{view.tokens[i]} ({line[i]:.2f})" for i in best)
-    return f"In {where(view)}, {who} most to {each}."
+    best_tokens = ", ".join(f"{view.tokens[i]} ({line[i]:.2f})" for i in best)
+    return f"In {where(view)}, {subject} most to {best_tokens}."
 
 
-def parts(view: View) -> list[Part]:
-    """One to point at if the text is short; all heads; one map large; the word."""
-    found = [_live(view)] if len(view.tokens) <= LONGEST else []
-    every = maps.overview("attention_all", view.weights)
-    found += [Part("Every layer and head", [Pictures([every])]), _one(view)]
-    return [*found, _word(view)] if view.word else found
+def parts(view: MapView) -> list[Part]:
+    """The parts: an interactive one if the text is short, all heads, one large map, the
+    word."""
+    sections = [_live(view)] if len(view.tokens) <= LONGEST else []
+    overview = maps.overview("attention_all", view.weights)
+    sections += [
+        Part("Every layer and head", [Pictures([overview])]),
+        _selected_map(view),
+    ]
+    return [*sections, _word(view)] if view.word else sections
 
 
-def where(view: View) -> str:
+def where(view: MapView) -> str:
     head = f"head {view.head}" if view.head else "mean of the heads"
     return f"layer {view.layer}, {head}"
 
 
-def _live(view: View) -> Part:
+def _live(view: MapView) -> Part:
     head = view.head - 1 if view.head else view.weights.shape[1]
     token = view.word[0] if view.word else -1
     live = explorer(view.tokens, view.weights, view.layer - 1, head, token)
     return Part("Point at a head, then at a token", [live])
 
 
-def _one(view: View) -> Part:
-    """Map and lines side by side, or below each other where tokens are many."""
+def _selected_map(view: MapView) -> Part:
+    """The selected map and its lines, stacked if there are many tokens."""
     chosen = select(view.weights[view.layer - 1], view.head)
     title, border = where(view).capitalize(), int(np.argmax(view.types > 0))
-    one = maps.large("attention_map", chosen, view.tokens, border, title)
-    two = maps.lines("attention_lines", chosen, view.tokens, title)
+    large = maps.large("attention_map", chosen, view.tokens, border, title)
+    lines = maps.lines("attention_lines", chosen, view.tokens, title)
     if len(view.tokens) > maps.FEW:
-        return Part(title, [Pictures([one]), Pictures([two])])
-    return Part(title, [Pictures([one, two])])
+        return Part(title, [Pictures([large]), Pictures([lines])])
+    return Part(title, [Pictures([large, lines])])
 
 
-def _word(view: View) -> Part:
-    """What the word attends to: in the layer and head that are asked for, and by layer."""
+def _word(view: MapView) -> Part:
+    """The weights of the word, in the selected layer and head, and by layer."""
     line = select(view.weights[view.layer - 1], view.head)[view.word].mean(0)
     name, mean = f"“{view.written}”", view.weights[:, :, view.word].mean((1, 2))
     bars = maps.bars("attention_token", line, view.tokens, f"{name} in {where(view)}.")
-    layers = maps.by_layer(
+    layers = maps.layer_map(
         "attention_token_by_layer",
         mean,
         view.tokens,
@@ -103,12 +107,12 @@ def _word(view: View) -> Part:
     return Part(f"What {name} attends to", blocks)
 
 
-def _notes(view: View) -> Sequence[str]:
+def _notes(view: MapView) -> Sequence[str]:
     notes = []
     if len(view.word) > 1:
-        pieces = " ".join(view.tokens[i] for i in view.word)
+        tokens = " ".join(view.tokens[i] for i in view.word)
         notes.append(
-            f"It is read as {len(view.word)} pieces, {pieces}: the mean of their lines."
+            f"It is read as {len(view.word)} pieces, {tokens}: the mean of their lines."
         )
     if view.times > 1:
         notes.append(f"It occurs {view.times} times: this is the first.")

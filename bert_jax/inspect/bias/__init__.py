@@ -1,5 +1,5 @@
-"""Associations of the vectors of words and sentences, a direction that pairs of words"""
+"""Association tests, the direction of word pairs, and the effects of its removal."""
 
-from bert_jax.inspect.bias.main import Request, find, request
+from bert_jax.inspect.bias.main import BiasRequest, find, request
 
-__all__ = ["Request", "find", "request"]
+__all__ = ["BiasRequest", "find", "request"]

@@ -12,30 +12,30 @@ from bert_jax.inspect.bias.measures import Measured
 from bert_jax.inspect.draw.finding import Picture
 from bert_jax.render.drawing import BASELINE, COLOURS, FAINT, GREY, INK, RULE, TEXT
 
-WIDTH, WIDE = 4.8, 9.6  # inches of one of two, and of one alone
+WIDTH, WIDE = 4.8, 9.6  # inches of one of two figures, and of one alone
 ROW = 0.21  # inches of a row of text
 MARGIN = 0.75  # inches above and below rows
 LEVEL = 0.05
-READABLE = 13  # layers up to which the numbers of a map are written
+READABLE = 13  # layers up to which a heat map shows its numbers
 ENDS = 15  # words at either end, at most
 MAP = LinearSegmentedColormap.from_list("signed", [BASELINE, "#ffffff", INK])
-EXTREME = 2.0  # d of equally large sets stays below
+EXTREME = 2.0  # bound on |d| of equally large sets
 OTHER = COLOURS[1]
 
 
 def heat(measured: Sequence[Measured], layers: Sequence[str]) -> Picture:
-    """d of each test in each layer."""
+    """Plot d of each test in each layer as a heat map."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
-        values = np.array([one.found.d for one in measured])
+        values = np.array([one.association.d for one in measured])
         shown = np.clip(values, -EXTREME, EXTREME)
         panel.pcolormesh(
             shown, cmap=MAP, vmin=-EXTREME, vmax=EXTREME, edgecolor="white", lw=0.6
         )
         if len(layers) <= READABLE:
             _numbers(panel, measured)
-        ticks = _thin(len(layers))
+        ticks = _ticks(len(layers))
         panel.set_xticks([i + 0.5 for i in ticks], [_short(layers[i]) for i in ticks])
         panel.set_xlabel("layer")
         labels = [_row(one.test.name, one.test.targets) for one in measured]
@@ -55,13 +55,13 @@ def heat(measured: Sequence[Measured], layers: Sequence[str]) -> Picture:
 def dots(
     measured: Sequence[Measured], layer: int, holm: Sequence[float], width: float
 ) -> Picture:
-    """d of each test in one layer."""
+    """Plot d of each test in one layer."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         panel.axvline(0, color=GREY, lw=0.8)
         for row, (one, p) in enumerate(zip(measured, holm, strict=True)):
-            d = one.found.d[layer]
+            d = one.association.d[layer]
             colour = INK if p < LEVEL else GREY
             panel.plot([0, d], [row, row], lw=1, color=RULE, zorder=0)
             panel.plot(d, row, "o", ms=5, color=colour)
@@ -75,14 +75,14 @@ def dots(
 
 
 def change(measured: Sequence[Measured], layer: int) -> Picture:
-    """d of each test in one layer, with the direction and without it."""
+    """Plot d of each test in one layer, with the direction and without it."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         panel.axvline(0, color=GREY, lw=0.8)
         for row, one in enumerate(measured):
             if one.removed is not None:
-                before, after = one.found.d[layer], one.removed.d[layer]
+                before, after = one.association.d[layer], one.removed.d[layer]
                 panel.plot([before, after], [row, row], lw=1.4, color=FAINT, zorder=0)
                 panel.plot(before, row, "o", ms=5, color=INK)
                 panel.plot(
@@ -96,22 +96,24 @@ def change(measured: Sequence[Measured], layer: int) -> Picture:
 
 
 def course(one: Measured, layers: Sequence[str], layer: int) -> Picture:
-    """d of one test by layer, and without a direction."""
+    """Plot d of one test by layer, with the direction and without it."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         places = np.arange(len(layers))
         panel.axhline(0, color=GREY, lw=0.8)
         panel.axvline(layer, color=RULE, lw=4, zorder=0)
-        lines = [(one.found, INK, "as it is")]
+        lines = [(one.association, INK, "as it is")]
         if one.removed is not None:
             lines.append((one.removed, BASELINE, "without the direction"))
-        for found, colour, label in lines:
-            panel.plot(places, found.d, "-", lw=1.2, color=colour, label=label)
-            sure = found.chance.p < LEVEL
-            for own, face in ((sure, colour), (~sure, "white")):
-                panel.plot(places[own], found.d[own], "o", ms=4, mfc=face, mec=colour)
-        ticks = _thin(len(layers))
+        for association, colour, label in lines:
+            panel.plot(places, association.d, "-", lw=1.2, color=colour, label=label)
+            sure = association.chance.p < LEVEL
+            for shown, face in ((sure, colour), (~sure, "white")):
+                panel.plot(
+                    places[shown], association.d[shown], "o", ms=4, mfc=face, mec=colour
+                )
+        ticks = _ticks(len(layers))
         panel.set_xticks(ticks, [_short(layers[i]) for i in ticks])
         panel.set_xlabel("layer")
         panel.set_ylabel("d")
@@ -126,23 +128,23 @@ def course(one: Measured, layers: Sequence[str], layer: int) -> Picture:
 
 
 def targets(one: Measured, layer: int, width: float) -> Picture:
-    """s(w, A, B) of each target of one test, in one layer."""
+    """Plot s(w, A, B) of each target of one test, in one layer."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         panel.axvline(0, color=GREY, lw=0.8)
-        scores, count = one.found.scores[:, layer], len(one.sets[0])
-        for row, (own, words, colour) in enumerate(
+        scores, count = one.association.scores[:, layer], len(one.sets[0])
+        for row, (values, words, colour) in enumerate(
             (
                 (scores[:count], one.sets[0], INK),
                 (scores[count:], one.sets[1], OTHER),
             )
         ):
             panel.plot(
-                own, np.full(len(own), row), "o", ms=4.5, color=colour, alpha=0.45
+                values, np.full(len(values), row), "o", ms=4.5, color=colour, alpha=0.45
             )
-            panel.plot(own.mean(), row, "|", ms=22, mew=2, color=colour)
-            _ends(panel, own, words, row)
+            panel.plot(values.mean(), row, "|", ms=22, mew=2, color=colour)
+            _ends(panel, values, words, row)
         panel.set_yticks([0, 1], [_cut(name, 22) for name in one.test.categories[:2]])
         panel.set_ylim(1.6, -0.6)
         panel.margins(x=0.12)
@@ -159,7 +161,7 @@ def targets(one: Measured, layer: int, width: float) -> Picture:
 
 
 def ripa(words: Sequence[str], values: np.ndarray, ends: int, width: float) -> Picture:
-    """So many words with the largest and with the smallest RIPA."""
+    """Plot the `ends` words with the largest and with the smallest RIPA."""
     order = [int(i) for i in np.argsort(-values, kind="stable")]
     if len(order) > 2 * ends:
         order = order[:ends] + order[-ends:]
@@ -183,7 +185,9 @@ def ripa(words: Sequence[str], values: np.ndarray, ends: int, width: float) -> P
 
 def _numbers(panel: Axes, measured: Sequence[Measured]) -> None:
     for row, one in enumerate(measured):
-        for column, (d, p) in enumerate(zip(one.found.d, one.found.chance.p)):
+        for column, (d, p) in enumerate(
+            zip(one.association.d, one.association.chance.p)
+        ):
             panel.text(
                 column + 0.5,
                 row + 0.5,
@@ -196,12 +200,12 @@ def _numbers(panel: Axes, measured: Sequence[Measured]) -> None:
             )
 
 
-def _ends(panel: Axes, own: np.ndarray, words: Sequence[str], row: int) -> None:
-    """The words furthest to either side, under their dots."""
-    for place in dict.fromkeys([int(own.argmin()), int(own.argmax())]):
+def _ends(panel: Axes, values: np.ndarray, words: Sequence[str], row: int) -> None:
+    """Label the two outermost points of a row."""
+    for place in dict.fromkeys([int(values.argmin()), int(values.argmax())]):
         panel.annotate(
             _cut(words[place], 18),
-            (own[place], row),
+            (values[place], row),
             xytext=(0, -13),
             textcoords="offset points",
             ha="center",
@@ -212,7 +216,7 @@ def _ends(panel: Axes, own: np.ndarray, words: Sequence[str], row: int) -> None:
 
 
 def _rows(panel: Axes, labels: Sequence[str]) -> None:
-    """A line of text for each, the first on top."""
+    """Label the rows of a plot, the first on top."""
     panel.set_yticks(range(len(labels)), labels, fontsize=7)
     panel.set_ylim(len(labels) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
@@ -233,8 +237,8 @@ def _short(layer: str) -> str:
     return "emb" if layer == "embeddings" else layer
 
 
-def _thin(count: int) -> list[int]:
-    """At most about 13 of so many layers, the last one among them."""
+def _ticks(count: int) -> list[int]:
+    """The numbers of at most about 13 layers, the last included."""
     step = -(-count // READABLE)
     return list(range((count - 1) % step, count, step))
 

@@ -1,4 +1,4 @@
-"""The files of a bias inspection: association tests, and pairs of a direction."""
+"""The input files of a bias inspection: association tests, and pairs of words."""
 
 import re
 from collections.abc import Sequence
@@ -29,21 +29,22 @@ class Test(NamedTuple):
 
 
 def tests(paths: Sequence[str]) -> list[Test]:
-    """Those of files as SEAT's (May et al. 2019), and of folders of such files.
+    """Read association tests from files in the format of SEAT (May et al. 2019), and
+    from folders of such files.
 
     A file is one JSON object: targ1, targ2, attr1 and attr2, each with a category and
-    examples. UsageError that names file and key for any other.
+    examples. UsageError, with file and key, for any other.
     """
-    found = [test(path) for text in paths for path in _files(Path(text))]
-    names = [one.name for one in found]
+    loaded = [test(path) for text in paths for path in _files(Path(text))]
+    names = [each.name for each in loaded]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two tests are named {name}: rename one of the files")
-    return found
+    return loaded
 
 
 def test(path: Path) -> Test:
-    """The one of a file, by whose name it goes."""
+    """Read the test of a file, which is named like the file."""
     given = parsed(f"{path} is no association test", "\n".join(lines(path, "utf-8")))
     if not isinstance(given, dict):
         raise UsageError(f"{path} is no association test: want an object of 4 sets")
@@ -53,9 +54,9 @@ def test(path: Path) -> Test:
 
 
 def pairs(path: Path) -> list[tuple[str, str]]:
-    """WORD WORD a line, with a tab between them where they are of several words; empty
-    lines count for nothing. UsageError for other lines and for a pair of equals."""
-    found = []
+    """Read lines WORD WORD, with a tab between expressions of several words; blank
+    lines are skipped. UsageError for other lines and for a pair of equal words."""
+    loaded = []
     for number, line in enumerate(lines(path, "utf-8"), 1):
         fields = line.split("\t") if "\t" in line else line.split()
         words = [field.strip() for field in fields if field.strip()]
@@ -66,14 +67,14 @@ def pairs(path: Path) -> list[tuple[str, str]]:
             raise UsageError(f"{where}: want two words, got {len(words)}")
         if words[0] == words[1]:
             raise UsageError(f"{where}: {words[0]!r} is paired with itself")
-        found.append((words[0], words[1]))
-    if not found:
+        loaded.append((words[0], words[1]))
+    if not loaded:
         raise UsageError(f"{path} has no pair of words")
-    return found
+    return loaded
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or those of a folder, weat2 before weat10."""
+    """The file itself, or the files of a folder, weat2 before weat10."""
     if not path.is_dir():
         return [path]
     inside = [file for file in path.iterdir() if file.suffix in SUFFIXES]
@@ -83,7 +84,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    """Numbers by their size, among letters."""
+    """A sort key that orders numbers in a name by value."""
     parts = re.findall(r"[0-9]+|[^0-9]+", text)
     return [(int(part), "") if part[0].isdigit() else (-1, part) for part in parts]
 

@@ -1,5 +1,5 @@
-"""Associations of the vectors of words and sentences, a direction that pairs of words
-have in common, and what is left, and lost, when it is removed."""
+"""Association tests of words and sentences, the direction of word pairs, and the
+effects and costs of its removal."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ POOLS = {
 }
 
 
-class Request(NamedTuple):
-    """tests or pairs are not empty. static: "" of a run's vectors. task: None
-    where what a removal costs it is not asked."""
+class BiasRequest(NamedTuple):
+    """A request for associations; tests or pairs are not empty. static: "" for the
+    vectors of a run. task: None unless the cost for a task is requested."""
 
     tests: list[Test]
     pairs: list[tuple[str, str]]
     words: list[str]
     judged: list[Judged]
-    task: probe.Request | None
+    task: probe.ProbeRequest | None
     layer: str
     pool: str
     samples: int
@@ -46,10 +46,10 @@ class Request(NamedTuple):
     sentences: list[str]
 
 
-def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
-    """The files that are named, read. UsageError for what cannot be asked."""
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> BiasRequest:
+    """Read the options and their files. UsageError for a wrong request."""
     _check(args, overrides)
-    return Request(
+    return BiasRequest(
         files.tests(args.tests),
         files.pairs(Path(args.direction)) if args.direction else [],
         args.words,
@@ -66,7 +66,7 @@ def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
 
 def _task(
     args: argparse.Namespace, overrides: Mapping[str, str]
-) -> probe.Request | None:
+) -> probe.ProbeRequest | None:
     if not args.config:
         return None
     return probe.prepare(args.workdir, args.config, overrides, probe.MOST)
@@ -92,8 +92,8 @@ def _check(args: argparse.Namespace, overrides: Mapping[str, str]) -> None:
         raise UsageError("--layer=last_4: bias looks at one layer: 0 to L, or last")
 
 
-def find(model: Model | None, request: Request) -> Finding:
-    """The associations in every layer, and the direction's part in one."""
+def find(model: Model | None, request: BiasRequest) -> Finding:
+    """The associations in every layer, and the effect of the direction in one."""
     space = _space(model, request)
     layer = _layer(model, space, request.layer)
     vectors = measures.gather(space, _texts(request))
@@ -117,27 +117,27 @@ def find(model: Model | None, request: Request) -> Finding:
         relation=None,
         words=[],
         ripa=np.zeros((0, len(space.layers))),
-        left=None,
+        remainder=None,
         costs=[],
         tasks=[],
     )
     if relation:
-        results = _related(results, model, request, vectors, relation)
+        results = _add_direction(results, model, request, vectors, relation)
     return page.finding(results)
 
 
-def _related(
+def _add_direction(
     results: page.Results,
     model: Model | None,
-    request: Request,
+    request: BiasRequest,
     vectors: Vectors,
     relation: Relation,
 ) -> page.Results:
-    """With all that is of the direction."""
+    """Add the measures of a direction to the results."""
     k, words = results.layer, _words(request, vectors, relation.pairs)
-    found = np.array([vectors[word] for word in words])
+    word_vectors = np.array([vectors[word] for word in words])
     ends = {word for pair in relation.pairs for word in pair}
-    apart = [word not in ends and len(word.split()) == 1 for word in words]
+    is_single = [word not in ends and len(word.split()) == 1 for word in words]
     judged = {
         word: vectors[word][k]
         for word in similarity.words(request.judged)
@@ -146,9 +146,11 @@ def _related(
     return results._replace(
         relation=relation,
         words=words,
-        ripa=direction.ripa(found, relation.b),
-        left=measures.left(found[apart, k], relation.b[k], request.seed),
-        costs=costs.on_similarity(
+        ripa=direction.ripa(word_vectors, relation.b),
+        remainder=measures.remainder(
+            word_vectors[is_single, k], relation.b[k], request.seed
+        ),
+        costs=costs.similarity_costs(
             request.judged, judged, relation.b[k], results.space, request.seed
         ),
         tasks=_tasks(model, request, k, relation.b[k]),
@@ -156,19 +158,19 @@ def _related(
 
 
 def _tasks(
-    model: Model | None, request: Request, layer: int, b: np.ndarray
-) -> list[costs.Task]:
+    model: Model | None, request: BiasRequest, layer: int, b: np.ndarray
+) -> list[costs.TaskCost]:
     if request.task is None:
         return []
     assert model is not None
-    return costs.on_task(probe.read(model, request.task), layer, b)
+    return costs.task_costs(probe.read(model, request.task), layer, b)
 
 
-def _space(model: Model | None, request: Request) -> Space:
+def _space(model: Model | None, request: BiasRequest) -> Space:
     if request.static:
-        return spaces.static(request.static, request.sentences, request.seed)
+        return spaces.static_space(request.static, request.sentences, request.seed)
     assert model is not None
-    return spaces.of_model(model, request.pool)
+    return spaces.model_space(model, request.pool)
 
 
 def _layer(model: Model | None, space: Space, text: str) -> int:
@@ -180,24 +182,22 @@ def _layer(model: Model | None, space: Space, text: str) -> int:
     return 0
 
 
-def _texts(request: Request) -> list[str]:
-    """All that is looked up, at once."""
-    tests = [text for test in request.tests for own in test.sets for text in own]
+def _texts(request: BiasRequest) -> list[str]:
+    """The texts of the request, all to be looked up at once."""
+    tests = [text for test in request.tests for texts in test.sets for text in texts]
     pairs = [word for pair in request.pairs for word in pair]
     return [*tests, *pairs, *request.words, *similarity.words(request.judged)]
 
 
 def _words(
-    request: Request, vectors: Vectors, pairs: Sequence[tuple[str, str]]
+    request: BiasRequest, vectors: Vectors, pairs: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """Those whose RIPA is told: as asked, or single words of the tests, or the pairs'.
-
-    UsageError for a word that was asked for and is not known.
-    """
+    """The words whose RIPA is measured: the requested ones, or single words of the
+    tests, or those of the pairs. UsageError for a requested word that is not known."""
     for word in request.words:
         if word not in vectors:
             raise UsageError(f"--words: {word!r} is not known")
-    inside = [text for test in request.tests for own in test.sets for text in own]
+    inside = [text for test in request.tests for texts in test.sets for text in texts]
     single = [text for text in inside if len(text.split()) == 1]
     for asked in (request.words, single, inside):
         if known := [word for word in dict.fromkeys(asked) if word in vectors]:
@@ -205,7 +205,7 @@ def _words(
     return list(dict.fromkeys(word for pair in pairs for word in pair))
 
 
-def _facts(request: Request, space: Space) -> list[str]:
+def _facts(request: BiasRequest, space: Space) -> list[str]:
     if len(space.layers) == 1:
         facts = [f"static vectors `{space.name}`; of a sentence the mean of its words'"]
         if request.sentences:

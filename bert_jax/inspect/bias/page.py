@@ -1,4 +1,4 @@
-"""The page of a bias inspection: its answer, and plain words on what it shows."""
+"""The page of a bias inspection: its answer, and notes on its meaning."""
 
 import numpy as np
 
@@ -41,7 +41,9 @@ def finding(results: Results) -> Finding:
     ]
     parts = tables.parts(results)
     k = results.layer
-    scores = {f"d/{one.test.name}": float(one.found.d[k]) for one in results.measured}
+    scores = {
+        f"d/{one.test.name}": float(one.association.d[k]) for one in results.measured
+    }
     if results.relation:
         scores |= {
             f"d without the direction/{one.test.name}": float(one.removed.d[k])
@@ -63,17 +65,17 @@ def _answer(results: Results) -> str:
     k, measured = results.layer, results.measured
     parts = []
     if len(measured) == 1:
-        parts.append(_one(measured[0], k, results.where))
+        parts.append(_test_answer(measured[0], k, results.where))
     elif measured:
-        d = [one.found.d[k] for one in measured]
-        found = sum(p < LEVEL for p in adjusted(measured, k))
+        d = [one.association.d[k] for one in measured]
+        significant = sum(p < LEVEL for p in adjusted(measured, k))
         parts.append(
-            f"In {results.where}, {found} of {len(measured)} tests have a p below "
-            f"{LEVEL} after Holm's correction; d runs from "
+            f"In {results.where}, {significant} of {len(measured)} tests have a p "
+            f"below {LEVEL} after Holm's correction; d runs from "
             f"{signed(min(d))} to {signed(max(d))}."
         )
     if results.relation:
-        parts.append(_without(results))
+        parts.append(_direction_answer(results))
     for cost in results.costs[:1]:
         before, after = cost.before.r[0], cost.after.r[0]
         parts.append(
@@ -89,9 +91,9 @@ def _answer(results: Results) -> str:
     return " ".join(parts)
 
 
-def _one(one: Measured, k: int, where: str) -> str:
-    x, y, a, b = one.test.categories
-    d, p = one.found.d[k], one.found.chance.p[k]
+def _test_answer(measured: Measured, k: int, where: str) -> str:
+    x, y, a, b = measured.test.categories
+    d, p = measured.association.d[k], measured.association.chance.p[k]
     first, second = (x, y) if d >= 0 else (y, x)
     return (
         f"In {where}, {first} lean more to {a} over {b} than {second} do: "
@@ -99,7 +101,7 @@ def _one(one: Measured, k: int, where: str) -> str:
     )
 
 
-def _without(results: Results) -> str:
+def _direction_answer(results: Results) -> str:
     relation, k = results.relation, results.layer
     assert relation is not None
     pairs = len(relation.pairs)
@@ -108,7 +110,7 @@ def _without(results: Results) -> str:
         f"{'the two words' if pairs == 1 else f'{pairs} pairs of words'} differ in"
     )
     d = [
-        (abs(one.found.d[k]), abs(one.removed.d[k]))
+        (abs(one.association.d[k]), abs(one.removed.d[k]))
         for one in results.measured
         if one.removed
     ]
@@ -120,23 +122,24 @@ def _without(results: Results) -> str:
 
 
 def _arrays(results: Results) -> dict[str, np.ndarray]:
-    """d and p (tests, layers) by the names of both, and all else that was measured."""
-    found = {"layers": np.array(results.layers)}
+    """d and p (tests, layers) with the names of tests and layers, and the other
+    measures."""
+    arrays = {"layers": np.array(results.layers)}
     measured, relation = results.measured, results.relation
     if measured:
-        found["tests"] = np.array([one.test.name for one in measured])
-        found["d"] = np.array([one.found.d for one in measured])
+        arrays["tests"] = np.array([one.test.name for one in measured])
+        arrays["d"] = np.array([one.association.d for one in measured])
         for name in ("p", "low", "high"):
-            values = [getattr(one.found.chance, name) for one in measured]
-            found[name if name == "p" else f"p_{name}"] = np.array(values)
+            values = [getattr(one.association.chance, name) for one in measured]
+            arrays[name if name == "p" else f"p_{name}"] = np.array(values)
         for one in measured:
-            found[f"targets/{one.test.name}"] = np.array(one.sets[0] + one.sets[1])
-            found[f"scores/{one.test.name}"] = one.found.scores
+            arrays[f"targets/{one.test.name}"] = np.array(one.sets[0] + one.sets[1])
+            arrays[f"scores/{one.test.name}"] = one.association.scores
     if relation:
-        found |= {"direction": relation.b, "share": relation.share}
-        found |= {"words": np.array(results.words), "ripa": results.ripa}
+        arrays |= {"direction": relation.b, "share": relation.share}
+        arrays |= {"words": np.array(results.words), "ripa": results.ripa}
         removed = [one.removed for one in measured if one.removed]
         if removed:
-            found["d_without"] = np.array([one.d for one in removed])
-            found["p_without"] = np.array([one.chance.p for one in removed])
-    return found
+            arrays["d_without"] = np.array([one.d for one in removed])
+            arrays["p_without"] = np.array([one.chance.p for one in removed])
+    return arrays

@@ -6,15 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from bert_jax.inspect.bias import figures
-from bert_jax.inspect.bias.costs import Cost, Task
-from bert_jax.inspect.bias.measures import FEWEST, Left, Measured, Relation
+from bert_jax.inspect.bias.costs import SimilarityCost, TaskCost
+from bert_jax.inspect.bias.measures import FEWEST, Measured, Relation, Remainder
 from bert_jax.inspect.draw.finding import Part, Pictures
 from bert_jax.inspect.vectors import senses
 from bert_jax.render.document import Block, Grid, Items
 from bert_jax.tasks import intervals
 from bert_jax.tasks.metrics import wilson
 
-FEW = 3  # tests that have figures of their own
+FEW = 3  # tests up to which each has separate figures
 NAMED = 12  # unknown words that a note names
 LISTED = 20  # words of a table of RIPA, at either end
 METHOD = (
@@ -35,8 +35,9 @@ SENTENCES = (
 
 
 class Results(NamedTuple):
-    """All that is shown. layer: the number of `layers` that tables are of. words, ripa:
-    (n,), (n, layers); relation and left are None without a direction."""
+    """The results of an inspection. layer: the number in `layers` that the tables are
+    of. words, ripa: (n,), (n, layers). relation and remainder: None without a
+    direction."""
 
     space: str
     layers: list[str]
@@ -46,9 +47,9 @@ class Results(NamedTuple):
     relation: Relation | None
     words: list[str]
     ripa: np.ndarray
-    left: Left | None
-    costs: list[Cost]
-    tasks: list[Task]
+    remainder: Remainder | None
+    costs: list[SimilarityCost]
+    tasks: list[TaskCost]
 
     @property
     def where(self) -> str:
@@ -58,7 +59,7 @@ class Results(NamedTuple):
 
 
 def parts(results: Results) -> list[Part]:
-    """A section each for the tests, the direction and what its removal costs."""
+    """A section each for the tests, the direction and the costs of its removal."""
     return [*_tests(results), *_direction(results), *_costs(results)]
 
 
@@ -83,14 +84,14 @@ def _tests(results: Results) -> list[Part]:
 
 def _grid(results: Results, holm: Sequence[float]) -> Grid:
     k = results.layer
-    drawn = any(not one.found.chance.exact for one in results.measured)
+    drawn = any(not one.association.chance.exact for one in results.measured)
     header = ["test", "targets", "attributes", "d", "p", "p, Holm"]
     header += ["95 % interval of p"] * drawn + ["partitions", "words"]
     rows = []
     for one, p in zip(results.measured, holm, strict=True):
-        sizes, chance = [len(own) for own in one.sets], one.found.chance
+        sizes, chance = [len(texts) for texts in one.sets], one.association.chance
         row = [one.test.name, one.test.targets, one.test.attributes]
-        row += [signed(one.found.d[k]), probability(chance.p[k]), probability(p)]
+        row += [signed(one.association.d[k]), probability(chance.p[k]), probability(p)]
         if drawn:
             ends = probability(chance.low[k]), probability(chance.high[k])
             row += ["–" if chance.exact else f"{ends[0]} to {ends[1]}"]
@@ -101,14 +102,14 @@ def _grid(results: Results, holm: Sequence[float]) -> Grid:
 
 
 def _notes(measured: Sequence[Measured]) -> list[str]:
-    notes = [METHOD, *([LAYERS] if len(measured[0].found.d) > 1 else [])]
+    notes = [METHOD, *([LAYERS] if len(measured[0].association.d) > 1 else [])]
     if any(len(text.split()) > 2 for one in measured for text in one.sets[0]):
         notes.append(SENTENCES)
     for one in measured:
         if one.unknown:
-            whole = sum(map(len, one.test.sets))
+            total = sum(map(len, one.test.sets))
             notes.append(
-                f"`{one.test.name}`: {len(one.unknown)} of {whole} are unknown and "
+                f"`{one.test.name}`: {len(one.unknown)} of {total} are unknown and "
                 f"left out: {_named(one.unknown)}."
             )
         x, y = one.sets[:2]
@@ -117,7 +118,9 @@ def _notes(measured: Sequence[Measured]) -> list[str]:
                 f"`{one.test.name}`: in both target sets, where it can only weaken the "
                 f"test: {_named(both)}."
             )
-        again = [text for own in one.sets for text in set(own) if own.count(text) > 1]
+        again = [
+            text for texts in one.sets for text in set(texts) if texts.count(text) > 1
+        ]
         if again:
             notes.append(
                 f"`{one.test.name}`: in one set more than once, and counted as often: "
@@ -148,7 +151,7 @@ def _direction(results: Results) -> list[Part]:
     blocks: list[Block | Pictures] = [text, Pictures(pictures)]
     if results.measured:
         blocks.append(_removed(results))
-    blocks += [_left(results.left), _ripa(results.words, values)]
+    blocks += [_remainder_text(results.remainder), _ripa(results.words, values)]
     notes = []
     if relation.unknown:
         notes.append(f"Pairs left out for unknown words: {_named(relation.unknown)}.")
@@ -168,7 +171,7 @@ def _removed(results: Results) -> Grid:
     k, rows = results.layer, []
     for one in results.measured:
         if one.removed:
-            before, after = one.found, one.removed
+            before, after = one.association, one.removed
             row = [one.test.name, one.test.targets, one.test.attributes]
             row += [signed(before.d[k]), signed(after.d[k])]
             row += [signed(after.d[k] - before.d[k], sign="+")]
@@ -178,20 +181,20 @@ def _removed(results: Results) -> Grid:
     return Grid((*header, "p", "p without"), "lllrrrrr", rows, -1)
 
 
-def _left(left: Left | None) -> str:
-    if left is None:
+def _remainder_text(remainder: Remainder | None) -> str:
+    if remainder is None:
         return (
             f"What the removal leaves is not measured: that needs {FEWEST} single "
             "words, of the tests or of `--words`."
         )
-    before, after = left.before, left.after
+    before, after = remainder.before, remainder.after
     gap = senses.difference(after, before)
     low, high = wilson(after.sum(), len(after))
-    clusters = [percent(share, 1) for share in left.clusters]
+    clusters = [percent(share, 1) for share in remainder.clusters]
     change = _span(100 * gap.low, 100 * gap.high, 1)
     return (
-        f"**What is left.** Of the {left.count} words furthest to each side, a linear "
-        "probe that learnt from the others tells the side of "
+        f"**What is left.** Of the {remainder.count} words furthest to each side, a "
+        "linear probe that learnt from the others tells the side of "
         f"{percent(before.mean(), 1)} with the direction, and of "
         f"{percent(after.mean(), 1)} without it (95 % interval {percent(low, 1)} to "
         f"{percent(high, 1)}; chance is 50 %; the difference is "
@@ -203,7 +206,7 @@ def _left(left: Left | None) -> str:
 
 
 def _ripa(words: Sequence[str], values: np.ndarray) -> Grid:
-    """The highest at the left, the lowest at the right."""
+    """A table of RIPA: the highest at the left, the lowest at the right."""
     order = [int(i) for i in np.argsort(-values, kind="stable")]
     half = min(LISTED, -(-len(order) // 2))
     lowest = order[max(half, len(order) - LISTED) :][::-1]
@@ -241,7 +244,7 @@ def _costs(results: Results) -> list[Part]:
     )
 
 
-def _task(task: Task) -> tuple[str, ...]:
+def _task(task: TaskCost) -> tuple[str, ...]:
     gap = senses.difference(task.after, task.before)
     shares = [f"{percent(each.mean(), 2)}" for each in (task.before, task.after)]
     change = signed(100 * gap.value, 2, "+")
@@ -249,7 +252,7 @@ def _task(task: Task) -> tuple[str, ...]:
     return (task.split, f"{len(task.after):,}", *shares, change, span)
 
 
-def _cost(cost: Cost) -> tuple[str, ...]:
+def _cost(cost: SimilarityCost) -> tuple[str, ...]:
     before, after = cost.before, cost.after
     row = [before.name, f"{before.pairs:,}", f"{before.known:,}"]
     for one in (before, after):
@@ -260,7 +263,7 @@ def _cost(cost: Cost) -> tuple[str, ...]:
 
 
 def adjusted(measured: Sequence[Measured], layer: int) -> list[float]:
-    return intervals.holm([float(one.found.chance.p[layer]) for one in measured])
+    return intervals.holm([float(one.association.chance.p[layer]) for one in measured])
 
 
 def _named(texts: Sequence[str]) -> str:
@@ -277,7 +280,7 @@ def _large(number: int) -> str:
 
 
 def signed(number: float, digits: int = 2, sign: str = "-") -> str:
-    """With a minus as long as a plus, which a 0 has not."""
+    """Format a number with a long minus, and 0 without a sign."""
     return f"{number:{sign}z.{digits}f}".replace("-", "−")
 
 

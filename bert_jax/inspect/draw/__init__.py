@@ -1,1 +1,1 @@
-"""Findings as arrays, figures and pages."""
+"""Output of findings: arrays, figures and pages."""

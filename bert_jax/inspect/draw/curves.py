@@ -1,4 +1,4 @@
-"""What can be followed over training: the scores of findings by step, as curves."""
+"""Curves over training: the scores of findings by step."""
 
 from collections import defaultdict
 from typing import Any
@@ -12,7 +12,7 @@ from bert_jax.inspect.draw.finding import Finding, Picture
 from bert_jax.render.drawing import COLOURS, FAINT, INK, Draw
 
 STEP = "step"
-WIDE = 10  # times the first step after 0: from there steps are drawn by their logarithm
+WIDE = 10  # ratio of last to first step after 0 from which the axis is logarithmic
 LIGHT, DARK = np.array([0.70, 0.80, 0.90]), np.array([0.07, 0.19, 0.35])  # layers
 COLUMN = 8  # names in a column of a legend
 
@@ -20,7 +20,7 @@ Series = dict[str, np.ndarray]
 
 
 def series(findings: dict[int, Finding]) -> Series:
-    """`step`, and each score by step; nan where a step has none."""
+    """The steps under `step`, and each score by step; nan where a step lacks it."""
     steps = sorted(findings)
     names = dict.fromkeys(name for step in steps for name in findings[step].scores)
     values = {
@@ -30,17 +30,18 @@ def series(findings: dict[int, Finding]) -> Series:
     return {STEP: np.array(steps), **values}
 
 
-def pictures(found: Series) -> list[Picture]:
-    """A panel for each first part of a score's name, a curve for each second."""
+def pictures(scores: Series) -> list[Picture]:
+    """A panel for the first part of each score's name, with a curve for each second
+    part."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for name in found:
+    for name in scores:
         if name != STEP:
             groups[name.partition("/")[0]].append(name)
-    scale = ", logarithmic from the first after 0" if _is_wide(found[STEP]) else ""
+    scale = ", logarithmic from the first after 0" if _is_wide(scores[STEP]) else ""
     return [
         Picture(
             f"over_training_{_file(label)}",
-            _draw(found, label, names),
+            _draw(scores, label, names),
             4.8,
             3.0,
             f"{label}, by training step{scale}{_bold(names)}",
@@ -49,16 +50,22 @@ def pictures(found: Series) -> list[Picture]:
     ]
 
 
-def _draw(found: Series, label: str, names: list[str]) -> Draw:
+def _draw(scores: Series, label: str, names: list[str]) -> Draw:
     def draw(canvas: FigureBase) -> None:
-        panel, steps = canvas.subplots(), found[STEP]
+        panel, steps = canvas.subplots(), scores[STEP]
         for name, colour in zip(names, _colours(names), strict=True):
-            own = name.partition("/")[2]
+            curve_label = name.partition("/")[2]
             panel.plot(
-                steps, found[name], "o-", ms=2.5, lw=1.1, color=colour, label=own
+                steps,
+                scores[name],
+                "o-",
+                ms=2.5,
+                lw=1.1,
+                color=colour,
+                label=curve_label,
             )
-        if not _can_be_told(names):
-            mean = np.mean([found[name] for name in names], axis=0)
+        if not _are_distinguishable(names):
+            mean = np.mean([scores[name] for name in names], axis=0)
             panel.plot(steps, mean, color=INK, lw=2)
         elif len(names) > 1:
             columns = -(-len(names) // (2 * COLUMN))
@@ -95,23 +102,29 @@ def _first(steps: np.ndarray) -> int:
 
 
 def _colours(names: list[str]) -> list[Any]:
-    """The deeper a layer, the darker; things without order have colours of their own."""
+    """Colours of curves: deeper layers are darker; others have distinct colours."""
     if _are_layers(names):
         shares = np.linspace(0, 1, len(names))
         return [tuple(LIGHT + share * (DARK - LIGHT)) for share in shares]
-    return list(COLOURS[: len(names)]) if _can_be_told(names) else [FAINT] * len(names)
+    return (
+        list(COLOURS[: len(names)])
+        if _are_distinguishable(names)
+        else [FAINT] * len(names)
+    )
 
 
 def _are_layers(names: list[str]) -> bool:
     return len(names) > 1 and all("/layer " in name for name in names)
 
 
-def _can_be_told(names: list[str]) -> bool:
+def _are_distinguishable(names: list[str]) -> bool:
     return _are_layers(names) or len(names) <= len(COLOURS)
 
 
 def _bold(names: list[str]) -> str:
-    return "" if _can_be_told(names) else f"; bold: the mean of all {len(names)}"
+    return (
+        "" if _are_distinguishable(names) else f"; bold: the mean of all {len(names)}"
+    )
 
 
 def _file(label: str) -> str:

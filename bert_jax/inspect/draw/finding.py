@@ -1,4 +1,4 @@
-"""What a kind of inspection finds at one step, before it is files."""
+"""The finding of an inspection at one step, before it is written to files."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from bert_jax.render.drawing import Draw
 
 
 class Picture(NamedTuple):
-    """A figure of its own file, `name` with .svg and .png, of inches."""
+    """A figure in inches, written to files `name`.svg and `name`.png."""
 
     name: str
     draw: Draw
@@ -19,7 +19,7 @@ class Picture(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """Figures side by side, or below each other where there is no room."""
+    """Figures side by side, or stacked where there is no room."""
 
     pictures: list[Picture]
 
@@ -32,10 +32,10 @@ class Part(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """question: what was asked, the title of the page. answer: in a sentence or two.
-    about: what such numbers do and do not show. facts: what was given, line by line.
-    arrays: of the .npz. scores: what can be followed over training, by names like
-    "accuracy/layer 3": those of one first part share a panel."""
+    """The result of an inspection at one step. question: the title of the page. answer:
+    a sentence or two. about: what such numbers do and do not show. facts: the inputs,
+    line by line. arrays: of the .npz. scores: numbers to follow over training, with
+    names like "accuracy/layer 3": a panel for each first part."""
 
     question: str
     answer: str

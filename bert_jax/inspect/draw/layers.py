@@ -1,4 +1,4 @@
-"""Scores by layer: how their numbers read, and their curves."""
+"""Scores by layer: formatting of their numbers, and their curves."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,11 +9,12 @@ from matplotlib.ticker import MaxNLocator
 
 from bert_jax.render.drawing import Draw
 
-APART = 0.062  # of a panel's height: lines of its labels
+APART = 0.062  # least distance of labels, as a share of a panel's height
 
 
 class Curve(NamedTuple):
-    """values: a number for each layer. intervals: the ends of each, or ()."""
+    """A score by layer. values: a number for each layer. intervals: the ends of each,
+    or ()."""
 
     name: str
     values: Sequence[float]
@@ -22,7 +23,7 @@ class Curve(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A number that no layer changes."""
+    """A baseline: a number that does not depend on the layer."""
 
     name: str
     value: float
@@ -39,17 +40,17 @@ def interval(low: float, high: float) -> str:
 
 
 def points(change: float) -> str:
-    """With its sign, and a minus as long as a plus."""
+    """Format a difference in percentage points, with its sign."""
     return f"{100 * change:+.1f}".replace("-", "−")
 
 
 def name(layer: str) -> str:
-    """Of a layer as states.names has it, in a score: "layer 3"."""
+    """The name of a layer of states.names in a score: "layer 3"."""
     return f"layer {layer}" if layer.isdigit() else layer
 
 
 def curves(shown: Sequence[Curve], levels: Sequence[Level], label: str) -> Draw:
-    """Each curve over the layers and each level across, all named at their right."""
+    """Plot curves over the layers and horizontal levels, labelled at the right."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
@@ -89,10 +90,12 @@ def curves(shown: Sequence[Curve], levels: Sequence[Level], label: str) -> Draw:
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """The places, moved as little as need be that each two are `gap` apart: groups that
-    would touch are spaced about their mean (pooled adjacent violators)."""
+    """Shift positions as little as possible, so that any two are at least `gap` apart.
+
+    Groups that would touch are spaced about their mean (pooled adjacent violators).
+    """
     order = sorted(range(len(places)), key=lambda i: places[i])
-    groups: list[tuple[float, int]] = []  # the middle of each, and how many it has
+    groups: list[tuple[float, int]] = []  # the middle and the size of each
     for i in order:
         middle, count = float(places[i]), 1
         while groups and middle - groups[-1][0] < gap * (count + groups[-1][1]) / 2:
@@ -105,7 +108,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
         for middle, count in groups
         for k in range(count)
     ]
-    found = [0.0] * len(places)
+    spaced = [0.0] * len(places)
     for i, place in zip(order, moved, strict=True):
-        found[i] = place
-    return found
+        spaced[i] = place
+    return spaced

@@ -1,6 +1,6 @@
-"""Findings as files: arrays, figures and one page.
+"""Files of findings: arrays, figures and one page.
 
-All is made before anything is written, and every file comes by rename.
+Everything is computed before anything is written, and each file is written by rename.
 """
 
 import io
@@ -21,10 +21,10 @@ from bert_jax.run.config import UsageError
 def write(
     folder: Path, kind: str, facts: list[str], findings: dict[int, Finding]
 ) -> Path:
-    """Files of the findings by step: KIND.npz, the figures and KIND.html of the last;
-    of several also the arrays of each, and the curves of what can be followed.
+    """Write the findings by step: KIND.npz, figures and KIND.html of the last step; for
+    several steps also the arrays of each, and curves of the scores.
 
-    Returns the path of the page. UsageError where it cannot write.
+    Returns the path of the page. UsageError where the folder cannot be written.
     """
     last = max(findings)
     contents = {f"{kind}.npz": arrays(findings[last].arrays)}
@@ -34,9 +34,9 @@ def write(
             f"{kind}_{step}.npz": arrays(finding.arrays)
             for step, finding in findings.items()
         }
-        found = curves.series(findings)
-        contents["over_training.npz"] = arrays(found)
-        parts.insert(0, Part("Over training", [Pictures(curves.pictures(found))]))
+        series = curves.series(findings)
+        contents["over_training.npz"] = arrays(series)
+        parts.insert(0, Part("Over training", [Pictures(curves.pictures(series))]))
     pictures = {
         picture.name: drawn(picture)
         for part in parts
@@ -57,17 +57,17 @@ def write(
     return folder / f"{kind}.html"
 
 
-def arrays(found: dict[str, np.ndarray]) -> bytes:
-    """A .npz, the same from the same numbers."""
+def arrays(values: dict[str, np.ndarray]) -> bytes:
+    """The bytes of a .npz; equal arrays give equal bytes."""
     file = io.BytesIO()
-    np.savez_compressed(file, **found)  # pyright: ignore[reportArgumentType]
+    np.savez_compressed(file, **values)  # pyright: ignore[reportArgumentType]
     return file.getvalue()
 
 
 def drawn(picture: Picture) -> tuple[str, bytes]:
     """A figure as SVG and as PNG."""
-    how: Any = [picture.draw], [picture.height], picture.width
-    return svg(*how), png(*how)
+    panels: Any = [picture.draw], [picture.height], picture.width
+    return svg(*panels), png(*panels)
 
 
 def compose(
@@ -77,13 +77,13 @@ def compose(
     parts: list[Part],
     pictures: dict[str, tuple[str, bytes]],
 ) -> Document:
-    """The page of a finding, its figures drawn."""
+    """Compose the page of a finding, with its figures drawn."""
 
-    def block(one: Block | Pictures) -> Block:
-        if not isinstance(one, Pictures):
-            return one
+    def convert(block: Block | Pictures) -> Block:
+        if not isinstance(block, Pictures):
+            return block
         return Figures(
-            [(pictures[each.name][0], each.caption) for each in one.pictures]
+            [(pictures[each.name][0], each.caption) for each in block.pictures]
         )
 
     return Document(
@@ -96,6 +96,7 @@ def compose(
         facts=[*finding.facts, *facts],
         picture="",
         sections=[
-            Section(part.title, [block(one) for one in part.blocks]) for part in parts
+            Section(part.title, [convert(block) for block in part.blocks])
+            for part in parts
         ],
     )

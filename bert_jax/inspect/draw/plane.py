@@ -10,34 +10,35 @@ from matplotlib.lines import Line2D
 from bert_jax.inspect.draw import projection
 from bert_jax.render.drawing import COLOURS, GREY, INK, Draw
 
-LETTER = (0.055, 0.11)  # inches that a digit of a label is wide and high
-ROOM = 0.8  # of a figure's side that its panel has, about
-MARKS = "os^D"  # of classes, when the colours are used up
+LETTER = (0.055, 0.11)  # width and height of a digit of a label, in inches
+ROOM = 0.8  # approximate share of a figure's side that its panel takes
+MARKS = "os^D"  # markers of classes, the next one once the colours are used up
 
 
 class Plane(NamedTuple):
-    """points: (n, 2) float64. shares: of the variance, along each axis."""
+    """Projected vectors. points: (n, 2) float64. shares: of the variance, along each
+    axis."""
 
     points: np.ndarray
     shares: tuple[float, float]
 
 
-def of(vectors: np.ndarray) -> Plane:
-    """Principal components of vectors (n, D), as projection.pca has them."""
+def project(vectors: np.ndarray) -> Plane:
+    """Project vectors (n, D) on their principal components, as projection.pca does."""
     points, shares = projection.pca(vectors)
     return Plane(points, (float(shares[0]), float(shares[1])))
 
 
 def classes(plane: Plane, numbers: np.ndarray, names: Sequence[str]) -> Draw:
-    """Points coloured by class, the rare above the frequent; classes named on top."""
+    """Plot points coloured by class, rare classes on top, with a legend."""
 
     def draw(canvas: FigureBase) -> None:
         panel = _panel(canvas, plane)
         counts = np.bincount(numbers, minlength=len(names))
         for number in np.argsort(-counts, kind="stable"):
-            own = plane.points[numbers == number]
-            how = _mark(int(number))
-            panel.plot(*own.T, ls="", ms=3.2, mew=0, alpha=0.75, **how)
+            members = plane.points[numbers == number]
+            style = _mark(int(number))
+            panel.plot(*members.T, ls="", ms=3.2, mew=0, alpha=0.75, **style)
         handles = [
             Line2D([], [], ls="", ms=5, mew=0, label=text, **_mark(number))
             for number, text in enumerate(names)
@@ -56,8 +57,8 @@ def classes(plane: Plane, numbers: np.ndarray, names: Sequence[str]) -> Draw:
 
 
 def numbered(plane: Plane, size: tuple[float, float]) -> Draw:
-    """Points with their numbers from 1 beside them, as far as there is room in a figure
-    of these inches."""
+    """Plot points with their numbers from 1, where there is room in a figure of `size`
+    inches."""
 
     def draw(canvas: FigureBase) -> None:
         panel = _panel(canvas, plane)
@@ -65,7 +66,7 @@ def numbered(plane: Plane, size: tuple[float, float]) -> Draw:
         low, high = plane.points.min(axis=0), plane.points.max(axis=0)
         span = np.where(high > low, high - low, 1)
         inches = (plane.points - low) / span * np.array(size) * ROOM
-        for number, side in enumerate(beside(inches), 1):
+        for number, side in enumerate(label_sides(inches), 1):
             if side:
                 panel.annotate(
                     str(number),
@@ -80,13 +81,16 @@ def numbered(plane: Plane, size: tuple[float, float]) -> Draw:
     return draw
 
 
-def beside(inches: np.ndarray) -> list[tuple[int, int] | None]:
-    """Where the number of each point (n, 2) stands: the first of eight sides where it
-    touches neither a point nor a number that has its place; None where it would."""
+def label_sides(inches: np.ndarray) -> list[tuple[int, int] | None]:
+    """The side at which the number of each point (n, 2) is placed, None if none is
+    free.
+
+    The first of eight sides where it touches neither a point nor a placed number.
+    """
     sides = [(1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1)]
     points = [(x, y, 0.03, 0.03) for x, y in inches]
     taken: list[tuple[float, float, float, float]] = []
-    found: list[tuple[int, int] | None] = []
+    chosen: list[tuple[int, int] | None] = []
     for number, (x, y) in enumerate(inches, 1):
         half = LETTER[0] * len(str(number)) / 2, LETTER[1] / 2
         others = points[: number - 1] + points[number:] + taken
@@ -94,15 +98,15 @@ def beside(inches: np.ndarray) -> list[tuple[int, int] | None]:
             box = (x + side[0] / 12, y + side[1] / 12, *half)
             if not any(_touch(box, other) for other in others):
                 taken.append(box)
-                found.append(side)
+                chosen.append(side)
                 break
         else:
-            found.append(None)
-    return found
+            chosen.append(None)
+    return chosen
 
 
 def _touch(one: tuple[float, ...], two: tuple[float, ...]) -> bool:
-    """Of boxes of a middle and half a width and a height."""
+    """Whether two boxes (x, y, half width, half height) touch."""
     return all(abs(one[i] - two[i]) < one[i + 2] + two[i + 2] for i in (0, 1))
 
 

@@ -1,4 +1,4 @@
-"""Vectors on a plane: the two directions in which they differ most, and their map."""
+"""Maps of vectors: their first two principal components, with labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,23 +10,24 @@ from matplotlib.transforms import Bbox
 
 from bert_jax.render.drawing import FAINT, GREY, INK, TEXT, Draw
 
-SIZE, SMALL = 8.5, 7.5  # points of a label, and of one of less weight
+SIZE, SMALL = 8.5, 7.5  # font sizes of labels of dark dots, and of others, in points
 LONGEST = 30  # characters of a label
-LABELS = 200  # tried at most
-MANY = 200  # dots, from which they are smaller
-NEAR = "#5f8ab5"  # between INK and FAINT
+LABELS = 200  # number of labels that are tried at most
+MANY = 200  # number of dots above which they are drawn smaller
+NEAR = "#5f8ab5"  # a colour between INK and FAINT
 GAP = 4.5  # points from a label to its dot
-ROOM = 1.06  # of the width here: the font of a reader may be wider
-# Where a label may stand, as (right, up) of its dot: beside it rather than above.
+ROOM = 1.06  # factor on the width of a label: the reader's font may be wider
+# Sides of a dot for its label, as (right, up), the preferred ones first.
 SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)]
 
 
 def pca(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, D) -> (n, 2) float64 and the shares of the variance of both, (2,).
+    """Principal components of (n, D): points (n, 2) float64 and shares of the variance
+    (2,).
 
-    Principal components (Pearson 1901) by the singular values of the centred vectors.
-    The sign of a direction is chance: its largest number is made positive. Zeros where
-    there are fewer than two directions.
+    They come from the singular values of the centred vectors (Pearson 1901). As the
+    sign of a direction is arbitrary, its largest component is made positive. Zeros
+    where there are fewer than two directions.
     """
     centred = np.asarray(vectors, np.float64)
     centred = centred - centred.mean(0)
@@ -49,11 +50,11 @@ def chart(
     strong: int,
     named: int,
 ) -> Draw:
-    """Points of `pca` with their labels: the first `strong` of them dark, those up to
-    `named` with their labels where there is a place, the others only on free ground.
+    """Plot points of `pca` with labels: the first `strong` dark, those up to `named`
+    labelled where there is room, the others only on free ground.
 
-    A label stands where it covers no other label and no dark dot, and the fewest dots;
-    it is left out where there is no such place. Both directions have one scale.
+    A label covers no other label and no dark dot, and as few dots as possible; it is
+    left out where that is impossible. Both axes have one scale.
     """
 
     def draw(canvas: FigureBase) -> None:
@@ -68,7 +69,7 @@ def chart(
         panel.set_xlabel(f"first direction, {100 * shares[0]:.0f} % of the variance")
         panel.set_ylabel(f"second, {100 * shares[1]:.0f} %")
         figure: Any = panel.figure
-        figure.get_figure(root=True).draw_without_rendering()  # that places are known
+        figure.get_figure(root=True).draw_without_rendering()  # fixes the positions
         _place(panel, points, labels[:LABELS], strong, named)
 
     return draw
@@ -77,7 +78,7 @@ def chart(
 def _place(
     panel: Axes, points: np.ndarray, labels: Sequence[str], strong: int, named: int
 ) -> None:
-    """Each label at the best of its sides, if one is free."""
+    """Put each label at the best of its free sides, or leave it out."""
     figure: Any = panel.figure
     scale = figure.get_figure(root=True).dpi / 72
     dots = panel.transData.transform(points)
@@ -101,7 +102,7 @@ def _place(
 
 
 def _text(panel: Axes, label: str, dark: bool) -> Any:
-    """Not placed yet; what it may cover shines through."""
+    """A label without a position yet, on a translucent background."""
     text = panel.text(
         0,
         0,
@@ -123,12 +124,12 @@ def _within(box: Bbox, frame: Bbox) -> bool:
 
 
 def _count(box: Bbox, dots: np.ndarray) -> int:
-    """Of the dots that it covers."""
+    """The number of dots under a box."""
     return int(((dots > box.min) & (dots < box.max)).all(1).sum())
 
 
 def _beside(box: Bbox, dot: np.ndarray, side: tuple[int, int], gap: float) -> Bbox:
-    """A box of that size at one side of a dot."""
+    """A box of the size of `box` at one side of a dot."""
     right, up = side
     near = gap if 0 in side else 0.6 * gap
     x = dot[0] + right * (box.width / 2 + near)
@@ -139,8 +140,11 @@ def _beside(box: Bbox, dot: np.ndarray, side: tuple[int, int], gap: float) -> Bb
 
 
 def _settle(panel: Axes, text: Any, box: Bbox, right: int) -> None:
-    """At its place in data, so that any resolution finds it there; from its dot on, as
-    the font of a reader may be wider."""
+    """Fix a label at its position in data coordinates, so that it stays at any
+    resolution.
+
+    It is aligned towards its dot, as the reader's font may be wider.
+    """
     x = (box.x0, (box.x0 + box.x1) / 2, box.x1)[1 - right]
     text.set_horizontalalignment(("left", "center", "right")[1 - right])
     text.set_transform(panel.transData)
@@ -153,5 +157,5 @@ def _around(dot: np.ndarray, reach: float) -> Bbox:
 
 
 def shortened(label: str) -> str:
-    """So that it fits beside others."""
+    """A label cut to LONGEST characters."""
     return label if len(label) <= LONGEST else label[: LONGEST - 1].rstrip() + "…"

@@ -1,1 +1,1 @@
-"""Measures that inspections share: states, spaces, similarity, linear probes."""
+"""Measures shared by inspections: states, spaces, similarity, linear probes."""

@@ -1,4 +1,4 @@
-"""How alike people find two words, and whether the cosines of their vectors agree."""
+"""Word similarity: human judgements and their correlation with cosines of vectors."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from bert_jax.tasks.records import lines
 
 
 class Judged(NamedTuple):
-    """Pairs of words and how alike they were judged, the more the higher."""
+    """Pairs of words and their human similarity scores; higher is more similar."""
 
     name: str
     pairs: list[tuple[str, str]]
@@ -23,8 +23,11 @@ class Judged(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """Spearman's correlation with the cosines in each layer, over the known pairs: r,
-    and its 95 % interval, each (layers,)."""
+    """Spearman's correlation r between human scores and cosines, over the known pairs.
+
+    r, low, high: (layers,), the correlation and its 95 % interval in each layer. pairs:
+    of the file. known: pairs of which both words have a vector.
+    """
 
     name: str
     pairs: int
@@ -35,8 +38,8 @@ class Agreement(NamedTuple):
 
 
 def read(path: str | Path) -> Judged:
-    """A file of WORD WORD SCORE a line, between tabs or else spaces; empty lines are
-    passed over. UsageError, with file and line, for another line."""
+    """Read a file of lines WORD WORD SCORE, with tabs or spaces between; blank lines
+    are skipped. UsageError, with file and line, for another line."""
     path, pairs, scores = Path(path), [], []
     for number, line in enumerate(lines(path, "utf-8"), 1):
         if line.strip():
@@ -63,24 +66,25 @@ def _entry(where: str, fields: list[str]) -> tuple[tuple[str, str], float]:
 
 
 def words(judged: Sequence[Judged]) -> list[str]:
-    """Every word once."""
-    found = (word for one in judged for pair in one.pairs for word in pair)
-    return list(dict.fromkeys(found))
+    """The distinct words of all pairs."""
+    every = (word for each in judged for pair in each.pairs for word in pair)
+    return list(dict.fromkeys(every))
 
 
-def of_space(judged: Sequence[Judged], space: Space) -> list[Agreement]:
-    """Of each file, in every layer of a space. UsageError as of `agreement`."""
+def space_agreements(judged: Sequence[Judged], space: Space) -> list[Agreement]:
+    """The agreement of each file in every layer of a space. UsageError as in
+    `agreement`."""
     asked = words(judged)
     known, vectors = space.look_up(asked)
-    seen = {word: vector for word, sees, vector in zip(asked, known, vectors) if sees}
-    return [agreement(one, seen, space.name) for one in judged]
+    by_word = {word: vector for word, hit, vector in zip(asked, known, vectors) if hit}
+    return [agreement(each, by_word, space.name) for each in judged]
 
 
 def agreement(judged: Judged, vectors: dict[str, np.ndarray], name: str) -> Agreement:
-    """Of one file, given the vectors (layers, D) of those words that are known.
+    """The agreement of one file with vectors (layers, D) of its known words.
 
-    Pairs with an unknown word are left out and counted. UsageError if fewer than two
-    are left, or none; `name` says of what.
+    Pairs with an unknown word are left out. UsageError, which cites `name`, if fewer
+    than two pairs are left.
     """
     known = [all(word in vectors for word in pair) for pair in judged.pairs]
     count = sum(known)
@@ -89,7 +93,7 @@ def agreement(judged: Judged, vectors: dict[str, np.ndarray], name: str) -> Agre
             f"{name} knows both words of {count} of the {len(known):,} pairs of "
             f"{judged.name}: too few for a correlation"
         )
-    pairs = [pair for pair, sees in zip(judged.pairs, known, strict=True) if sees]
+    pairs = [pair for pair, hit in zip(judged.pairs, known, strict=True) if hit]
     left, right = (
         unit(np.array([vectors[pair[side]] for pair in pairs], np.float64))
         for side in (0, 1)
@@ -101,13 +105,15 @@ def agreement(judged: Judged, vectors: dict[str, np.ndarray], name: str) -> Agre
 
 
 def interval(r: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of Spearman's correlation of so many pairs, by Fisher's z with
-    the error sqrt((1 + r^2 / 2) / (n - 3)) (Bonett & Wright 2000); all of [-1, 1] of
-    three pairs or fewer."""
+    """The 95 % interval of Spearman's correlation over `count` pairs.
+
+    Fisher's z with the error sqrt((1 + r^2 / 2) / (n - 3)) (Bonett & Wright 2000); all
+    of [-1, 1] for three pairs or fewer.
+    """
     r = np.asarray(r, np.float64)
     if count < 4:
         return np.full_like(r, -1), np.full_like(r, 1)
     half = metrics.Z95 * np.sqrt((1 + r**2 / 2) / (count - 3))
     with np.errstate(divide="ignore"):
-        z = np.arctanh(np.clip(r, -1, 1))  # infinite of 1, whose interval is itself
+        z = np.arctanh(np.clip(r, -1, 1))  # infinite at 1, whose interval is [1, 1]
     return np.tanh(z - half), np.tanh(z + half)

@@ -1,8 +1,8 @@
-"""Spaces of vectors, in which words and texts are looked up: those of a run, by layer,
-and static ones, which have one vector a word.
+"""Vector spaces in which words and texts are looked up: the layers of a run, or static
+vectors, which have one vector per word.
 
-The vector of a word of a run is that of the word alone, "[CLS] word [SEP]": the mean of
-its pieces where it is split, with pool "pieces".
+A word of a run is read alone, as "[CLS] word [SEP]". With pool "pieces" its vector is
+the mean over its tokens.
 """
 
 import difflib
@@ -24,17 +24,18 @@ from bert_jax.tasks.words import split_words
 
 KINDS = ("skipgram", "cbow")  # of word2vec
 STATIC = "static"  # the one layer of static vectors
-LARGEST = 1e15  # of a number in a file: what is larger has no square in float32
+LARGEST = 1e15  # number in a file: the square of a larger one overflows float32
 
 
 class Space(NamedTuple):
-    """name: "the run", "skipgram", "cbow" or that of a file. layers: as states.names,
-    or STATIC alone. vocabulary: words among which the nearest are looked for.
+    """A vector space. name: "the run", "skipgram", "cbow" or a file name. layers: as
+    states.names, or STATIC alone. vocabulary: the words among which neighbours are
+    searched.
 
-    look_up: of texts, (n,) bool whether each is known, and (n, layers, D) float32 its
-    vectors, zeros where it is not. A run does not know what is nothing but [UNK].
-    Static vectors know a text if it is a word of theirs, or else holds one: then it has
-    the mean over those that it holds.
+    look_up: texts -> (n,) bool, whether each is known, and (n, layers, D) float32
+    vectors, zeros where unknown. A run does not know a text of [UNK] alone. Static
+    vectors know a text if it is one of their words, or else contains some: then its
+    vector is their mean.
     """
 
     name: str
@@ -43,18 +44,18 @@ class Space(NamedTuple):
     look_up: Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]
 
 
-def of_model(model: Model, pool: str) -> Space:
-    """The layers of a run, texts pooled as states.of_texts says. Its vocabulary are the
-    whole words of the tokenizer: of letters alone, two or more."""
+def model_space(model: Model, pool: str) -> Space:
+    """The space of a run's layers, texts pooled as in states.of_texts. The vocabulary
+    holds the unsplit words of the tokenizer: letters only, two or more."""
 
     def look_up(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         rows = states.rows(model, texts)
         known = np.array([_is_known(model, row) for row in rows], bool)
-        _tell_partly_unknown(model, texts, rows, known)
-        seen = [row for row, sees in zip(rows, known, strict=True) if sees]
-        found = states.of_rows(model, seen, pool)
-        vectors = np.zeros((len(texts), *found.shape[1:]), np.float32)
-        vectors[known] = found
+        _warn_of_unknown_parts(model, texts, rows, known)
+        known_rows = [row for row, hit in zip(rows, known, strict=True) if hit]
+        pooled = states.of_rows(model, known_rows, pool)
+        vectors = np.zeros((len(texts), *pooled.shape[1:]), np.float32)
+        vectors[known] = pooled
         return known, vectors
 
     words = model.tokenizer
@@ -71,13 +72,13 @@ def _is_known(model: Model, row: states.Row) -> bool:
     return bool((row.ids[inside] != model.tokenizer.unk_id).any())
 
 
-def _tell_partly_unknown(
+def _warn_of_unknown_parts(
     model: Model, texts: Sequence[str], rows: Sequence[states.Row], known: np.ndarray
 ) -> None:
     partly = [
         text
-        for text, row, sees in zip(texts, rows, known, strict=True)
-        if sees and model.tokenizer.unk_id in row.ids
+        for text, row, hit in zip(texts, rows, known, strict=True)
+        if hit and model.tokenizer.unk_id in row.ids
     ]
     if partly:
         print(
@@ -88,16 +89,15 @@ def _tell_partly_unknown(
 
 
 def read(path: str | Path) -> Space:
-    """A text file of GloVe or word2vec, or one packed as .gz: a word and its numbers a
-    line, before them a line "words dimensions" or none.
+    """Read a text file of GloVe or word2vec, plain or .gz: a line per word, word and
+    numbers, optionally after a line "words dimensions".
 
-    Of a word that stands twice the first vector counts, as in gensim. A word may hold
-    spaces, as a few of GloVe's do, but not before a number. UsageError, with file and
-    line, for other lines, for numbers that are not finite, and for a file that has not
-    as many words as it says.
+    The first of duplicate words counts, as in gensim. A word may contain spaces, as a
+    few of GloVe's do, but not before a number. UsageError, with file and line, for
+    other lines, for numbers that are not finite, and for a wrong number of words.
     """
     path = Path(path)
-    found: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
     wanted, size, count = -1, -1, 0
     for number, line in enumerate(_lines(path), 1):
         fields = line.replace("\t", " ").rstrip(" ").split(" ")
@@ -106,28 +106,28 @@ def read(path: str | Path) -> Space:
             continue
         size = len(fields) - 1 if size < 0 else size
         word, vector = _entry(f"{path}, line {number}", fields, size)
-        found.setdefault(word, vector)
+        vectors.setdefault(word, vector)
         count += 1
-    if not found:
+    if not vectors:
         raise UsageError(f"{path} holds no word")
     if wanted not in (-1, count):
         raise UsageError(f"{path} says that it has {wanted:,} words, but has {count:,}")
-    return _of_words(path.name, list(found), np.array(list(found.values())))
+    return _static_space(path.name, list(vectors), np.array(list(vectors.values())))
 
 
-def trained(sentences: Sequence[str], kind: str, seed: int) -> Space:
-    """What word2vec ("skipgram" or "cbow") learns from texts: the same of one seed every
-    time. UsageError where they have no word."""
+def trained_space(sentences: Sequence[str], kind: str, seed: int) -> Space:
+    """Train word2vec ("skipgram" or "cbow") on texts; a seed always gives the same
+    vectors. UsageError for texts without words."""
     words = [tokens(sentence) for sentence in sentences]
     if not any(words):
         raise UsageError(f"{kind} learns from words, and the text has none")
     # gensim takes seconds to import, and only its own vectors need it.
     word2vec = import_module("bert_jax.inspect.measure.word2vec")
-    return _of_words(kind, *word2vec.train(words, kind, seed))
+    return _static_space(kind, *word2vec.train(words, kind, seed))
 
 
-def static(text: str, sentences: Sequence[str], seed: int) -> Space:
-    """What --static asks for: `trained` on the sentences, or the path of a file.
+def static_space(text: str, sentences: Sequence[str], seed: int) -> Space:
+    """The space that --static names: `trained_space` of the sentences, or a file's.
     UsageError where there are no sentences to learn from, or no such file."""
     if text not in KINDS:
         if not Path(text).is_file():
@@ -135,23 +135,23 @@ def static(text: str, sentences: Sequence[str], seed: int) -> Space:
         return read(text)
     if not sentences:
         raise UsageError(f"--static={text} learns from a text: say --corpus=FILE")
-    return trained(sentences, text, seed)
+    return trained_space(sentences, text, seed)
 
 
 def tokens(text: str) -> list[str]:
-    """The words of a text in lower case, as words.split_words parts them, without those that
+    """The words of a text in lower case, split by words.split_words, without those that
     have neither letter nor digit."""
     return [word.lower() for word in _words(text)]
 
 
 def vectors(space: Space, words: Sequence[str]) -> np.ndarray:
-    """(n, layers, D) float32 of words that must be known. UsageError that names the
-    first that is not, and what is spelt alike."""
-    known, found = space.look_up(words)
-    for word, sees in zip(words, known, strict=True):
-        if not sees:
+    """Vectors (n, layers, D) float32 of known words. UsageError for the first unknown
+    word, with similarly spelt ones."""
+    known, pooled = space.look_up(words)
+    for word, hit in zip(words, known, strict=True):
+        if not hit:
             raise UsageError(f"{space.name} does not know {word!r}{_near(space, word)}")
-    return found
+    return pooled
 
 
 def _near(space: Space, word: str) -> str:
@@ -160,37 +160,38 @@ def _near(space: Space, word: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Without what has neither letter nor digit."""
-    found = [text[start:end] for start, end in split_words(text)]
-    return [word for word in found if any(map(str.isalnum, word))]
+    """The words of a text that have a letter or digit."""
+    words = [text[start:end] for start, end in split_words(text)]
+    return [word for word in words if any(map(str.isalnum, word))]
 
 
-def _of_words(name: str, words: list[str], matrix: np.ndarray) -> Space:
-    """Static vectors (V, D). A word of a text is itself, or else in lower case."""
+def _static_space(name: str, words: list[str], matrix: np.ndarray) -> Space:
+    """The space of static vectors (V, D). A word is looked up as it is, else in lower
+    case."""
     index = {word: row for row, word in enumerate(words)}
 
     def look_up(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         known = np.zeros(len(texts), bool)
-        found = np.zeros((len(texts), 1, matrix.shape[1]), np.float32)
-        for place, text in enumerate(texts):
+        pooled = np.zeros((len(texts), 1, matrix.shape[1]), np.float32)
+        for number, text in enumerate(texts):
             if rows := _rows(index, text):
-                known[place], found[place, 0] = True, matrix[rows].mean(0)
-        return known, found
+                known[number], pooled[number, 0] = True, matrix[rows].mean(0)
+        return known, pooled
 
     return Space(name, [STATIC], words, look_up)
 
 
 def _rows(index: dict[str, int], text: str) -> list[int]:
-    """The text as one word, or the words of it that are known."""
-    whole = index.get(text, index.get(text.lower()))
-    if whole is not None:
-        return [whole]
-    found = [index.get(word, index.get(word.lower())) for word in _words(text)]
-    return [row for row in found if row is not None]
+    """The row of the text as one word, or the rows of its known words."""
+    exact = index.get(text, index.get(text.lower()))
+    if exact is not None:
+        return [exact]
+    rows = [index.get(word, index.get(word.lower())) for word in _words(text)]
+    return [row for row in rows if row is not None]
 
 
 def _entry(where: str, fields: list[str], size: int) -> tuple[str, np.ndarray]:
-    """The word and the numbers, (size,) float32, of a line of a file of vectors."""
+    """Parse a line of a file of vectors: the word and its numbers, (size,) float32."""
     word, numbers = fields[: len(fields) - size], fields[len(fields) - size :]
     if size < 1 or not word or not any(word) or (word[1:] and _is_number(word[-1])):
         wanted = f"{size} numbers" if size > 0 else "numbers"
@@ -212,7 +213,7 @@ def _is_number(text: str) -> bool:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Of a text, also of a packed one."""
+    """Yield the lines of a text file, plain or .gz."""
     if path.suffix != ".gz":
         yield from lines(path, "utf-8")
         return

@@ -1,7 +1,7 @@
 """Word2vec (Mikolov et al. 2013a, "Efficient Estimation of Word Representations in
 Vector Space", section 3; negative sampling as in 2013b, section 2.2), by gensim.
 
-A module of its own: gensim takes seconds to import, and only this needs it.
+A separate module, as gensim takes seconds to import and only this needs it.
 """
 
 from collections.abc import Sequence
@@ -10,19 +10,20 @@ import numpy as np
 from gensim.models import Word2Vec
 
 DIM, WINDOW = 100, 5
-READ = 5_000_000  # tokens to be read in all, the corpus as often as that takes
-FEWEST, MOST = 5, 200  # times
+READ = 5_000_000  # tokens to read over all epochs
+FEWEST, MOST = 5, 200  # epochs
 LARGE = 1_000_000  # tokens from which rare words are left out, as word2vec.c does
-RARE = 5  # times
+RARE = 5  # least count of a word in a large corpus
 
 
 def train(
     sentences: Sequence[Sequence[str]], kind: str, seed: int
 ) -> tuple[list[str], np.ndarray]:
-    """The words, the frequent first, and their vectors, (V, DIM) float32.
+    """Return the words, by descending frequency, and their vectors (V, DIM) float32.
 
-    kind: "skipgram" predicts the words around a word, "cbow" a word of those around it.
-    One thread, so that one seed gives the same bits every time. ValueError of no word.
+    kind: "skipgram" predicts the words around a word, "cbow" a word from those around
+    it. It runs on one thread, so that a seed always gives the same bits. ValueError for
+    sentences without words.
     """
     tokens = sum(map(len, sentences))
     if not tokens:
@@ -41,5 +42,5 @@ def train(
 
 
 def epochs(tokens: int) -> int:
-    """How often a corpus of so many tokens is read."""
+    """The number of epochs over a corpus of `tokens` tokens."""
     return min(MOST, max(FEWEST, round(READ / tokens)))

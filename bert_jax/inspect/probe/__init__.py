@@ -1,8 +1,8 @@
-"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or of tags."""
+"""A linear probe of every layer (Alain & Bengio 2017), for a task of texts or tags."""
 
 from bert_jax.inspect.probe.main import (
     MOST,
-    Request,
+    ProbeRequest,
     control,
     find,
     prepare,
@@ -11,4 +11,13 @@ from bert_jax.inspect.probe.main import (
     tell,
 )
 
-__all__ = ["MOST", "Request", "control", "find", "prepare", "read", "request", "tell"]
+__all__ = [
+    "MOST",
+    "ProbeRequest",
+    "control",
+    "find",
+    "prepare",
+    "read",
+    "request",
+    "tell",
+]

@@ -14,37 +14,38 @@ from bert_jax.tasks.dataset import Dataset
 from bert_jax.tasks.examples import Examples
 
 TRAIN, VALID, TEST = "train", "valid", "test"
-ROWS = 256  # of which all vectors are held at once
+ROWS = 256  # rows of which all vectors are in memory at once
 
 
-class Split(NamedTuple):
-    """n texts, or n words of tagged sentences: then also the words, and where they
-    stand, and the tags of all words of these sentences, read or not."""
+class ProbeSplit(NamedTuple):
+    """A split of n texts, or of n words of tagged sentences. For the latter also the
+    words, their positions, and the tags of all words of the sentences, read or not."""
 
     name: str
     vectors: np.ndarray  # (n, L + 1, D) float32
     targets: np.ndarray  # (n,) int
-    words: list[str]  # n, or none of texts
-    places: list[tuple[int, int]]  # the sentence of each, and the number of the word
+    words: list[str]  # n; empty for texts
+    places: list[tuple[int, int]]  # sentence number and word number of each word
     tags: list[tuple[str, ...]]  # of each sentence
 
 
 class Sets(NamedTuple):
-    """The splits in vectors. labels: by number. test: None where there is none."""
+    """The splits of a task as vectors. labels: by class number. test: None if there is
+    none."""
 
     labels: tuple[str, ...]
-    train: Split
-    valid: Split
-    test: Split | None
+    train: ProbeSplit
+    valid: ProbeSplit
+    test: ProbeSplit | None
 
     @property
-    def seen(self) -> list[Split]:
-        """Those that a probe is evaluated on."""
+    def evaluated(self) -> list[ProbeSplit]:
+        """The splits on which a probe is evaluated."""
         return [split for split in (self.valid, self.test) if split]
 
 
 def read(model: Model, data: Dataset, most: int, seed: int) -> Sets:
-    """At most `most` units of each split, drawn by the seed; see probe.read."""
+    """Read at most `most` examples of each split, drawn by the seed; see probe.read."""
     return Sets(
         data.labels,
         _split(model, TRAIN, data.train, most, seed),
@@ -53,13 +54,15 @@ def read(model: Model, data: Dataset, most: int, seed: int) -> Sets:
     )
 
 
-def _split(model: Model, name: str, examples: Examples, most: int, seed: int) -> Split:
+def _split(
+    model: Model, name: str, examples: Examples, most: int, seed: int
+) -> ProbeSplit:
     order = permutation(stream(seed, f"probe {name}"), 0, examples.num_examples)
     if examples.features.places:
         return _words(model, name, examples, most, order, seed)
     chosen = np.sort(order[:most])
-    found = _vectors(model, examples, chosen.tolist(), None)
-    return Split(name, found, examples.features.targets[chosen], [], [], [])
+    vectors = _vectors(model, examples, chosen.tolist(), None)
+    return ProbeSplit(name, vectors, examples.features.targets[chosen], [], [], [])
 
 
 def _words(
@@ -69,27 +72,30 @@ def _words(
     most: int,
     order: np.ndarray,
     seed: int,
-) -> Split:
-    """Words that have a piece: of train any, else those of whole sentences."""
-    made, records = examples.features, examples.records
+) -> ProbeSplit:
+    """Words that have a token: any words of train, else those of complete sentences."""
+    features, records = examples.features, examples.records
     if name == TRAIN:
-        units = _units(made.places, range(len(records)))
+        units = _units(features.places, range(len(records)))
         drawn = permutation(stream(seed, "probe words"), 0, len(units))[:most]
         units = [units[i] for i in sorted(drawn)]
     else:
-        counts = np.array([(made.places[number] >= 0).sum() for number in order])
+        counts = np.array([(features.places[number] >= 0).sum() for number in order])
         fit = max(int((np.cumsum(counts) <= most).sum()), 1)
-        units = _units(made.places, sorted(order[:fit].tolist()))
+        units = _units(features.places, sorted(order[:fit].tolist()))
     numbers = sorted({number for number, _ in units})
-    pieces: dict[int, list[int]] = {number: [] for number in numbers}
+    tokens: dict[int, list[int]] = {number: [] for number in numbers}
     for number, word in units:
-        pieces[number].append(int(made.places[number][word]))
-    starts = [made.starts[number] + made.places[number][word] for number, word in units]
+        tokens[number].append(int(features.places[number][word]))
+    starts = [
+        features.starts[number] + features.places[number][word]
+        for number, word in units
+    ]
     row = {number: i for i, number in enumerate(numbers)}
-    return Split(
+    return ProbeSplit(
         name,
-        _vectors(model, examples, numbers, [pieces[number] for number in numbers]),
-        made.targets[np.array(starts, int)],
+        _vectors(model, examples, numbers, [tokens[number] for number in numbers]),
+        features.targets[np.array(starts, int)],
         [records[number].words[word] for number, word in units],
         [(row[number], word) for number, word in units],
         [records[number].tags for number in numbers],
@@ -99,7 +105,7 @@ def _words(
 def _units(
     places: Sequence[np.ndarray], numbers: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """The sentence and the number of each word that has a piece."""
+    """The sentence number and the word number of each word that has a token."""
     return [
         (number, int(word))
         for number in numbers
@@ -111,36 +117,46 @@ def _vectors(
     model: Model,
     examples: Examples,
     numbers: Sequence[int],
-    pieces: list[list[int]] | None,
+    tokens: list[list[int]] | None,
 ) -> np.ndarray:
-    """(n, L + 1, D) float32: of each example the mean over its tokens, or the vectors of
-    these pieces of it, example after example."""
-    found: list[np.ndarray] = [np.zeros(0)] * len(numbers)
+    """Vectors (n, L + 1, D) float32: of each example the mean over its tokens, or the
+    vectors of the given tokens, example after example."""
+    per_example: list[np.ndarray] = [np.zeros(0)] * len(numbers)
     rows = [_row(examples, number) for number in numbers]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     for begin in range(0, len(order), ROWS):
-        own = order[begin : begin + ROWS]
-        lines = [_lines(rows[i], pieces[i] if pieces else None) for i in own]
-        means = states.averages(model, [rows[i] for i in own], lines)
-        for i, vectors in zip(own, means, strict=True):
-            # A copy, as what it is cut from is as large as a whole batch.
-            found[i] = vectors[: len(pieces[i]) if pieces else 1].copy()
+        batch = order[begin : begin + ROWS]
+        lines = [
+            _averaging_weights(rows[i], tokens[i] if tokens else None) for i in batch
+        ]
+        means = states.averages(model, [rows[i] for i in batch], lines)
+        for i, vectors in zip(batch, means, strict=True):
+            # A copy, as a view would keep the whole batch in memory.
+            per_example[i] = vectors[: len(tokens[i]) if tokens else 1].copy()
     shape = (-1, states.count(model), model.config.model.model_dim)
-    return np.concatenate(found).reshape(shape) if found else np.zeros((0, *shape[1:]))
+    return (
+        np.concatenate(per_example).reshape(shape)
+        if per_example
+        else np.zeros((0, *shape[1:]))
+    )
 
 
 def _row(examples: Examples, number: int) -> Row:
-    made = examples.features
-    inside = slice(made.starts[number], made.starts[number + 1])
-    return Row(made.ids[inside], made.types[inside], [])
+    features = examples.features
+    inside = slice(features.starts[number], features.starts[number + 1])
+    return Row(features.ids[inside], features.types[inside], [])
 
 
-def _lines(row: Row, pieces: list[int] | None) -> np.ndarray:
-    """The weights of the mean, (1, T); or (T, T), of each piece a line that has it
-    alone, then zeros, so that there is one shape, and compilation, a width."""
+def _averaging_weights(row: Row, tokens: list[int] | None) -> np.ndarray:
+    """The averaging weights: (1, T) of the mean, or (T, T), a one-hot row for each
+    token.
+
+    The latter has unused rows of zeros, so that each width has one shape and compiles
+    once.
+    """
     width = len(row.ids)
-    if pieces is None:
+    if tokens is None:
         return np.full((1, width), 1 / width, np.float32)
     lines = np.zeros((width, width), np.float32)
-    lines[np.arange(len(pieces)), pieces] = 1
+    lines[np.arange(len(tokens)), tokens] = 1
     return lines

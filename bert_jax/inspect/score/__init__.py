@@ -1,5 +1,13 @@
-"""How likely sentences are, piece by piece, and which of two the model prefers."""
+"""Likelihoods of sentences, token by token, and preferences between two sentences."""
 
-from bert_jax.inspect.score.main import Request, Text, arrays, find, mean, nats, request
+from bert_jax.inspect.score.main import (
+    ScoredText,
+    ScoreRequest,
+    arrays,
+    find,
+    mean,
+    nats,
+    request,
+)
 
-__all__ = ["Request", "Text", "arrays", "find", "mean", "nats", "request"]
+__all__ = ["ScoreRequest", "ScoredText", "arrays", "find", "mean", "nats", "request"]

@@ -1,4 +1,4 @@
-"""How likely sentences are, piece by piece, and which of two the model prefers."""
+"""Likelihoods of sentences, token by token, and preferences between two sentences."""
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +16,8 @@ from bert_jax.render.document import Grid
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import records
 
-DRAWN = 12  # texts whose pieces the page shows
-LISTED = 500  # texts in its table
+DRAWN = 12  # texts whose tokens the page shows
+LISTED = 500  # texts in the table of the page
 SHOWN = 60  # characters of a text
 SHADES = (
     "Below each piece is its probability in percent; the less likely it is, the darker."
@@ -49,21 +49,21 @@ WORDS = (
 )
 
 
-class Text(NamedTuple):
+class ScoredText(NamedTuple):
     where: str  # "TEXT 2" or "FILE, line N"
     text: str
 
 
-class Request(NamedTuple):
-    """within: "piece" or "word", as likelihood.of_texts has it."""
+class ScoreRequest(NamedTuple):
+    """A request for scores. within: "piece" or "word", as in likelihood.of_texts."""
 
-    texts: list[Text]
+    texts: list[ScoredText]
     pairs: list[Pair]
     within: str
 
 
-def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
-    """Texts of the command line, then of the file; pairs of all files. UsageError where
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> ScoreRequest:
+    """Read the texts of the command line and of --file, and the pairs. UsageError where
     there is nothing to score, and for an empty text."""
     texts = list(_texts(args.texts, args.file))
     pairs = [
@@ -73,44 +73,53 @@ def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
         raise UsageError(f"--by={args.by} names a key of --pairs: give these too")
     if not texts and not pairs:
         raise UsageError("nothing to score: give TEXT, --file=FILE or --pairs FILE")
-    return Request(texts, pairs, args.within)
+    return ScoreRequest(texts, pairs, args.within)
 
 
-def _texts(texts: Sequence[str], file: str) -> Iterator[Text]:
-    given = [Text(f"TEXT {i}", text) for i, text in enumerate(texts, 1)]
+def _texts(texts: Sequence[str], file: str) -> Iterator[ScoredText]:
+    given = [ScoredText(f"TEXT {i}", text) for i, text in enumerate(texts, 1)]
     if file:
         lines = enumerate(records.lines(Path(file), "utf-8"), 1)
-        given += [Text(f"{file}, line {i}", line) for i, line in lines]
+        given += [ScoredText(f"{file}, line {i}", line) for i, line in lines]
     for where, text in given:
         if not text.strip():
             raise UsageError(f"{where}: no text to score")
-        yield Text(where, records.encodable(where, text))
+        yield ScoredText(where, records.encodable(where, text))
 
 
-def find(model: Model, request: Request) -> Finding:
-    """UsageError for a run that predicts no pieces, and for a text of no known piece."""
+def find(model: Model, request: ScoreRequest) -> Finding:
+    """Score texts and pairs. UsageError for a run that predicts no tokens, and for a
+    text without a known token."""
     likelihood.check(model, request.within)
-    pairs, half = request.pairs, len(request.pairs)
-    every = [
-        *(Text(pair.where, pair.good) for pair in pairs),
-        *(Text(pair.where, pair.bad) for pair in pairs),
+    pairs, count = request.pairs, len(request.pairs)
+    texts = [
+        *(ScoredText(pair.where, pair.good) for pair in pairs),
+        *(ScoredText(pair.where, pair.bad) for pair in pairs),
         *request.texts,
     ]
-    found = likelihood.of_texts(model, [each.text for each in every], request.within)
-    for (where, text), each in zip(every, found, strict=True):
+    likelihoods = likelihood.of_texts(
+        model, [each.text for each in texts], request.within
+    )
+    for (where, text), each in zip(texts, likelihoods, strict=True):
         if not each.count:
             raise UsageError(f"{where}: the run knows no piece of {_short(text)!r}")
-    good, bad, single = found[:half], found[half : 2 * half], found[2 * half :]
+    good, bad, single = (
+        likelihoods[:count],
+        likelihoods[count : 2 * count],
+        likelihoods[2 * count :],
+    )
     findings = []
     if pairs:
         unread = np.array([g.unread + b.unread for g, b in zip(good, bad, strict=True)])
         totals = _totals(good), _totals(bad)
-        findings.append(minimal_pairs.of_whole(pairs, *totals, unread))
+        findings.append(minimal_pairs.readable_finding(pairs, *totals, unread))
     if single:
-        findings.append(_of_texts(request.texts, single, likelihood.is_causal(model)))
+        findings.append(
+            _text_finding(request.texts, single, likelihood.is_causal(model))
+        )
     return Finding(
         " ".join(each.question for each in findings),
-        " ".join([*(each.answer for each in findings), *_lost(model, found)]),
+        " ".join([*(each.answer for each in findings), *_caveats(model, likelihoods)]),
         [*_about(model, request.within), *(x for each in findings for x in each.about)],
         [fact for each in findings for fact in each.facts],
         [part for each in findings for part in each.parts],
@@ -125,49 +134,54 @@ def _about(model: Model, within: str) -> list[str]:
     return [PSEUDO, WORDS if within == "word" else PIECES, ABOUT]
 
 
-def _lost(model: Model, found: Sequence[Likelihood]) -> list[str]:
-    """What the reader of the numbers must know of the texts, if it is so of any."""
+def _caveats(model: Model, likelihoods: Sequence[Likelihood]) -> list[str]:
+    """Notes on cut, long or unknown texts, one for each kind that occurs."""
     seen, most = model.config.data.length, model.max_length
     counts = {
-        f"Texts cut to the {most} positions of the run": [x.cut > 0 for x in found],
+        f"Texts cut to the {most} positions of the run": [
+            x.cut > 0 for x in likelihoods
+        ],
         f"Texts longer than the {seen} tokens that it was trained on": [
-            len(each.pieces) + 2 > seen for each in found
+            len(each.pieces) + 2 > seen for each in likelihoods
         ],
         "Pieces outside the vocabulary, which count for nothing": [
-            len(each.logs) - each.count for each in found
+            len(each.logs) - each.count for each in likelihoods
         ],
     }
     return [f"{note}: {sum(n):,}." for note, n in counts.items() if any(n)]
 
 
-def _of_texts(
-    texts: Sequence[Text], found: Sequence[Likelihood], causal: bool
+def _text_finding(
+    texts: Sequence[ScoredText], likelihoods: Sequence[Likelihood], causal: bool
 ) -> Finding:
     pseudo = "" if causal else "pseudo-"
-    table = [*_first(LISTED, len(texts)), _table(texts, found, pseudo)]
-    drawn = Pictures(_pictures(texts[:DRAWN], found[:DRAWN]))
+    table = [*_omission_note(LISTED, len(texts)), _table(texts, likelihoods, pseudo)]
+    drawn = Pictures(_pictures(texts[:DRAWN], likelihoods[:DRAWN]))
     return Finding(
         "How likely are these texts?" if len(texts) > 1 else "How likely is this text?",
-        _answer(texts, found, pseudo),
+        _answer(texts, likelihoods, pseudo),
         [],
         [f"texts: {len(texts):,}"],
         [
             Part("Texts" if len(texts) > 1 else "The text", [SHADES, drawn, *table]),
-            Part("The numbers of every piece", _pieces(found)),
+            Part("The numbers of every piece", _token_table(likelihoods)),
         ],
-        arrays(texts, found),
-        {"log-likelihood per token/mean": mean(found)},
+        arrays(texts, likelihoods),
+        {"log-likelihood per token/mean": mean(likelihoods)},
     )
 
 
 def mean(found: Sequence[Likelihood]) -> float:
-    """The log-probability of a piece, over the pieces of all texts. exp(−mean) is the
-    pseudo-perplexity of a corpus (Salazar et al. 2020), or the perplexity."""
+    """The mean log-probability of a token, over the tokens of all texts.
+
+    exp(-mean) is the perplexity, or of a masked LM the pseudo-perplexity of a corpus
+    (Salazar et al. 2020).
+    """
     return sum(each.total for each in found) / sum(each.count for each in found)
 
 
-def _totals(found: Sequence[Likelihood]) -> np.ndarray:
-    return np.array([each.total for each in found], np.float64)
+def _totals(likelihoods: Sequence[Likelihood]) -> np.ndarray:
+    return np.array([each.total for each in likelihoods], np.float64)
 
 
 def _short(text: str) -> str:
@@ -175,24 +189,28 @@ def _short(text: str) -> str:
     return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
 
 
-def _answer(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> str:
-    pieces = sum(each.count for each in found)
-    whole = (
-        f"A piece gets {nats(mean(found))} nats on average, a {pseudo}perplexity of "
-        f"{np.exp(-mean(found)):,.1f} over {pieces:,} pieces."
+def _answer(
+    texts: Sequence[ScoredText], likelihoods: Sequence[Likelihood], pseudo: str
+) -> str:
+    tokens = sum(each.count for each in likelihoods)
+    average = (
+        f"A piece gets {nats(mean(likelihoods))} nats on average, a {pseudo}perplexity "
+        f"of {np.exp(-mean(likelihoods)):,.1f} over {tokens:,} pieces."
     )
-    if len(found) == 1:
-        return f"{whole} In all it is {nats(found[0].total)}."
-    best = max(range(len(found)), key=lambda number: found[number].mean)
-    worst = min(range(len(found)), key=lambda number: found[number].mean)
+    if len(likelihoods) == 1:
+        return f"{average} In all it is {nats(likelihoods[0].total)}."
+    best = max(range(len(likelihoods)), key=lambda number: likelihoods[number].mean)
+    worst = min(range(len(likelihoods)), key=lambda number: likelihoods[number].mean)
     return (
-        f"{whole} Per piece the likeliest of {len(found):,} texts is “"
-        f"{_short(texts[best].text)}” ({nats(found[best].mean)}), the least likely “"
-        f"{_short(texts[worst].text)}” ({nats(found[worst].mean)})."
+        f"{average} Per piece the likeliest of {len(likelihoods):,} texts is “"
+        f"{_short(texts[best].text)}” ({nats(likelihoods[best].mean)}), the least "
+        f"likely “{_short(texts[worst].text)}” ({nats(likelihoods[worst].mean)})."
     )
 
 
-def _table(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> Grid:
+def _table(
+    texts: Sequence[ScoredText], likelihoods: Sequence[Likelihood], pseudo: str
+) -> Grid:
     rows = [
         (
             str(number),
@@ -202,49 +220,56 @@ def _table(texts: Sequence[Text], found: Sequence[Likelihood], pseudo: str) -> G
             nats(each.mean),
             f"{np.exp(-each.mean):,.1f}",
         )
-        for number, ((_, text), each) in enumerate(zip(texts, found, strict=True), 1)
+        for number, ((_, text), each) in enumerate(
+            zip(texts, likelihoods, strict=True), 1
+        )
     ]
     names = f"{pseudo}log-likelihood", "per piece", f"{pseudo}perplexity"
     return Grid(("", "text", "pieces", *names), "rlrrrr", rows[:LISTED], -1)
 
 
-def _count(each: Likelihood) -> str:
-    """The pieces that have a number; of how many, where others are."""
+def _count(likelihood: Likelihood) -> str:
+    """The number of scored tokens, and of all tokens if it is larger."""
     return (
-        f"{each.count} of {each.count + each.unread}"
-        if each.unread
-        else f"{each.count}"
+        f"{likelihood.count} of {likelihood.count + likelihood.unread}"
+        if likelihood.unread
+        else f"{likelihood.count}"
     )
 
 
-def _pictures(texts: Sequence[Text], found: Sequence[Likelihood]) -> list[Picture]:
-    """Each text shaded; of one text, also its course."""
+def _pictures(
+    texts: Sequence[ScoredText], likelihoods: Sequence[Likelihood]
+) -> list[Picture]:
+    """The shaded texts, and the log-probabilities of a single text."""
     pictures = [
-        shading.shaded(f"text_{number}", text, each, f"{number}. {_numbers(each)}")
-        for number, ((_, text), each) in enumerate(zip(texts, found, strict=True), 1)
+        shading.shaded_text(f"text_{number}", text, each, f"{number}. {_numbers(each)}")
+        for number, ((_, text), each) in enumerate(
+            zip(texts, likelihoods, strict=True), 1
+        )
     ]
-    if len(found) == 1:
-        pictures.append(shading.course("course", found[0]))
+    if len(likelihoods) == 1:
+        pictures.append(shading.course("course", likelihoods[0]))
     return pictures
 
 
-def _numbers(each: Likelihood) -> str:
-    return f"{nats(each.total)} nats in {each.count} pieces, {nats(each.mean)} a piece"
+def _numbers(likelihood: Likelihood) -> str:
+    total, mean = nats(likelihood.total), nats(likelihood.mean)
+    return f"{total} nats in {likelihood.count} pieces, {mean} a piece"
 
 
-def _pieces(found: Sequence[Likelihood]) -> list[Any]:
-    """A table, and of how many texts it is."""
+def _token_table(likelihoods: Sequence[Likelihood]) -> list[Any]:
+    """The table of tokens, after a note on the texts that it omits."""
     rows = [
-        (str(number), piece, *_piece(log))
-        for number, each in enumerate(found[:DRAWN], 1)
-        for piece, log in zip(each.pieces, each.logs, strict=True)
+        (str(number), token, *_token_cells(log))
+        for number, each in enumerate(likelihoods[:DRAWN], 1)
+        for token, log in zip(each.pieces, each.logs, strict=True)
     ]
     header = ("text", "piece", "probability", "log-probability")
-    return [*_first(DRAWN, len(found)), Grid(header, "rlrr", rows, -1)]
+    return [*_omission_note(DRAWN, len(likelihoods)), Grid(header, "rlrr", rows, -1)]
 
 
-def _first(shown: int, count: int) -> list[str]:
-    """What a page leaves out."""
+def _omission_note(shown: int, count: int) -> list[str]:
+    """A note on the texts that the page omits, if any."""
     left = f"The first {shown} of {count:,} texts; score.npz has all."
     return [left] if count > shown else []
 
@@ -253,20 +278,25 @@ def nats(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
-def _piece(log: float) -> tuple[str, str]:
+def _token_cells(log: float) -> tuple[str, str]:
     if np.isnan(log):
         return "unknown", ""
     return f"{100 * np.exp(log):.3g} %", nats(log)
 
 
-def arrays(texts: Sequence[Text], found: Sequence[Likelihood]) -> dict[str, np.ndarray]:
-    """Of n texts texts, totals and counts, (n,); of all their pieces, end to end,
-    tokens and logs; starts, (n + 1,): text i has those of [starts[i], starts[i + 1])."""
+def arrays(
+    texts: Sequence[ScoredText], found: Sequence[Likelihood]
+) -> dict[str, np.ndarray]:
+    """The arrays of the .npz: texts, totals and counts (n,) of n texts.
+
+    tokens and logs are those of all texts, concatenated; text i has the slice from
+    starts[i] to starts[i + 1] of them, with starts (n + 1,).
+    """
     return {
         "texts": np.array([each.text for each in texts]),
         "totals": _totals(found),
         "counts": np.array([each.count for each in found]),
         "logs": np.concatenate([each.logs for each in found]),
         "starts": np.cumsum([0, *(len(each.logs) for each in found)]),
-        "tokens": np.array([piece for each in found for piece in each.pieces]),
+        "tokens": np.array([token for each in found for token in each.pieces]),
     }

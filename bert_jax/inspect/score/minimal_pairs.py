@@ -1,7 +1,7 @@
-"""Minimal pairs: does the model find the acceptable sentence of two the likelier?
+"""Minimal pairs: whether the model gives the acceptable sentence the higher likelihood.
 
-Warstadt et al. 2020 (BLiMP): JSON lines with sentence_good and sentence_bad, which
-differ in one thing, that the name of a phenomenon tells.
+Pairs come as in BLiMP (Warstadt et al. 2020): JSON lines with sentence_good and
+sentence_bad, which differ in one phenomenon, and its name.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ DASHED = (0, (4, 3))
 LONGEST = 34  # characters of a name in a figure
 MINIMAL = (
     "Of a minimal pair the model is right where the good sentence as a whole has the "
-    "higher score (Warstadt et al. 2020); a tie is wrong. A preference for the likelier "
-    "words, or for the shorter sentence, looks the same as grammar in a pair that is "
-    "not balanced."
+    "higher score (Warstadt et al. 2020); a tie is wrong. A preference for the "
+    "likelier words, or for the shorter sentence, looks the same as grammar in a pair "
+    "that is not balanced."
 )
 
 
@@ -43,8 +43,9 @@ class Pair(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """Of `pairs` the model prefers the good sentence in `right`; in `ties` neither,
-    which counts as wrong. interval: of the accuracy, 95 % (Wilson 1927)."""
+    """Preferences for one phenomenon: of `pairs` the model prefers the good sentence in
+    `right`. `ties` are counted as wrong. interval: of the accuracy, 95 % (Wilson 1927).
+    """
 
     phenomenon: str
     pairs: int
@@ -58,11 +59,11 @@ class Preference(NamedTuple):
 
 
 def read(path: Path, by: str) -> list[Pair]:
-    """The pairs of a file of JSON lines.
+    """Read the pairs of a file of JSON lines.
 
-    The phenomenon stands under the key `by`, or with "" under the first of NAMES that
-    is there; else it is the name of the file. UsageError names file and line of what
-    is no such pair.
+    The phenomenon stands under the key `by`, or if that is "" under the first of NAMES
+    that is present; else it is the name of the file. UsageError, with file and line,
+    for any other line.
     """
     return [
         _pair(where, value, by, path) for where, value in tables.objects(path, UTF8)
@@ -88,14 +89,17 @@ def _text(where: str, value: dict, key: str) -> str:
 def preferences(
     phenomena: Sequence[str], good: np.ndarray, bad: np.ndarray
 ) -> list[Preference]:
-    """How often the good sentence, (n,), is above the bad one, (n,): of each
-    phenomenon in alphabetical order, then of ALL where there are several."""
-    names, own = np.unique(np.asarray(phenomena), return_inverse=True)
-    found = [
-        _preference(str(name), good[own == i], bad[own == i])
+    """The preference for each phenomenon, in alphabetical order, then for ALL if there
+    are several, from the scores of good and bad sentences, (n,) each."""
+    names, groups = np.unique(np.asarray(phenomena), return_inverse=True)
+    per_phenomenon = [
+        _preference(str(name), good[groups == i], bad[groups == i])
         for i, name in enumerate(names)
     ]
-    return [*found, *([_preference(ALL, good, bad)] if len(found) > 1 else [])]
+    return [
+        *per_phenomenon,
+        *([_preference(ALL, good, bad)] if len(per_phenomenon) > 1 else []),
+    ]
 
 
 def _preference(name: str, good: np.ndarray, bad: np.ndarray) -> Preference:
@@ -108,11 +112,11 @@ def share(accuracy: float) -> str:
 
 
 def ends(interval: tuple[float, float]) -> str:
-    """Of an interval, in percent."""
+    """Format an interval in percent."""
     return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
-def table(found: Sequence[Preference]) -> Grid:
+def table(preferences: Sequence[Preference]) -> Grid:
     rows = [
         (
             each.phenomenon,
@@ -122,14 +126,14 @@ def table(found: Sequence[Preference]) -> Grid:
             ends(each.interval),
             f"{each.ties:,}",
         )
-        for each in found
+        for each in preferences
     ]
     header = ("phenomenon", "pairs", "right", "accuracy", "95 % interval, %", "ties")
     return Grid(header, "lrrrrr", rows, -1)
 
 
 def wrong(pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray) -> Grid:
-    """Those that the model prefers wrongly or not at all, the clearest first."""
+    """The pairs that the model prefers wrongly or not at all, largest gaps first."""
     order = np.argsort(good - bad, kind="stable")
     rows = [
         (pairs[i].good, pairs[i].bad, f"−{bad[i] - good[i]:.2f}", pairs[i].phenomenon)
@@ -143,13 +147,19 @@ def pictures(
     phenomena: Sequence[str],
     good: np.ndarray,
     bad: np.ndarray,
-    found: Sequence[Preference],
+    preferences: Sequence[Preference],
 ) -> list[Picture]:
-    """Accuracies and their intervals, and by how much the good sentence is preferred:
-    a row for each phenomenon, the most accurate on top, `all` below."""
-    order = sorted(found, key=lambda each: (each.phenomenon == ALL, -each.accuracy))
+    """Plots of the accuracies with intervals, and of the margins of the good sentence.
+
+    A row for each phenomenon, the most accurate on top, `all` at the bottom.
+    """
+    order = sorted(
+        preferences, key=lambda each: (each.phenomenon == ALL, -each.accuracy)
+    )
     names = np.asarray(phenomena)
-    own = [(names == each.phenomenon) | (each.phenomenon == ALL) for each in order]
+    selections = [
+        (names == each.phenomenon) | (each.phenomenon == ALL) for each in order
+    ]
 
     def shares(canvas: FigureBase) -> None:
         panel = canvas.subplots()
@@ -168,8 +178,8 @@ def pictures(
     def margins(canvas: FigureBase) -> None:
         panel = canvas.subplots()
         panel.axvline(0, color=GREY, lw=0.8, ls=DASHED)
-        for row, chosen in enumerate(own):
-            ends = np.quantile((good - bad)[chosen], QUANTILES)
+        for row, selection in enumerate(selections):
+            ends = np.quantile((good - bad)[selection], QUANTILES)
             panel.plot(ends[[0, 4]], [row, row], lw=1, color=FAINT)
             panel.plot(ends[[1, 3]], [row, row], lw=3, color=INK)
             panel.plot(ends[2], row, "o", ms=5, color=INK, mfc="white")
@@ -197,33 +207,34 @@ def pictures(
     ]
 
 
-def _rows(panel: Axes, order: Sequence[Preference]) -> None:
-    """A line for each, named at its left, the first on top."""
-    names = [_cut(each.phenomenon.replace("_", " ")) for each in order]
-    panel.set_yticks(range(len(order)), names)
-    panel.set_ylim(len(order) - 0.4, -0.6)
+def _rows(panel: Axes, preferences: Sequence[Preference]) -> None:
+    """Label the rows of a plot at the left, the first on top."""
+    names = [_cut(each.phenomenon.replace("_", " ")) for each in preferences]
+    panel.set_yticks(range(len(preferences)), names)
+    panel.set_ylim(len(preferences) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
-    if order[-1].phenomenon == ALL:
-        panel.axhline(len(order) - 1.5, color=RULE, lw=0.8)
+    if preferences[-1].phenomenon == ALL:
+        panel.axhline(len(preferences) - 1.5, color=RULE, lw=0.8)
 
 
-def answer(found: Sequence[Preference]) -> str:
-    whole = found[-1]
+def answer(preferences: Sequence[Preference]) -> str:
+    overall = preferences[-1]
     text = (
-        f"The run prefers the good sentence in {whole.right:,} of {whole.pairs:,} minimal "
-        f"pairs: {share(whole.accuracy)} (95 % interval {ends(whole.interval)}), where "
-        "chance is 50 %."
+        f"The run prefers the good sentence in {overall.right:,} of "
+        f"{overall.pairs:,} minimal pairs: {share(overall.accuracy)} "
+        f"(95 % interval {ends(overall.interval)}), where chance is 50 %."
     )
-    if whole.ties:
+    if overall.ties:
         text += (
             " Pairs of equal scores, as of the same pieces, which count as wrong: "
-            f"{whole.ties:,}."
+            f"{overall.ties:,}."
         )
-    if len(found) == 1:
+    if len(preferences) == 1:
         return text
     best, worst = (
-        chosen(found[:-1], key=lambda each: each.accuracy) for chosen in (max, min)
+        chosen(preferences[:-1], key=lambda each: each.accuracy)
+        for chosen in (max, min)
     )
     return (
         f"{text} Best is {best.phenomenon} ({share(best.accuracy)}), worst "
@@ -232,19 +243,20 @@ def answer(found: Sequence[Preference]) -> str:
 
 
 def finding(pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray) -> Finding:
-    """What the scores of the good sentences, (n,), and of the bad ones, (n,), say."""
+    """The finding from the scores of the good sentences, (n,), and of the bad ones,
+    (n,)."""
     phenomena = [pair.phenomenon for pair in pairs]
-    found = preferences(phenomena, good, bad)
-    drawn = Pictures(pictures(phenomena, good, bad, found))
-    parts = [Part("Minimal pairs", [drawn, table(found)])]
-    lost = wrong(pairs, good, bad)
-    if lost.rows:
+    results = preferences(phenomena, good, bad)
+    drawn = Pictures(pictures(phenomena, good, bad, results))
+    parts = [Part("Minimal pairs", [drawn, table(results)])]
+    mistakes = wrong(pairs, good, bad)
+    if mistakes.rows:
         count = int(np.sum(good <= bad))
         more = f", the clearest {WRONG} of {count:,}" if count > WRONG else ""
-        parts.append(Part(f"Preferred wrongly{more}", [lost]))
+        parts.append(Part(f"Preferred wrongly{more}", [mistakes]))
     return Finding(
         "Which of two sentences does the run prefer?",
-        answer(found),
+        answer(results),
         [MINIMAL],
         [f"minimal pairs: {len(pairs):,}"],
         parts,
@@ -253,46 +265,49 @@ def finding(pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray) -> Finding
             "pair_bad": bad,
             "pair_phenomenon": np.array(phenomena),
         },
-        {f"accuracy/{each.phenomenon}": each.accuracy for each in found}
-        | {f"accuracy/{ALL}": found[-1].accuracy},
+        {f"accuracy/{each.phenomenon}": each.accuracy for each in results}
+        | {f"accuracy/{ALL}": results[-1].accuracy},
     )
 
 
-def of_whole(
+def readable_finding(
     pairs: Sequence[Pair], good: np.ndarray, bad: np.ndarray, unread: np.ndarray
 ) -> Finding:
-    """`finding` of the pairs of which every piece has a number; the others, of which
-    `unread` pieces have none, are shown and counted apart. UsageError if no pair is
-    left: a sentence of unknown pieces beats any other, as they cost it nothing."""
-    whole = [i for i, count in enumerate(unread.tolist()) if not count]
-    apart = [i for i, count in enumerate(unread.tolist()) if count]
-    if not whole:
+    """The `finding` of the pairs of which every token has a score.
+
+    The others, with `unread` tokens that have none, are shown and counted separately: a
+    sentence of unknown tokens would beat any other, as they cost it nothing. UsageError
+    if no pair is left.
+    """
+    complete = [i for i, count in enumerate(unread.tolist()) if not count]
+    incomplete = [i for i, count in enumerate(unread.tolist()) if count]
+    if not complete:
         raise UsageError(
             f"of none of the {len(pairs):,} pairs does the run read every piece, as of "
             f"{pairs[0].where}: pieces are unknown, or beyond its positions"
         )
-    found = finding([pairs[i] for i in whole], good[whole], bad[whole])
-    if not apart:
-        return found
+    scored = finding([pairs[i] for i in complete], good[complete], bad[complete])
+    if not incomplete:
+        return scored
     rows = [
         (pairs[i].good, pairs[i].bad, str(unread[i]), pairs[i].phenomenon)
-        for i in apart[:WRONG]
+        for i in incomplete[:WRONG]
     ]
     grid = Grid(("good", "bad", "unread", "phenomenon"), "llrl", rows, -1)
     note = (
-        f"Pairs of which the run does not read every piece, shown apart and not counted: "
-        f"{len(apart):,} of {len(pairs):,}."
+        f"Pairs of which the run does not read every piece, shown apart and not "
+        f"counted: {len(incomplete):,} of {len(pairs):,}."
     )
     named = np.array([pair.phenomenon for pair in pairs])
     every = {"pair_good": good, "pair_bad": bad, "pair_phenomenon": named}
-    return found._replace(
-        answer=f"{found.answer} {note}",
-        facts=[*found.facts, f"minimal pairs not counted: {len(apart):,}"],
+    return scored._replace(
+        answer=f"{scored.answer} {note}",
+        facts=[*scored.facts, f"minimal pairs not counted: {len(incomplete):,}"],
         parts=[
-            *found.parts,
+            *scored.parts,
             Part("Pairs with unread pieces, not counted", [note, grid]),
         ],
-        arrays=found.arrays | every | {"pair_unread": unread},
+        arrays=scored.arrays | every | {"pair_unread": unread},
     )
 
 

@@ -1,4 +1,4 @@
-"""Texts drawn with their pieces shaded by probability."""
+"""Drawings of texts, their tokens shaded by probability."""
 
 import warnings
 from typing import NamedTuple
@@ -14,15 +14,15 @@ from bert_jax.inspect.score.likelihood import Likelihood
 from bert_jax.render.drawing import GREY, INK, RULE, TEXT
 
 WIDTH = 4.8  # inches
-MARGIN, GAP, JOINT = 0.06, 0.07, 0.015  # at the sides, between words, inside them
+MARGIN, GAP, JOINT = 0.06, 0.07, 0.015  # widths: page margin, between words, in words
 LINE, BOX, FOOT = 0.43, 0.21, 0.34  # heights: of a line, of a box, of the scale
 SIZE, SMALL = 9, 6.5  # points
 LEAST = 4  # powers of ten that the shades span
-NAMED = 24  # pieces that a course names
+NAMED = 24  # tokens up to which the axis of `course` names each
 
 
 class Cell(NamedTuple):
-    """A piece in its place, in inches from the top left corner."""
+    """A token and its position, in inches from the top left corner."""
 
     text: str
     log: float
@@ -31,10 +31,9 @@ class Cell(NamedTuple):
     width: float
 
 
-def shaded(name: str, text: str, found: Likelihood, caption: str) -> Picture:
-    """The text as it is written, the darker the less likely, its probabilities in
-    percent below."""
-    cells, height = laid_out(text, found)
+def shaded_text(name: str, text: str, likelihood: Likelihood, caption: str) -> Picture:
+    """Draw a text in shades, darker for less likely tokens, with percentages below."""
+    cells, height = layout(text, likelihood)
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.add_axes((0, 0, 1, 1))
@@ -69,32 +68,34 @@ def shaded(name: str, text: str, found: Likelihood, caption: str) -> Picture:
     return Picture(name, draw, WIDTH, height, caption)
 
 
-def laid_out(text: str, found: Likelihood) -> tuple[list[Cell], float]:
-    """The pieces in lines, those of a word together if it fits a line; the height."""
+def layout(text: str, likelihood: Likelihood) -> tuple[list[Cell], float]:
+    """Lay out tokens in lines, words unbroken if they fit a line; also the height."""
     cells, x, y = [], MARGIN, 0.08
-    for word in _words(found):
-        drawn = [text[slice(*found.offsets[i])] or found.pieces[i] for i in word]
-        labels = [percent(found.logs[i]) for i in word]
+    for word in _words(likelihood):
+        tokens = [
+            text[slice(*likelihood.offsets[i])] or likelihood.pieces[i] for i in word
+        ]
+        labels = [percent(likelihood.logs[i]) for i in word]
         widths = [
-            max(_wide(own, SIZE), _wide(label, SMALL)) + 0.08
-            for own, label in zip(drawn, labels, strict=True)
+            max(_wide(token, SIZE), _wide(label, SMALL)) + 0.08
+            for token, label in zip(tokens, labels, strict=True)
         ]
         if x + sum(widths) + JOINT * len(word) > WIDTH - MARGIN and x > MARGIN:
             x, y = MARGIN, y + LINE
-        for own, i, width in zip(drawn, word, widths, strict=True):
+        for token, i, width in zip(tokens, word, widths, strict=True):
             if x + width > WIDTH - MARGIN and x > MARGIN:
                 x, y = MARGIN, y + LINE
-            cells.append(Cell(own, float(found.logs[i]), x, y, width))
+            cells.append(Cell(token, float(likelihood.logs[i]), x, y, width))
             x += width + JOINT
         x += GAP
     return cells, y + LINE + FOOT
 
 
-def _words(found: Likelihood) -> list[list[int]]:
-    """The numbers of the pieces that touch: those of a word, and its full stop."""
+def _words(likelihood: Likelihood) -> list[list[int]]:
+    """The numbers of adjoining tokens: those of a word, and its full stop."""
     words: list[list[int]] = []
-    for number, (start, _) in enumerate(found.offsets):
-        if words and found.offsets[number - 1][1] == start:
+    for number, (start, _) in enumerate(likelihood.offsets):
+        if words and likelihood.offsets[number - 1][1] == start:
             words[-1].append(number)
         else:
             words.append([number])
@@ -102,19 +103,20 @@ def _words(found: Likelihood) -> list[list[int]]:
 
 
 def _wide(text: str, size: float) -> float:
-    """Inches."""
+    """The width of a text in inches."""
     font = FontProperties(size=size)
-    with warnings.catch_warnings(action="ignore"):  # of glyphs that no font here has
+    with warnings.catch_warnings(action="ignore"):  # of missing glyphs
         return text_to_path.get_text_width_height_descent(text, font, False)[0] / 72
 
 
 def level(log: float) -> float:
-    """0 of certainty to 1 of a probability of 10^-LEAST or less; nan stays."""
+    """The shade of a log-probability: 0 for certainty, 1 for 10^-LEAST or less; nan
+    stays nan."""
     return float(np.clip(-log / np.log(10) / LEAST, 0, 1))
 
 
 def percent(log: float) -> str:
-    """A probability in percent, of at most four characters."""
+    """Format a probability in percent, in at most four characters."""
     if np.isnan(log):
         return "?"
     share = 100 * np.exp(log)
@@ -144,7 +146,7 @@ def _box(panel, x: float, y: float, width: float, shade: float) -> None:
 
 
 def _scale(panel, height: float) -> None:
-    """Shades of the powers of ten, named."""
+    """Draw the legend of the shades, by powers of ten."""
     names = ["100 %", "10", "1", "0.1", "0.01 or less"]
     x = MARGIN
     for power, name in enumerate(names):
@@ -160,21 +162,21 @@ def _scale(panel, height: float) -> None:
         x += 0.36 + _wide(name, SMALL)
 
 
-def course(name: str, found: Likelihood) -> Picture:
-    """The log-probability of every piece, from the first to the last."""
+def course(name: str, likelihood: Likelihood) -> Picture:
+    """Plot the log-probability of each token, from first to last."""
 
     def draw(canvas: FigureBase) -> None:
         panel = canvas.subplots()
-        places = np.arange(1, len(found.logs) + 1)
-        panel.vlines(places, found.logs, 0, color=INK, lw=1)
-        panel.plot(places, found.logs, "o", ms=3.5, color=INK)
-        panel.axhline(found.mean, color=GREY, lw=0.8, ls=(0, (4, 3)))
+        places = np.arange(1, len(likelihood.logs) + 1)
+        panel.vlines(places, likelihood.logs, 0, color=INK, lw=1)
+        panel.plot(places, likelihood.logs, "o", ms=3.5, color=INK)
+        panel.axhline(likelihood.mean, color=GREY, lw=0.8, ls=(0, (4, 3)))
         panel.spines["bottom"].set_visible(False)
         panel.tick_params(axis="x", length=0)
         panel.set_ylim(top=0)
         panel.set_ylabel("log-probability, nats")
         if len(places) <= NAMED:
-            panel.set_xticks(places, found.pieces, rotation=90)
+            panel.set_xticks(places, likelihood.pieces, rotation=90)
         else:
             panel.set_xlabel("piece")
 

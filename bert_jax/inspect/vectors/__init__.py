@@ -1,7 +1,7 @@
-"""The vectors of a word in its sentences: how like each other they are, and whether they"""
+"""Vectors of a word in its sentences: their similarity, and the senses they tell."""
 
 from bert_jax.inspect.vectors.main import (
-    Request,
+    VectorRequest,
     around,
     find,
     locate,
@@ -13,7 +13,7 @@ from bert_jax.inspect.vectors.main import (
 )
 
 __all__ = [
-    "Request",
+    "VectorRequest",
     "around",
     "find",
     "locate",

@@ -1,6 +1,4 @@
-"""The vectors of a word in its sentences: how like each other they are, and whether they
-tell its senses.
-"""
+"""Vectors of a word in its sentences: their similarity, and the senses they tell."""
 
 import argparse
 import re
@@ -27,26 +25,29 @@ Span = tuple[int, int]
 ABOUT = [
     (
         "A vector is that of the word in its text, the mean over its pieces where the "
-        "tokenizer splits it. Layer 0 are the embeddings, which know the word and where it "
-        "stands, but not its neighbours. A text with more pieces than the model has "
-        "positions is read from a stretch around the word."
+        "tokenizer splits it. Layer 0 are the embeddings, which know the word and "
+        "where it stands, but not its neighbours. A text with more pieces than the "
+        "model has positions is read from a stretch around the word."
     ),
     (
-        "Self-similarity is the mean cosine between the vectors of the word in two texts "
-        "(Ethayarajh 2019, 3.3, definition 1): 1 if the texts make no difference. In many "
-        "models all vectors point to one side, so beside it stands what two other words, "
-        "one drawn from each text, have in common; what the word has beyond that is its "
-        "own (3.4). Few texts of one kind say little of the word at large, and two texts "
-        "may be near because they are of one length, place or wording, and not of a sense."
+        "Self-similarity is the mean cosine between the vectors of the word in two "
+        "texts (Ethayarajh 2019, 3.3, definition 1): 1 if the texts make no "
+        "difference. In many models all vectors point to one side, so beside it stands "
+        "what two other words, one drawn from each text, have in common; what the word "
+        "has beyond that is its own (3.4). Few texts of one kind say little of the "
+        "word at large, and two texts may be near because they are of one length, "
+        "place or wording, and not of a sense."
     ),
 ]
 SHOWN = 100  # texts of a table
 AROUND = 34  # characters shown at either side of a word
 
 
-class Request(NamedTuple):
-    """The word in the texts of `source`; or `words` with what static vectors tell of
-    each."""
+class VectorRequest(NamedTuple):
+    """A request for one word in the texts of `source`, or for the senses of `words`.
+
+    statics: for each of `words` the predictions of each kind of static vectors.
+    """
 
     word: str
     texts: list[str]
@@ -58,8 +59,8 @@ class Request(NamedTuple):
     seed: int
 
 
-def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
-    """The texts or the folders of senses, read; word2vec has learnt from the latter."""
+def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> VectorRequest:
+    """Read the texts, or the folders of senses; on the latter word2vec is trained."""
     layer = args.layer
     if layer not in ("last", states.LAST_FOUR) and not layer.isdecimal():
         raise UsageError(f"--layer={layer} is neither a number, last nor last_4")
@@ -69,20 +70,20 @@ def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> Request:
         )
     if args.senses:
         words = [senses.read(Path(folder)) for folder in args.senses]
-        statics = _statics(words, args.static, args.seed)
-        return Request("", [], [], "", words, statics, layer, args.seed)
+        statics = _static_predictions(words, args.static, args.seed)
+        return VectorRequest("", [], [], "", words, statics, layer, args.seed)
     if not args.word.strip() or not args.file:
         raise UsageError(
             "--word and --file go together: a word, and texts that have it"
         )
     texts, spans = read(Path(args.file), args.word.strip())
     word = args.word.strip()
-    return Request(word, texts, spans, args.file, [], [], layer, args.seed)
+    return VectorRequest(word, texts, spans, args.file, [], [], layer, args.seed)
 
 
 def read(path: Path, word: str) -> tuple[list[str], list[Span]]:
-    """The texts of a file, a line each, blank ones left out, and the word in each.
-    UsageError where there are fewer than two, or one has not the word."""
+    """Read the non-blank lines of a file, and locate the word in each. UsageError where
+    there are fewer than two, or one lacks the word."""
     texts, spans = [], []
     for number, line in enumerate(lines(path, "utf-8"), 1):
         if line.strip():
@@ -94,45 +95,46 @@ def read(path: Path, word: str) -> tuple[list[str], list[Span]]:
 
 
 def locate(text: str, word: str, where: str) -> Span:
-    """The characters [start, end) of the first place of a whole word, in any case."""
+    """The characters [start, end) of the first occurrence of a word, in any case,
+    matched as a complete word. UsageError if there is none."""
     before, after = (r"\b" if edge.isalnum() else "" for edge in (word[0], word[-1]))
-    found = re.search(f"{before}{re.escape(word)}{after}", text, re.IGNORECASE)
-    if not found:
+    match = re.search(f"{before}{re.escape(word)}{after}", text, re.IGNORECASE)
+    if not match:
         raise UsageError(f"{where}: there is no word {word!r} in {text!r}")
-    return found.span()
+    return match.span()
 
 
 def self_similarity(vectors: np.ndarray) -> np.ndarray:
-    """(L + 1,) float64 of (n, L + 1, D), n > 1: in each layer the mean cosine of two
-    different vectors (Ethayarajh 2019, section 3.3, definition 1)."""
+    """The mean cosine (L + 1,) float64 between two of the n > 1 vectors (n, L + 1, D),
+    in each layer (Ethayarajh 2019, section 3.3, definition 1)."""
     return cosines.mean(vectors)
 
 
 def others(texts: Sequence[str], spans: Sequence[Span], seed: int) -> list[list[Span]]:
-    """Of each text another word, drawn by the seed; none of a text without."""
+    """Draw another word of each text by the seed: a list of one span, or of none."""
     draw = np.random.default_rng(seed)
-    found = []
+    drawn = []
     for text, (start, end) in zip(texts, spans, strict=True):
         words = [
             (a, b)
             for a, b in split_words(text)
             if (b <= start or a >= end) and any(map(str.isalnum, text[a:b]))
         ]
-        found.append([words[draw.integers(len(words))]] if words else [])
-    return found
+        drawn.append([words[draw.integers(len(words))]] if words else [])
+    return drawn
 
 
 def neighbours(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each of vectors (n, D) the number (n,) of the nearest other, and the cosine."""
+    """The row number (n,) of the nearest other vector of (n, D), and its cosine."""
     units = cosines.unit(vectors)
-    found = units @ units.T
-    np.fill_diagonal(found, -np.inf)
-    nearest = found.argmax(axis=1)
-    return nearest, found[np.arange(len(vectors)), nearest]
+    similarities = units @ units.T
+    np.fill_diagonal(similarities, -np.inf)
+    nearest = similarities.argmax(axis=1)
+    return nearest, similarities[np.arange(len(vectors)), nearest]
 
 
-def find(model: Model, request: Request) -> Finding:
-    """What the vectors of the layers are like. UsageError for a layer out of range."""
+def find(model: Model, request: VectorRequest) -> Finding:
+    """Compare the vectors of all layers. UsageError for a layer out of range."""
     if request.layer != states.LAST_FOUR:
         states.layer(model, request.layer)
     elif states.count(model) < 4:
@@ -141,12 +143,14 @@ def find(model: Model, request: Request) -> Finding:
         )
     if request.words:
         return page.find(model, request.words, request.statics, request.layer)
-    return _of_texts(model, request)
+    return _text_finding(model, request)
 
 
-def _statics(words: list[Word], kinds: list[str], seed: int) -> list[list[Static]]:
-    """What static vectors tell of each word; word2vec learns from all their sentences,
-    those of the test too, but from no sense."""
+def _static_predictions(
+    words: list[Word], kinds: list[str], seed: int
+) -> list[list[Static]]:
+    """The predictions of static vectors for each word. word2vec is trained on all
+    sentences, those of the test split too, but on no sense."""
     names = [word.name for word in words]
     if len(set(names)) < len(names):
         raise UsageError(f"--senses: two folders are of one word: {', '.join(names)}")
@@ -156,11 +160,13 @@ def _statics(words: list[Word], kinds: list[str], seed: int) -> list[list[Static
         for split in (word.train, word.test)
         for text in split.texts
     ]
-    spaces = [space.static(kind, texts, seed) for kind in kinds]
-    return [[senses.static(each, word) for each in spaces] for word in words]
+    spaces = [space.static_space(kind, texts, seed) for kind in kinds]
+    return [
+        [senses.static_predictions(each, word) for each in spaces] for word in words
+    ]
 
 
-def _of_texts(model: Model, request: Request) -> Finding:
+def _text_finding(model: Model, request: VectorRequest) -> Finding:
     word, texts, spans, layer = (
         request.word,
         request.texts,
@@ -172,25 +178,34 @@ def _of_texts(model: Model, request: Request) -> Finding:
             raise UsageError(
                 f"the run does not know {text[start:end]!r}: it reads [UNK]"
             )
-    found = senses.vectors(model, texts, spans)
+    vectors = senses.vectors(model, texts, spans)
     drawn = others(texts, spans, request.seed)
-    rest = [(text, own[0]) for text, own in zip(texts, drawn, strict=True) if own]
-    like, floor = self_similarity(found), np.full(states.count(model), np.nan)
-    if len(rest) > 1:
-        of_rest = senses.vectors(model, [t for t, _ in rest], [s for _, s in rest])
-        floor = self_similarity(of_rest)
-    chosen = states.select(model, found, layer)
+    others_drawn = [
+        (text, other_spans[0])
+        for text, other_spans in zip(texts, drawn, strict=True)
+        if other_spans
+    ]
+    similarity, floor = self_similarity(vectors), np.full(states.count(model), np.nan)
+    if len(others_drawn) > 1:
+        other_vectors = senses.vectors(
+            model,
+            [text for text, _ in others_drawn],
+            [span for _, span in others_drawn],
+        )
+        floor = self_similarity(other_vectors)
+    chosen = states.select(model, vectors, layer)
     nearest, near = neighbours(chosen)
-    names, flat = states.names(model), plane.of(chosen)
+    names, flat = states.names(model), plane.project(chosen)
     where = f"layer {layer}" if layer.isdecimal() else f"the {_worded(layer)}"
     return Finding(
         question=f"How do the vectors of {word} differ between texts?",
         answer=(
-            f"The mean cosine between the vectors of {word} in two of {len(texts)} texts "
-            f"is {like[0]:.2f} in the embeddings and {like[-1]:.2f} in the last layer"
+            f"The mean cosine between the vectors of {word} in two of {len(texts)} "
+            f"texts is {similarity[0]:.2f} in the embeddings and "
+            f"{similarity[-1]:.2f} in the last layer"
             + (
                 f", where two other words have {floor[-1]:.2f}."
-                if len(rest) > 1
+                if len(others_drawn) > 1
                 else "."
             )
         ),
@@ -206,25 +221,25 @@ def _of_texts(model: Model, request: Request) -> Finding:
             Part(
                 f"In {where}",
                 [
-                    Pictures([_plane(flat, where), _curve(word, like, floor)]),
+                    Pictures([_plane(flat, where), _curve(word, similarity, floor)]),
                     _neighbours(texts, spans, nearest, near),
                 ],
             ),
-            Part("By layer", [_by_layer(names, like, floor)]),
+            Part("By layer", [_layer_table(names, similarity, floor)]),
         ],
         arrays={
-            "vectors": found,
+            "vectors": vectors,
             "spans": np.array(spans),
             "texts": np.array(texts),
             "plane": flat.points,
             "nearest": nearest,
             "cosines": near,
-            "self_similarity": like,
+            "self_similarity": similarity,
             "other_words": floor,
         },
         scores={
             f"self-similarity/{layers.name(name)}": float(value)
-            for name, value in zip(names, like, strict=True)
+            for name, value in zip(names, similarity, strict=True)
         },
     )
 
@@ -241,13 +256,13 @@ def _plane(flat: plane.Plane, where: str) -> Picture:
         plane.numbered(flat, (4.8, 3.6)),
         4.8,
         3.6,
-        f"The word in each text, in {where}: its first two principal components. Numbers "
-        "are those of the table, left out where they have no room.",
+        f"The word in each text, in {where}: its first two principal components. "
+        "Numbers are those of the table, left out where they have no room.",
     )
 
 
-def _curve(word: str, like: np.ndarray, floor: np.ndarray) -> Picture:
-    shown = [Curve(word, like.tolist(), (), INK)]
+def _curve(word: str, similarity: np.ndarray, floor: np.ndarray) -> Picture:
+    shown = [Curve(word, similarity.tolist(), (), INK)]
     if np.isfinite(floor).all():
         shown.append(Curve("other words", floor.tolist(), (), GREY))
     return Picture(
@@ -259,10 +274,10 @@ def _curve(word: str, like: np.ndarray, floor: np.ndarray) -> Picture:
     )
 
 
-def _by_layer(names: list[str], like: np.ndarray, floor: np.ndarray) -> Grid:
+def _layer_table(names: list[str], similarity: np.ndarray, floor: np.ndarray) -> Grid:
     rows = [
-        (name, f"{own:.3f}", f"{base:.3f}", f"{own - base:.3f}".replace("-", "−"))
-        for name, own, base in zip(names, like, floor, strict=True)
+        (name, f"{value:.3f}", f"{base:.3f}", f"{value - base:.3f}".replace("-", "−"))
+        for name, value, base in zip(names, similarity, floor, strict=True)
     ]
     header = ("layer", "self-similarity", "two other words", "beyond them")
     return Grid(header, "lrrr", rows, -1)
@@ -288,7 +303,7 @@ def _neighbours(
 
 
 def around(text: str, span: Span) -> str:
-    """What of a text stands near a span."""
+    """The text around a span, cut at both sides."""
     begin = max(min(span[0], len(text) - AROUND) - AROUND, 0)
     end = max(min(span[1] + AROUND, len(text)), min(begin + 2 * AROUND, len(text)))
     before, after = "…" if begin else "", "…" if end < len(text) else ""

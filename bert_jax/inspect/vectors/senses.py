@@ -1,6 +1,7 @@
-"""Senses of a word in sentences, as CoarseWSD-20 has them (Loureiro et al. 2021): read,
-and told by nearest neighbour and by linear probe, of vectors that know the sentence and
-of static ones, which do not.
+"""Word senses in sentences, in the format of CoarseWSD-20 (Loureiro et al. 2021).
+
+They are read, and predicted by nearest neighbour and by linear probe: from contextual
+vectors, and from static ones, which do not depend on the sentence.
 """
 
 import math
@@ -21,12 +22,12 @@ from bert_jax.tasks.records import lines, parsed
 
 MAP = "classes_map.txt"
 CONTEXT = "sentence mean"  # of static vectors
-NEAR = 1e-6  # cosines that differ by less are equal, as rounding is
+NEAR = 1e-6  # cosines that differ by less are ties: it is rounding
 BLOCK = 512  # test vectors compared at once
 
 
 class Occurrences(NamedTuple):
-    """A word in n sentences: the characters [start, end) of it, and its senses (n,)."""
+    """A word in n sentences: its characters [start, end) in each, and its n senses."""
 
     texts: list[str]
     spans: list[tuple[int, int]]
@@ -38,7 +39,7 @@ class Occurrences(NamedTuple):
 
 
 class Word(NamedTuple):
-    """senses: their names, by number. train: the sentences whose senses are known."""
+    """An ambiguous word. senses: their names, by number. train, test: its sentences."""
 
     name: str
     senses: list[str]
@@ -46,8 +47,8 @@ class Word(NamedTuple):
     test: Occurrences
 
 
-class Told(NamedTuple):
-    """The senses that one kind of vectors gives the test sentences, (m,) int each."""
+class SensePredictions(NamedTuple):
+    """Predicted senses (m,) int of the test sentences, from one kind of vectors."""
 
     name: str  # "embeddings", "1", ..., states.LAST_FOUR, or of static vectors
     nearest: np.ndarray
@@ -55,16 +56,16 @@ class Told(NamedTuple):
 
 
 class Static(NamedTuple):
-    """What static vectors tell. one: the vector of the word, the same everywhere.
-    context: the mean over the words of the sentence."""
+    """Predictions of static vectors. word: from the vector of the word, which is
+    constant. context: from the mean over the words of the sentence."""
 
     name: str
-    one: Told
-    context: Told
+    word: SensePredictions
+    context: SensePredictions
 
 
 class Difference(NamedTuple):
-    """Of two shares of the same trials, with its 95 % interval."""
+    """The difference of two shares of paired trials, with its 95 % interval."""
 
     value: float
     low: float
@@ -72,9 +73,11 @@ class Difference(NamedTuple):
 
 
 def read(folder: Path) -> Word:
-    """The folder of a word: MAP, and {train,test}.{data,gold}.txt. A line of data is the
-    number of the word among those between spaces, from 0, a tab, and the sentence; one
-    of gold the number of its sense. UsageError, with file and line, for anything else.
+    """Read the folder of a word: MAP, and {train,test}.{data,gold}.txt.
+
+    A line of data is the number of the word among those between spaces, from 0, a tab,
+    and the sentence; a line of gold is the number of its sense. UsageError, with file
+    and line, for anything else.
     """
     if not folder.is_dir():
         raise UsageError(f"--senses: {folder} is no folder of a word")
@@ -90,61 +93,72 @@ def read(folder: Path) -> Word:
 def nearest(
     train: np.ndarray, senses: np.ndarray, test: np.ndarray, classes: int
 ) -> np.ndarray:
-    """(m,) int: of each vector of test (m, D) the sense of the nearest of train (n, D),
-    by cosine. Of several that are equally near, as all are to a static vector, the most
-    frequent sense; of equally frequent ones the lowest number."""
+    """The sense (m,) int of the nearest train vector (n, D) by cosine, for each test
+    vector.
+
+    Among equally near ones, as all are to a static vector, the most frequent sense
+    wins; among equally frequent ones the lowest number.
+    """
     train, test, votes = unit(train), unit(test), np.eye(classes)[senses]
-    found = [np.zeros(0, int)]
+    blocks = [np.zeros(0, int)]
     for begin in range(0, len(test), BLOCK):
         cosines = test[begin : begin + BLOCK] @ train.T
         best = cosines >= cosines.max(axis=1, keepdims=True) - NEAR
-        found.append((best @ votes).argmax(axis=1))
-    return np.concatenate(found)
+        blocks.append((best @ votes).argmax(axis=1))
+    return np.concatenate(blocks)
 
 
-def tell(name: str, word: Word, train: np.ndarray, test: np.ndarray) -> Told:
-    """What vectors of the training and the test sentences, (n, D) and (m, D), tell."""
+def predict(
+    name: str, word: Word, train: np.ndarray, test: np.ndarray
+) -> SensePredictions:
+    """Predict senses of the test sentences from vectors (n, D) of train and (m, D) of
+    test."""
     count, senses = len(word.senses), word.train.senses
     probe = linear.fit(train, senses, count, linear.PENALTY)
-    return Told(name, nearest(train, senses, test, count), linear.predict(probe, test))
+    return SensePredictions(
+        name, nearest(train, senses, test, count), linear.predict(probe, test)
+    )
 
 
-def contextual(
+def layer_predictions(
     model: Model, word: Word, train: np.ndarray, test: np.ndarray
-) -> list[Told]:
-    """Of `vectors` of both splits: each layer, and the last four as one."""
+) -> list[SensePredictions]:
+    """The predictions of each layer, and of the last four side by side, from `vectors`
+    of both splits."""
     names = states.names(model)
-    told = [
-        tell(name, word, train[:, layer], test[:, layer])
+    predictions = [
+        predict(name, word, train[:, layer], test[:, layer])
         for layer, name in enumerate(names)
     ]
     if len(names) >= 4:
         both = (states.select(model, each, states.LAST_FOUR) for each in (train, test))
-        told.append(tell(states.LAST_FOUR, word, *both))
-    return told
+        predictions.append(predict(states.LAST_FOUR, word, *both))
+    return predictions
 
 
-def static(space: Space, word: Word) -> Static:
-    """What vectors that have one layer tell. UsageError if the word has none."""
-    one, context = [], []
+def static_predictions(space: Space, word: Word) -> Static:
+    """The predictions of static vectors. UsageError if they do not know the word."""
+    word_vectors, context = [], []
     for split in (word.train, word.test):
-        known, found = space.look_up(split.words)
+        known, vectors = space.look_up(split.words)
         if not known.all():
             raise UsageError(f"{space.name} does not know {word.name!r}")
-        one.append(found[:, 0])
+        word_vectors.append(vectors[:, 0])
         context.append(space.look_up(split.texts)[1][:, 0])
     return Static(
         space.name,
-        tell(f"{space.name}, the word", word, *one),
-        tell(f"{space.name}, {CONTEXT}", word, *context),
+        predict(f"{space.name}, the word", word, *word_vectors),
+        predict(f"{space.name}, {CONTEXT}", word, *context),
     )
 
 
 def vectors(
     model: Model, texts: Sequence[str], spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """(n, L + 1, D) float32 of a word in each text, the mean over its pieces. Of a text
-    of more pieces than the model has positions a stretch around the word is read."""
+    """Vectors (n, L + 1, D) float32 of a word in each text, the mean over its tokens.
+
+    If a text does not fit the model, only a stretch around the word is read.
+    """
     placed = [
         stretch(model, text, span) for text, span in zip(texts, spans, strict=True)
     ]
@@ -156,7 +170,7 @@ def vectors(
 def stretch(
     model: Model, text: str, span: tuple[int, int]
 ) -> tuple[str, tuple[int, int]]:
-    """The text, or what of it around the span fits the model; and the span therein."""
+    """The text, or the stretch around a span that fits the model; the span in it."""
     offsets, room = model.tokenizer.encode(text).offsets, model.max_length - 2
     if len(offsets) <= room:
         return text, span
@@ -167,10 +181,11 @@ def stretch(
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Of the shares of two (m,) bool that say which trials succeeded, the same trials.
+    """The difference of the shares of two (m,) bool, which mark the successes of paired
+    trials.
 
-    The interval is Wald's of the table of pairs with half a trial more in each of its
-    four cells (Agresti & Min 2005, "Wald+2"), cut to [-1, 1].
+    The interval is Wald's, with half a trial added to each of the four cells of the
+    table of pairs (Agresti & Min 2005, "Wald+2"), cut to [-1, 1].
     """
     gained, lost = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     count, gap = len(first) + 2, gained - lost
@@ -181,26 +196,26 @@ def difference(first: np.ndarray, second: np.ndarray) -> Difference:
 
 
 def repeated(word: Word) -> int:
-    """How many of the test sentences are among the training sentences too."""
+    """The number of test sentences that are among the training sentences too."""
     return len(list(filter(set(word.train.texts).__contains__, word.test.texts)))
 
 
 def _map(path: Path, word: str) -> dict[int, str]:
-    """The names of the senses, the number of each a key, from 0 on."""
+    """Read the names of the senses by number, which run from 0."""
     senses = parsed(str(path), "\n".join(lines(path, "utf-8")))
     try:
-        found = {int(key): _named(name, word) for key, name in senses.items()}
+        names = {int(key): _named(name, word) for key, name in senses.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(
             f'{path}: wanted JSON of senses by number, {{"0": "{word}_1"}}: {error}'
         ) from error
-    if sorted(found) != list(range(len(found))) or not found:
+    if sorted(names) != list(range(len(names))) or not names:
         raise UsageError(f"{path}: the numbers of senses are not 0, 1, 2, ...")
-    return dict(sorted(found.items()))
+    return dict(sorted(names.items()))
 
 
 def _named(sense: str, word: str) -> str:
-    """bank_bank_(geography) -> bank (geography)"""
+    """Format the name of a sense: bank_bank_(geography) -> bank (geography)."""
     return sense.removeprefix(f"{word}_").replace("_", " ")
 
 
@@ -218,8 +233,8 @@ def _occurrences(folder: Path, split: str, senses: Sequence[int]) -> Occurrences
     for number, label in enumerate(labels, 1):
         if label.strip() not in map(str, senses):
             raise UsageError(
-                f"{gold}, line {number}: the sense {label!r} is not in {MAP}, which has "
-                f"{', '.join(map(str, senses))}"
+                f"{gold}, line {number}: the sense {label!r} is not in {MAP}, which "
+                f"has {', '.join(map(str, senses))}"
             )
     return Occurrences(
         [text for text, _ in rows],
@@ -229,7 +244,7 @@ def _occurrences(folder: Path, split: str, senses: Sequence[int]) -> Occurrences
 
 
 def _place(where: str, line: str) -> tuple[str, tuple[int, int]]:
-    """The sentence, and the characters of the word that the line names."""
+    """Parse a line of data: the sentence, and the characters of the marked word."""
     number, tab, text = line.partition("\t")
     if not tab or not number.strip().isdecimal():
         raise UsageError(f"{where}: wanted the number of a word, a tab and a sentence")

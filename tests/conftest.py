@@ -42,8 +42,23 @@ jaxtyping.install_import_hook(
 # Its imports must come after the hook.
 pytest_plugins = ["tests.running", "tests.finetuning", "tests.storing"]
 
+# What may differ by the versions of Python, JAX, Flax, optax and orbax: the models and
+# their gradients, placement, checkpoints, and runs of older versions.
+VERSIONS = (
+    *("models", "objectives", "train", "predict/test_model.py", "data/test_store.py"),
+    *("test_golden.py", "test_resume.py", "test_hosts.py", "test_nonfinite.py"),
+    *("huggingface/test_exchange.py", "inspect/test_states.py", "test_architecture.py"),
+)
+
 hypothesis.settings.register_profile("house", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items):
+    places = [Path(__file__).parent / name for name in VERSIONS]
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in places):
+            item.add_marker(pytest.mark.versions)
 
 
 @pytest.fixture(autouse=True)

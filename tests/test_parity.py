@@ -20,7 +20,7 @@ from bert_jax.models.encoder import EncoderConfig
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
 from bert_jax.train import optim
-from bert_jax.train.state import TrainState, own
+from bert_jax.train.state import TrainState, scalars
 from bert_jax.train.step import make_step
 from tests.running import ROOT
 
@@ -148,7 +148,7 @@ def test_the_loss_and_the_gradient_of_every_parameter(case, config):
 def test_ten_updates_of_adamw(case, config):
     settings = SimpleNamespace(**OPTIM)
     optimiser, schedule = optim.make(settings, 10), optim.schedule(settings, 10)
-    numbers = own(SimpleNamespace(seed=0, optim=settings))
+    numbers = scalars(SimpleNamespace(seed=0, optim=settings))
     step = jax.jit(
         make_step(
             objective(config),

@@ -232,7 +232,7 @@ def lease(workdir: Path, option: str) -> Iterator[None]:
                 workdir.rmdir()
 
 
-def is_held(workdir: Path) -> bool:
+def is_leased(workdir: Path) -> bool:
     """Whether a process writes that run."""
     return files.is_locked(workdir / LEASE)
 

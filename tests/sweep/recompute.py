@@ -121,7 +121,7 @@ def scaled(factor: float, of, gaps: list[float], least: int) -> list[float]:
 
 def measured(sweep: Sweep, metric: str) -> list[Row]:
     factor, name, step = unit(metric)
-    unknown = sweep.rows(metric) == "unknown"
+    rows_unknown = sweep.rows(metric) == "unknown"
     baselines = {arm: unigrams(sweep, arm, metric) for arm in sweep.arms}
     all_gaps = {arm: sweep.gaps(arm, metric) for arm in sweep.arms}
     del all_gaps[sweep.baseline]
@@ -149,7 +149,7 @@ def measured(sweep: Sweep, metric: str) -> list[Row]:
         row["detectable"] = [factor * wide / math.sqrt(len(gaps))] if paired else []
         good = side(gaps) * (-1 if metric.endswith("loss") else 1)
         words = {1: "better", -1: "worse", 0: "undecided"}
-        word = "rows unknown" if unknown else words[good]
+        word = "rows unknown" if rows_unknown else words[good]
         row["reads"] = word if paired else "–"
         rows.append(row)
     return rows

@@ -9,7 +9,7 @@ import pytest
 from bert_jax.run import rundir
 from bert_jax.sweep import board
 from bert_jax.sweep.cluster.local import Event
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from tests.sweep import pretending
 
 
@@ -29,13 +29,13 @@ def shown(tmp_path, capsys):
     folder = tmp_path / "runs/try"
 
     def show(events, running=()) -> list[str]:
-        tasks = {run.name: Task(run.name, folder / run.name, "") for run in runs}
+        tasks = {run.name: RunTask(run.name, folder / run.name, "") for run in runs}
         local = SimpleNamespace(
             running=[SimpleNamespace(task=tasks[name]) for name in running]
         )
         told = board.Board(folder, runs, local)
         for name, *rest in events:
-            told.tell(Event(tasks[name], *rest))
+            told.show(Event(tasks[name], *rest))
         told.close()
         return capsys.readouterr().err.splitlines()
 
@@ -93,10 +93,10 @@ def test_what_an_earlier_launch_did_is_not_taken_for_speed(shown):
 
 
 def test_the_last_whole_line_with_a_loss_counts(tmp_path):
-    assert board.tail(tmp_path) == {}
+    assert board.last_metrics(tmp_path) == {}
     rows = [{"step": n, "train/loss": 1.0} for n in range(500)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     text += '{"step": 500, "valid/mlm_loss": 1.0}\nnull\n{"st'
     Path(tmp_path / rundir.METRICS).write_text(text)
-    assert board.tail(tmp_path)["step"] == 499
+    assert board.last_metrics(tmp_path)["step"] == 499
     assert board.last_line(tmp_path / "nothing") == ""

@@ -26,7 +26,7 @@ def sweep(tmp_path, tiny):
             SEEDS=1,
             THEN={"task": str(tmp_path / "task.py")},
         )
-        return main.drawn(path, tmp_path / "runs", 1)
+        return main.resolve_runs(path, tmp_path / "runs", 1)
 
     return make
 

@@ -146,7 +146,7 @@ def test_another_root_is_another_sweep(experiment, counting, tmp_path):
 
 
 def test_a_foreign_run_stops_the_launch_before_anything_starts(experiment, counting):
-    folder, runs = main.drawn(experiment, counting, 1)
+    folder, runs = main.resolve_runs(experiment, counting, 1)
     plan.freeze(folder, runs)
     pretending.finish(folder, runs[0], {"valid/mlm_loss": 3.0})
     shutil.copytree(folder / runs[0].name, folder / "b/seed_0/pretrain")

@@ -7,7 +7,7 @@ import pytest
 from bert_jax.run import config as configs
 from bert_jax.run.config import UsageError
 from bert_jax.sweep import experiment, plan, snapshot
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 from tests.sweep.pretending import write_experiment
 
 ARMS = {"a": {}, "b": {"optim.learning_rate": 1e-4}}
@@ -28,7 +28,7 @@ def code(tmp_path, monkeypatch):
 def draw(tmp_path):
     """draw(arms, NAME=VALUE, ...): the runs of an experiment of those."""
 
-    def make(arms=ARMS, devices=1, **names) -> tuple[Planned, ...]:
+    def make(arms=ARMS, devices=1, **names) -> tuple[PlannedRun, ...]:
         usual = {
             "BASE": "configs/demo.py",
             "METRIC": "valid/mlm_loss",
@@ -38,7 +38,7 @@ def draw(tmp_path):
         path = tmp_path / "try.py"
         write_experiment(path, text="Why?", arms=arms, **usual | names)
         found, problems = experiment.read(path)
-        return plan.draw(found, problems, tmp_path / "runs/try", devices)
+        return plan.resolve(found, problems, tmp_path / "runs/try", devices)
 
     return make
 

@@ -11,7 +11,7 @@ from bert_jax.run import exits
 from bert_jax.run.config import UsageError
 from bert_jax.sweep import inputs, plan, remote, snapshot
 from bert_jax.sweep.cluster import slurm
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from tests.sweep import checkout, pretending
 
 ROOT = Path(__file__).parents[2]
@@ -162,24 +162,24 @@ def test_seeds_of_one_config_are_no_job(tmp_path, experiment, cluster, capsys):
 @pytest.mark.parametrize("on", ["slurm", "kubernetes"])
 def test_a_cluster_needs_a_profile_with_its_table(on, tmp_path):
     with pytest.raises(UsageError, match=f"--on={on} needs --cluster=FILE"):
-        remote.place(on, None)
+        remote.launcher(on, None)
     path = tmp_path / "none.toml"
     path.write_text("flops_per_second = 1e12\n")
     with pytest.raises(UsageError, match=rf"has no table \[{on}\]"):
-        remote.place(on, path)
-    assert remote.place("local", path).flops_per_second == 1e12
+        remote.launcher(on, path)
+    assert remote.launcher("local", path).flops_per_second == 1e12
 
 
 def test_devices_of_a_run_are_those_of_its_hosts():
-    assert remote.place("slurm", EXAMPLE).devices == 1
-    assert remote.place("kubernetes", EXAMPLE).devices == 8
-    assert remote.place("local", None).devices == 0
+    assert remote.launcher("slurm", EXAMPLE).devices == 1
+    assert remote.launcher("kubernetes", EXAMPLE).devices == 8
+    assert remote.launcher("local", None).devices == 0
 
 
 def test_tasks_of_one_folder_are_one_chain():
     names = ["a/seed_0/pretrain", "a/seed_0/sst2", "a/seed_1/pretrain"]
-    tasks = [Task(name, Path("x") / name, "") for name in names]
-    assert [len(chain) for chain in remote.chains(tasks)] == [2, 1]
+    tasks = [RunTask(name, Path("x") / name, "") for name in names]
+    assert [len(chain) for chain in remote.group_chains(tasks)] == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def sweep(tmp_path):
 
 def of(sweep, name: str) -> str:
     folder, runs = sweep
-    return states.of(folder, runs[name])
+    return states.run_state(folder, runs[name])
 
 
 PARENT, CHILD = "a/seed_0/pretrain", "a/seed_0/topics"
@@ -83,16 +83,16 @@ def test_a_done_run_that_lacks_rows_is_not_done_with(sweep):
     wanted = ConfigDict(runs[PARENT].config.to_dict())
     wanted.eval.update(rows="single,pair", length=64)
     run = runs[PARENT]._replace(config=FrozenConfigDict(wanted))
-    assert states.of(folder, run) == states.DONE
-    assert states.left(folder, run) == states.LACKING
+    assert states.run_state(folder, run) == states.DONE
+    assert states.sweep_state(folder, run) == states.LACKING
     with rundir.lease(workdir, "--root"):
-        assert states.left(folder, run) == states.RUNNING
+        assert states.sweep_state(folder, run) == states.RUNNING
     lengths = {"valid/single": 64, "valid/pair": 32}
     for length, state in ((32, states.LACKING), (64, states.DONE)):
         result = rundir.read(workdir, rundir.RESULT)
         lengths["valid/pair"] = length
         record.write_result(workdir, {**result, "row_lengths": lengths})
-        assert states.left(folder, run) == state
+        assert states.sweep_state(folder, run) == state
     assert of(sweep, CHILD) == states.READY
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bert_jax.run import exits, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import chain
-from bert_jax.sweep.cluster.task import Task, together
+from bert_jax.sweep.cluster.task import RunTask, join_lanes
 from tests.running import ROOT
 
 # Ends with the next of its codes; "wait" waits for a signal, "deaf" has no handler.
@@ -46,18 +46,20 @@ def code(tmp_path) -> Path:
     return tmp_path / "code"
 
 
-def task(folder: Path, stage: str, codes: list, needs: str = "") -> Task:
-    made = Task(f"a/seed_0/{stage}", folder / stage, needs and f"a/seed_0/{needs}")
+def task(folder: Path, stage: str, codes: list, needs: str = "") -> RunTask:
+    made = RunTask(f"a/seed_0/{stage}", folder / stage, needs and f"a/seed_0/{needs}")
     made.config.write_text(json.dumps(codes))
     return made
 
 
-def attempts(task: Task) -> int:
+def attempts(task: RunTask) -> int:
     path = task.workdir / "attempts"
     return path.stat().st_size if path.exists() else 0
 
 
-def start(folder: Path, code: Path, tasks: list[Task], cwd: Path) -> subprocess.Popen:
+def start(
+    folder: Path, code: Path, tasks: list[RunTask], cwd: Path
+) -> subprocess.Popen:
     """The command of a SLURM job or a pod."""
     chain.save(folder / "chain.json", code, folder, [tasks], retries=0)
     command = [sys.executable, "-P", "-m", "bert_jax.sweep.cluster.chain"]
@@ -114,7 +116,7 @@ def test_of_lanes_that_failed_those_that_are_done_are_followed(code, tmp_path):
     heirs = [task(tmp_path, f"of_{n}", [0], needs=n) for n in ("one", "two")]
     lanes[1].workdir.mkdir()
     (lanes[1].workdir / rundir.RESULT).write_text("{}")
-    chain.save(tmp_path / "file", code, tmp_path, [[together(lanes), *heirs]], 0)
+    chain.save(tmp_path / "file", code, tmp_path, [[join_lanes(lanes), *heirs]], 0)
     assert chain.run(*chain.load(tmp_path / "file", 0)) == exits.DIVERGED
     assert [attempts(each) for each in (lanes[0], *heirs)] == [1, 0, 1]
 
@@ -181,7 +183,7 @@ def test_hosts_of_slurm_are_joined_at_the_first_node(tmp_path, monkeypatch):
     for key, value in given.items():
         monkeypatch.setenv(f"SLURM_{key}", value)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert chain.join(3) == {
+    assert chain.host_environment(3) == {
         "JAX_COORDINATOR_ADDRESS": f"n4:{10_000 + 7 * 32 + 3}",
         "JAX_NUM_PROCESSES": "2",
         "JAX_PROCESS_ID": "1",
@@ -192,7 +194,7 @@ def test_pods_are_joined_at_a_port_for_each_stage(monkeypatch):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "3")
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "x-run-0-0.x:10000")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
-    assert chain.join(2) == {
+    assert chain.host_environment(2) == {
         "JAX_COORDINATOR_ADDRESS": "x-run-0-0.x:10002",
         "JAX_NUM_PROCESSES": "4",
         "JAX_PROCESS_ID": "3",
@@ -203,7 +205,7 @@ def test_pods_are_joined_at_a_port_for_each_stage(monkeypatch):
 def test_one_host_joins_nobody(tasks, monkeypatch):
     if tasks:
         monkeypatch.setenv("SLURM_NTASKS", tasks)
-    assert chain.join(0) == {}
+    assert chain.host_environment(0) == {}
 
 
 @given(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bert_jax.run import exits
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import chain, kubernetes, profiles
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from tests.running import ROOT
 
 LABEL = r"[a-z]([a-z0-9-]*[a-z0-9])?"  # RFC 1035
@@ -27,9 +27,9 @@ def mounted(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def tasks(folder: Path, name: str) -> list[Task]:
-    first = Task(f"{name}/pretrain", folder / name / "pretrain", "")
-    return [first, Task(f"{name}/sst2", folder / name / "sst2", first.name)]
+def tasks(folder: Path, name: str) -> list[RunTask]:
+    first = RunTask(f"{name}/pretrain", folder / name / "pretrain", "")
+    return [first, RunTask(f"{name}/sst2", folder / name / "sst2", first.name)]
 
 
 def text(mount: Path, names: list[str], root="runs", **changes) -> str:

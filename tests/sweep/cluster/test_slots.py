@@ -20,7 +20,7 @@ def machine(monkeypatch):
 
 def test_one_slot_has_the_whole_machine(machine):
     machine(2, "")
-    assert slots.share(1) == [((), {}, 1)]
+    assert slots.split_machine(1) == [((), {}, 1)]
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_one_slot_has_the_whole_machine(machine):
 )
 def test_cores_are_shared_out(machine, count, cores):
     machine(4, "")
-    assert [slot.cores for slot in slots.share(count)] == cores
+    assert [slot.cores for slot in slots.split_machine(count)] == cores
 
 
 def test_gpus_are_shared_out(machine):
     machine(4, "4,5,6,7")
-    found = [(slot.environment, slot.devices) for slot in slots.share(2)]
+    found = [(slot.environment, slot.devices) for slot in slots.split_machine(2)]
     visible = [{"CUDA_VISIBLE_DEVICES": own} for own in ("4,5", "6,7")]
     assert found == [(visible[0], 2), (visible[1], 2)]
 
@@ -46,7 +46,7 @@ def test_gpus_are_shared_out(machine):
 def test_gpus_of_no_use_are_not_counted(machine, monkeypatch):
     machine(2, "0,1,2")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert [slot.devices for slot in slots.share(2)] == [1, 1]
+    assert [slot.devices for slot in slots.split_machine(2)] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_gpus_of_no_use_are_not_counted(machine, monkeypatch):
 def test_an_uneven_share_is_refused(machine, count, said):
     machine(4, "0,1")
     with pytest.raises(UsageError, match=f"--slots={count}.*{said}"):
-        slots.share(count)
+        slots.split_machine(count)

@@ -13,7 +13,7 @@ import pytest
 
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import profiles, slurm
-from bert_jax.sweep.cluster.task import Task, together
+from bert_jax.sweep.cluster.task import RunTask, join_lanes
 from tests.running import ROOT
 
 COMMANDS = {
@@ -60,10 +60,12 @@ def here(tmp_path, monkeypatch) -> Path:
 PROFILE = profiles.load(ROOT / profiles.EXAMPLE)
 
 
-def chains(folder: Path, count: int, stages=("pretrain", "sst2")) -> list[list[Task]]:
+def chains(
+    folder: Path, count: int, stages=("pretrain", "sst2")
+) -> list[list[RunTask]]:
     names = [f"a/seed_{seed}" for seed in range(count)]
     return [
-        [Task(f"{name}/{s}", folder / name / s, f"{name}/pretrain") for s in stages]
+        [RunTask(f"{name}/{s}", folder / name / s, f"{name}/pretrain") for s in stages]
         for name in names
     ]
 
@@ -138,7 +140,7 @@ def test_what_is_queued_is_not_submitted_again(here):
 
 def test_lanes_are_one_job_that_is_all_their_chains(here):
     first, second = ([task] for task, *_ in chains(here / "X", 2))
-    both = [together([*first, *second])]
+    both = [join_lanes([*first, *second])]
     assert PROFILE.slurm is not None
     give = [[both], ROOT, here / "X", PROFILE, "X"]
     slurm.submit(*give)
@@ -181,9 +183,9 @@ def launch(here: Path, **environment: str) -> subprocess.Popen:
     code = f"""
 from pathlib import Path
 from bert_jax.sweep.cluster import profiles as profile, slurm
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 folder = Path({str(here)!r}) / "X"
-tasks = [[Task(f"a/seed_{{s}}/pretrain", folder / f"a/seed_{{s}}/pretrain", "")]
+tasks = [[RunTask(f"a/seed_{{s}}/pretrain", folder / f"a/seed_{{s}}/pretrain", "")]
          for s in range(2)]
 found = profile.load(Path({str(ROOT / profiles.EXAMPLE)!r}))
 slurm.submit(tasks, Path({str(ROOT)!r}), folder, found, "X")

@@ -18,7 +18,7 @@ import pytest
 from bert_jax.run import config as configs
 from bert_jax.run import exits, rundir
 from bert_jax.sweep.cluster import profiles, slurm
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from bert_jax.train import loop
 from tests.running import ROOT, assert_same_run, logged, start_two_hosts
 
@@ -49,15 +49,15 @@ def profile():
         subprocess.run(["scancel", "--me"], check=True)  # what a failed test left
 
 
-def planned(folder: Path, name: str, config, needs: str = "") -> Task:
+def planned(folder: Path, name: str, config, needs: str = "") -> RunTask:
     """A task whose config lies where it is looked for."""
-    task = Task(name, folder / name, needs)
+    task = RunTask(name, folder / name, needs)
     task.config.parent.mkdir(parents=True, exist_ok=True)
     task.config.write_text(configs.canonical(config))
     return task
 
 
-def submit(profile, folder: Path, chains: list[list[Task]]) -> None:
+def submit(profile, folder: Path, chains: list[list[RunTask]]) -> None:
     said = slurm.submit(chains, ROOT, folder, profile, "X")
     assert said.startswith(f"submitted {len(chains)} as job array")
 
@@ -87,11 +87,11 @@ def running(*options: str) -> dict[int, str]:
     return {int(index): job for index, job in (row.split() for row in rows)}
 
 
-def read(task: Task) -> str:
+def read(task: RunTask) -> str:
     return task.log.read_text() if task.log.exists() else ""
 
 
-def ask_to_stop(index: int, task: Task, folder: Path) -> None:
+def ask_to_stop(index: int, task: RunTask, folder: Path) -> None:
     """scancel would repeat itself, and hit the requeued job too."""
     scancel = subprocess.Popen(["scancel", "--signal=TERM", running()[index]])
     wait_for(lambda: "stopping after this step" in read(task), folder)

@@ -161,7 +161,7 @@ def test_fingerprints_of_two_versions_are_not_said_to_differ(sweep):
     change(folder, "nsp/seed_1/topics", {"data": "2:x"}, rundir.RUN)
     change(folder, "nsp/seed_1/pretrain", {"tokenizer": "2:x"}, rundir.RUN)
     results.check_comparable(results.read(*sweep))
-    assert not results.unlike(results.read(*sweep), "test/accuracy")
+    assert not results.mismatch(results.read(*sweep), "test/accuracy")
     change(folder, "deep/seed_1/topics", {"data": "2:y"}, rundir.RUN)
     with pytest.raises(UsageError, match="data differ: 2:x of nsp.*; 2:y of deep"):
         results.check_comparable(results.read(*sweep))

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from bert_jax.sweep.experiment import Experiment
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 from bert_jax.sweep.report import comparison, verdicts
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.results import RunResult
 
 SINGLE, PAIR, TASK = "valid/single/mlm_loss", "valid/pair/mlm_loss", "t/test/f1"
 SEEDS = range(6)
@@ -31,19 +31,23 @@ MARKS = {"valid": "o", "valid/single": "s", "valid/pair": "p", "test": "t"}
 FREEDOM = len(SEEDS) - 1
 
 
-def run(arm: str, seed: int, stage: str, metrics: dict[str, float], marks: dict) -> Run:
+def run(
+    arm: str, seed: int, stage: str, metrics: dict[str, float], marks: dict
+) -> RunResult:
     texts = dict.fromkeys(
         ("id", "parent", "commit", "data", "tokenizer", "machine"), "x"
     )
     sums = dict.fromkeys(("steps", "tokens", "flops", "seconds"), 1.0)
     more = {"devices": ("cpu",), "goodput": {}, "log": {}}
-    planned = Planned(arm, seed, stage, None)
-    return Run(
+    planned = PlannedRun(arm, seed, stage, None)
+    return RunResult(
         planned, "done", **texts, **sums, **more, metrics=metrics, measured=marks
     )
 
 
-def runs(single: float, pair: float, unigram=6.0, marks=None, told=0.62) -> list[Run]:
+def runs(
+    single: float, pair: float, unigram=6.0, marks=None, told=0.62
+) -> list[RunResult]:
     """Six seeds of a baseline and of an arm that differs by so much in each metric."""
     found = []
     for seed in SEEDS:
@@ -61,7 +65,7 @@ def runs(single: float, pair: float, unigram=6.0, marks=None, told=0.62) -> list
     return found
 
 
-def judge(found: list[Run], **changes) -> list[str]:
+def judge(found: list[RunResult], **changes) -> list[str]:
     experiment = EXPERIMENT._replace(**changes)
     tables = comparison.tables(experiment, found)
     required = verdicts.conditions(experiment, found)
@@ -111,7 +115,7 @@ def test_arms_of_different_rows_are_not_compared():
     found = runs(-0.1, -0.1, marks=marks)
     assert judge(found) == ["not comparable", "undecided"]
     single, pair, _ = comparison.tables(EXPERIMENT, found)
-    assert pair.unlike == "the rows differ: `p` of base; `q` of arm"
+    assert pair.mismatch == "the rows differ: `p` of base; `q` of arm"
     assert not pair.arms[1].differences and not math.isnan(pair.arms[1].mean)
     assert single.rows == "s" and single.arms[1].sign == -1
 
@@ -120,7 +124,7 @@ def test_one_seed_of_other_rows_is_named():
     found = runs(-0.1, -0.1)
     odd = found[5]._replace(measured=MARKS | {"valid/single": "z"})
     table = comparison.tables(EXPERIMENT, [*found[:5], odd, *found[6:]])[0]
-    assert table.unlike.endswith("arm/seed_5; `z` of arm/seed_2")
+    assert table.mismatch.endswith("arm/seed_5; `z` of arm/seed_2")
 
 
 @pytest.mark.parametrize("marks", [{}, {"valid": "o"}])
@@ -131,7 +135,7 @@ def test_rows_that_nobody_noted_confirm_nothing(marks, gap):
         found = runs(gap, gap, marks=given)
         assert judge(found) == ["rows unknown", "undecided"]
         table = comparison.tables(EXPERIMENT, found)[0]
-        assert table.unknown and table.gain(table.arms[1]) == 0
+        assert table.rows_unknown and table.gain(table.arms[1]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Sweeps: experiment files, plans, run states, launchers, reports. Never imports jax."""
+"""Sweeps: experiment files, plans, run states, launchers, reports. No jax here."""

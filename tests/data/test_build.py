@@ -122,11 +122,11 @@ def test_progress_says_the_share_and_the_time_left(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(build.time, "monotonic", lambda: now[0])
     said = []
-    progress = build.Progress(said.append, "tokenising", 1000)
+    progress = build.StageProgress(said.append, "tokenising", 1000)
     for _ in range(3):
         now[0] += 4
         progress.add(200)
-    unknown = build.Progress(said.append, "reading", 0)
+    unknown = build.StageProgress(said.append, "reading", 0)
     now[0] += 10
     unknown.add(3_000_000)
     assert said == ["tokenising: 40%, 12 s left", "reading: 3 million characters"]

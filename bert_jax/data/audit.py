@@ -58,8 +58,8 @@ def check_known(stats: Mapping) -> None:
     )
     raise UsageError(
         f"{share:.1%} of the training tokens are [UNK], {unread:.1%} of the characters: "
-        f"nothing is learnt from them. The longest unknown words are {_examples(stats)}; "
-        f"{remedy}"
+        f"nothing is learnt from them. The longest unknown words are "
+        f"{_examples(stats)}; {remedy}"
     )
 
 
@@ -82,8 +82,8 @@ def table(stats: Mapping) -> Iterator[str]:
     yield f"vocabulary                    {stats['vocabulary']:>8,}"
     if stats["unknown_words"]:
         yield (
-            f"words that are [UNK] are {stats['unread']:.2%} of the characters, such as "
-            f"{_examples(stats)}"
+            f"words that are [UNK] are {stats['unread']:.2%} of the characters, such "
+            f"as {_examples(stats)}"
         )
     if stats["dropped"] > REPORTED_DROPPED:
         yield (

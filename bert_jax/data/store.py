@@ -134,7 +134,7 @@ def key(config) -> str:
 
 
 def _build(config, directory: Path, progress: Callable[[str], None]) -> None:
-    with files.whole_directory(directory) as building:
+    with files.atomic_directory(directory) as building:
         manifest = {"format": FORMAT} | build(config, building, progress)
         if key(config) != directory.name:
             raise UsageError("the corpus changed while it was being prepared")

@@ -88,11 +88,11 @@ def test_digest_tells_where_parts_end():
 
 def test_directory_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "made"
-    with pytest.raises(OSError, match="full"), files.whole_directory(target) as new:
+    with pytest.raises(OSError, match="full"), files.atomic_directory(target) as new:
         (new / "part").write_text("1")
         raise OSError("full")
     assert not list(tmp_path.iterdir())
-    with files.whole_directory(target) as new:
+    with files.atomic_directory(target) as new:
         (new / "part").write_text("1")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     assert (target / "part").read_text() == "1"

@@ -65,5 +65,5 @@ def test_a_process_that_starts_again_keeps_its_number_and_its_arguments():
     )
     first, second, last = done.stdout.splitlines()
     assert first == second
-    said = f"{hugepages.WISH} 1 {['-c', 'an argument']} {sys.prefix}"
+    said = f"{hugepages.SETTING} 1 {['-c', 'an argument']} {sys.prefix}"
     assert last == said

@@ -18,7 +18,7 @@ def work():
     print("the end")
     return 75
 
-sys.exit(streams.lasting("name", sys.argv[2] == "prints", work))
+sys.exit(streams.run_tolerantly("name", sys.argv[2] == "prints", work))
 """
 FULL = "standard output cannot be written: No space left on device"
 

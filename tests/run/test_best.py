@@ -40,7 +40,7 @@ def test_without_keep_best_there_is_none():
     )
 
 
-def test_a_score_that_is_no_number_is_the_worst():
+def test_nonfinite_score_is_worst():
     assert best.step(config(), history(math.nan, -0.3, math.nan), 30) == 20
     assert best.step(config(), history(math.nan, math.inf), 20) is None
 
@@ -60,7 +60,7 @@ def test_patience_counts_evaluations_after_the_best(until, expected):
     assert best.is_patience_exhausted(config(patience=2), found, until) is expected
 
 
-def test_steps_without_an_evaluation_do_not_count_and_a_better_one_starts_anew():
+def test_patience_counts_evaluations_since_best():
     found = history(0.5, 0.4, 0.6, 0.5)
     found.add(45, {"train/loss": 1.0})
     assert not best.is_patience_exhausted(config(patience=2), found, 45)

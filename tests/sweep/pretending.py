@@ -145,8 +145,8 @@ class Sweep:
 
 
 def loss(value: float) -> dict[str, float]:
-    own = {"valid/mlm_loss": value, "valid/unigram_loss": 6.0}
-    return {**own, "valid/pair_accuracy": 0.62}
+    losses = {"valid/mlm_loss": value, "valid/unigram_loss": 6.0}
+    return {**losses, "valid/pair_accuracy": 0.62}
 
 
 def learns(arm: str, seed: int, stage: str) -> dict[str, float]:

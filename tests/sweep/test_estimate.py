@@ -26,7 +26,7 @@ def test_a_pretraining_costs_its_steps(tmp_path):
     assert cost.flops == pytest.approx(flops.training_flops(run.config, 6000, 128))
 
 
-def test_a_vocabulary_that_is_not_trained_yet_counts_as_asked_for():
+def test_untrained_vocabulary_counts_with_requested_size():
     known = planned("configs/demo.py", "pretrain", model__vocab_size="4096")
     rows_unknown = planned("configs/demo.py", "pretrain")
     assert estimate.estimate_cost(known) == estimate.estimate_cost(rows_unknown)
@@ -67,7 +67,7 @@ def sweep(tmp_path):
     return tmp_path / "runs/try", pretending.launch(path, tmp_path / "runs").runs
 
 
-def test_a_table_has_a_line_for_each_arm_and_a_sum(sweep):
+def test_table_has_arms_and_sum(sweep):
     folder, runs = sweep
     head, a, b, total = estimate.table(folder, runs, 1e12).splitlines()
     assert "device hours" in head
@@ -81,7 +81,7 @@ def test_a_table_has_a_line_for_each_arm_and_a_sum(sweep):
     assert "as the profile states" in total
 
 
-def test_finished_runs_say_how_fast_the_others_will_be(sweep):
+def test_finished_runs_determine_the_rate(sweep):
     folder, runs = sweep
     assert estimate.measured_rate(folder, runs) is None
     assert "a guess" in estimate.table(folder, runs, 0)
@@ -89,6 +89,6 @@ def test_finished_runs_say_how_fast_the_others_will_be(sweep):
     pretending.finish(folder, runs[1], {"valid/mlm_loss": 3.0})
     done = 2 * 1e9 * 6000 * 2
     assert estimate.measured_rate(folder, runs) == pytest.approx(done / (61.5 + 62.5))
-    said = estimate.table(folder, runs, 0)
-    assert "as the finished runs had it" in said
-    assert "2 done, 1 ready" in said
+    message = estimate.table(folder, runs, 0)
+    assert "as the finished runs had it" in message
+    assert "2 done, 1 ready" in message

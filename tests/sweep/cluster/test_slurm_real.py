@@ -58,19 +58,19 @@ def planned(folder: Path, name: str, config, needs: str = "") -> RunTask:
 
 
 def submit(profile, folder: Path, chains: list[list[RunTask]]) -> None:
-    said = slurm.submit(chains, ROOT, folder, profile, "X")
-    assert said.startswith(f"submitted {len(chains)} as job array")
+    output = slurm.submit(chains, ROOT, folder, profile, "X")
+    assert output.startswith(f"submitted {len(chains)} as job array")
 
 
 def wait_for(happened: Callable[[], Any], folder: Path) -> Any:
     late = time.monotonic() + PATIENCE
     while not (found := happened()):
-        assert time.monotonic() < late, said(folder)
+        assert time.monotonic() < late, output(folder)
         time.sleep(0.05)
     return found
 
 
-def said(folder: Path) -> str:
+def output(folder: Path) -> str:
     """The last words of the jobs and what SLURM knows, for a failure."""
     logs = [path.read_text()[-2000:] for path in folder.glob("slurm/*_log.out")]
     return "\n".join([*logs, str(slurm.status(folder, "X")), squeue("--long")])
@@ -136,7 +136,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def assert_same(workdir: Path, other: Path) -> None:
+def assert_bitwise_equal(workdir: Path, other: Path) -> None:
     """Also what is told at the end, less the clock's."""
     assert_same_run(workdir, other)
     mine, others = (rundir.read(each, rundir.RESULT) for each in (workdir, other))
@@ -148,9 +148,7 @@ def assert_same(workdir: Path, other: Path) -> None:
     assert mine == others
 
 
-def test_six_runs_survive_a_signal_and_a_dead_node_with_the_same_bits(
-    tiny, profile, tmp_path
-):
+def test_runs_survive_signal_and_dead_node_bitwise(tiny, profile, tmp_path):
     folder, plain = tmp_path / "X", tmp_path / "plain"
     plain.mkdir()
     seeds = [tiny({**RUN, "seed": seed}) for seed in range(2)]
@@ -176,14 +174,12 @@ def test_six_runs_survive_a_signal_and_a_dead_node_with_the_same_bits(
     subprocess.run([ROOT / ".ci/slurm"], check=True)
     wait_for(lambda: not slurm.status(folder, "X"), folder)
     for number, task in enumerate(tasks):
-        assert_same(task.workdir, plain / str(number % 2))
+        assert_bitwise_equal(task.workdir, plain / str(number % 2))
     for number in (stopped, victim):
         assert read(tasks[number]).count("M parameters") == 2  # of two starts
 
 
-def test_two_nodes_are_one_run_also_after_a_signal(
-    tiny, profile, tmp_path, monkeypatch
-):
+def test_two_node_run_continues_after_signal(tiny, profile, tmp_path, monkeypatch):
     flags = os.environ["XLA_FLAGS"].replace("count=8", "count=1")
     few = {"train.steps": 60, "train.save_every": 20, "eval.every": 30}
     config = tiny({**few, "parallel.mesh": "-1x1x1"})
@@ -199,12 +195,10 @@ def test_two_nodes_are_one_run_also_after_a_signal(
     ask_to_stop(0, task, folder)
     wait_for(lambda: not slurm.status(folder, "X"), folder)
     assert "continuing from step" in read(task)
-    assert_same(task.workdir, tmp_path / "alone")
+    assert_bitwise_equal(task.workdir, tmp_path / "alone")
 
 
-def test_a_run_at_its_time_limit_goes_on_later_and_a_cancelled_one_does_not(
-    tiny, profile, tmp_path
-):
+def test_timed_out_run_continues_cancelled_one_does_not(tiny, profile, tmp_path):
     folder = tmp_path / "X"
     task = planned(folder, "a/seed_0/pretrain", tiny({**RUN, "train.steps": 100_000}))
     limit = profile.slurm._replace(time_limit=1, signal_seconds=30)

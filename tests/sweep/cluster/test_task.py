@@ -7,7 +7,7 @@ from bert_jax.sweep.cluster import task
 from bert_jax.sweep.cluster.task import RunTask
 
 
-def test_config_and_log_stand_beside_the_run_also_where_its_name_has_a_dot():
+def test_config_and_log_are_beside_the_run():
     made = RunTask("a/seed_0/sst2.v1", Path("x/a/seed_0/sst2.v1"), "")
     assert made.config == Path("x/a/seed_0/sst2.v1.json")
     assert made.log == Path("x/a/seed_0/sst2.v1.log")
@@ -37,9 +37,7 @@ def test_lanes_are_named_in_one_command():
     ]
 
 
-def test_runs_of_a_sweep_share_what_is_compiled_unless_told_where(
-    monkeypatch, tmp_path
-):
+def test_runs_of_a_sweep_share_compile_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     monkeypatch.setenv("SOMETHING", "else")
     found = task.environment(tmp_path)

@@ -87,7 +87,7 @@ def test_differences_are_those_of_common_seeds(table):
     assert math.isnan(low.bootstrap[0])
 
 
-def test_p_is_corrected_over_the_arms_that_have_one(table):
+def test_p_is_corrected_over_tested_arms(table):
     """0.25 of `low` twice; 1 of `mixed`, whose sum is 0; `one` has none."""
     _, low, mixed, one = table.arms
     assert (low.p, low.holm) == (0.25, 0.5)
@@ -116,7 +116,7 @@ def test_higher_scores_are_better(table):
     assert table._replace(metric="task/test/accuracy").gain(low) == -1
 
 
-def test_a_gain_has_a_price_where_it_is_known_and_dearer(table):
+def test_flops_per_gain_needs_significance_and_cost(table):
     """A TFLOP more for 0.567 nats: 17.6 GFLOPs for each hundredth."""
     _, low, mixed, one = table.arms
     assert cost.flops_per_gain(RUNS, table, low) == pytest.approx(

@@ -46,7 +46,7 @@ def run(
 
 
 def runs(
-    single: float, pair: float, unigram=6.0, marks=None, told=0.62
+    single: float, pair: float, unigram=6.0, marks=None, accuracy=0.62
 ) -> list[RunResult]:
     """Six seeds of a baseline and of an arm that differs by so much in each metric."""
     found = []
@@ -58,10 +58,10 @@ def runs(
                 f"valid/{rows}/unigram_loss": unigram for rows in ("single", "pair")
             }
             losses |= (
-                {"valid/pair_accuracy": told + NOISE[seed]} if arm == "base" else {}
+                {"valid/pair_accuracy": accuracy + NOISE[seed]} if arm == "base" else {}
             )
-            own = MARKS if marks is None else marks[arm]
-            found.append(run(arm, seed, "pretrain", losses, own))
+            marks_of_arm = MARKS if marks is None else marks[arm]
+            found.append(run(arm, seed, "pretrain", losses, marks_of_arm))
     return found
 
 
@@ -95,7 +95,7 @@ def test_every_expected_interval_counts_for_the_level():
         assert ends == pytest.approx((-0.1 - width, -0.1 + width))
 
 
-def test_what_is_clear_by_itself_may_not_be_together():
+def test_single_interval_may_exclude_0_but_not_simultaneous():
     """Between t(0.975) = 2.571 and t(1 - 0.025/3) = 3.534 standard errors."""
     error = math.sqrt(28 / 5) / 1000 / math.sqrt(6)
     assert judge(runs(-3 * error, -3 * error))[0] == "undecided"
@@ -139,7 +139,7 @@ def test_rows_that_nobody_noted_confirm_nothing(marks, gap):
 
 
 @pytest.mark.parametrize(
-    ("unigram", "told", "word"),
+    ("unigram", "accuracy", "word"),
     [
         (5.61, 0.62, "confirmed"),
         (5.59, 0.62, "too short to say"),
@@ -147,23 +147,23 @@ def test_rows_that_nobody_noted_confirm_nothing(marks, gap):
         (5.61, 0.56, "confirmed"),
     ],
 )
-def test_a_published_claim_needs_runs_that_learnt(unigram, told, word):
+def test_a_published_claim_needs_runs_that_learnt(unigram, accuracy, word):
     arms = {"base": {}, "arm": {"objective.pair": "none"}}
-    found = runs(-0.1, -0.1, unigram=unigram, told=told)
+    found = runs(-0.1, -0.1, unigram=unigram, accuracy=accuracy)
     assert judge(found, claim="Published: ...", arms=arms)[0] == word
 
 
-def test_own_questions_and_other_questions_need_no_pairs():
-    short = runs(-0.1, -0.1, unigram=5.2, told=0.5)
+def test_other_questions_need_no_pair_accuracy():
+    short = runs(-0.1, -0.1, unigram=5.2, accuracy=0.5)
     assert judge(short)[0] == "confirmed"  # nothing published is claimed
-    long = runs(-0.1, -0.1, told=0.5)
+    long = runs(-0.1, -0.1, accuracy=0.5)
     assert judge(long, claim="Published: ...")[0] == "confirmed"
 
 
-def test_what_the_baseline_learnt_is_said_with_its_numbers():
+def test_conditions_state_measured_numbers():
     arms = {"base": {}, "arm": {"objective.pair": "none"}}
     experiment = EXPERIMENT._replace(claim="Published: ...", arms=arms)
-    found = verdicts.conditions(experiment, runs(0.0, 0.0, unigram=5.26, told=0.51))
+    found = verdicts.conditions(experiment, runs(0.0, 0.0, unigram=5.26, accuracy=0.51))
     assert [condition.holds for condition in found] == [False, False]
     assert found[0].text == (
         "the baseline `base` is 0.26 nats (95 % interval 0.26 to 0.26) below the unigram "
@@ -175,9 +175,9 @@ def test_what_the_baseline_learnt_is_said_with_its_numbers():
     )
 
 
-def test_without_shared_rows_a_baseline_is_judged_by_its_own():
-    own = {"valid/lm_loss": 5.0, "valid/unigram_loss": 5.7}
-    found = [run("base", seed, "pretrain", own, MARKS) for seed in SEEDS]
+def test_baseline_without_shared_rows_uses_valid_loss():
+    metrics = {"valid/lm_loss": 5.0, "valid/unigram_loss": 5.7}
+    found = [run("base", seed, "pretrain", metrics, MARKS) for seed in SEEDS]
     experiment = EXPERIMENT._replace(claim="Published: ...")
     assert [c.holds for c in verdicts.conditions(experiment, found)] == [True]
 

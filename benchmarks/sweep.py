@@ -38,18 +38,20 @@ def arms():
 def measure(folder: Path) -> dict[str, float]:
     path = folder / "cost.py"
     path.write_text(EXPERIMENT.format(runs=RUNS, cache=str(folder / "cache")))
-    root, share = folder / "runs", machine.share(SLOTS)
-    sweep, runs = main.drawn(path, root, 1)
-    with main.launched(sweep, runs, 1):
+    root, share = folder / "runs", machine.split_machine(SLOTS)
+    sweep, runs = main.resolve_runs(path, root, 1)
+    with main.launching(sweep, runs, 1):
         pass  # the data are prepared before the clock starts
     begun, since = {}, {}
     seconds, first_steps = [], []
     wall = time.perf_counter()
-    with main.launched(sweep, runs, 1) as tasks:
+    with main.launching(sweep, runs, 1) as tasks:
         by_name = {run.name: run for run in runs}
         local = Local(
             tasks,
-            lambda task: main.LOOKS[main.states.of(sweep, by_name[task.name])],
+            lambda task: main.TASK_STATES[
+                main.states.run_state(sweep, by_name[task.name])
+            ],
             sweep / main.snapshot.CODE,
             sweep,
             share,

@@ -39,7 +39,7 @@ ANY_KEY, NO_KEY = ("",), ()
 def use_large_pages(arguments: list[str]) -> None:
     """Begin this process again where a verb that computes gains by it (`hugepages`)."""
     if arguments and arguments[0] in COMPUTING:
-        hugepages.start_again()
+        hugepages.restart_process()
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         {*READING, "plan"} & set(arguments[:1])
         or {"--status", "--dry-run", "--help", "-h"} & set(arguments)
     )
-    return streams.lasting(name, only_prints, partial(_main, name, arguments))
+    return streams.run_tolerantly(name, only_prints, partial(_main, name, arguments))
 
 
 def _main(name: str, arguments: list[str]) -> int:

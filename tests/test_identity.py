@@ -215,11 +215,11 @@ def test_older_code_is_given_the_keys_that_it_knows(code):
     kept = [line for line in lines if not any(start in line for start in later)]
     path.write_text("".join(kept))
     config = configs.load("configs/demo.py", {})
-    known = json.loads(snapshot.readable(code.parent, config))
+    known = json.loads(snapshot.config_text(code.parent, config))
     assert configs.fingerprint(configs.completed(known), "") == configs.fingerprint(
         config, ""
     )
     assert not configs.flatten(known).keys() & configs.LATER.keys()
     other = configs.load("configs/demo.py", {"train.on_nonfinite": "skip"})
     with pytest.raises(UsageError, match="is older than train.on_nonfinite"):
-        snapshot.readable(code.parent, other)
+        snapshot.config_text(code.parent, other)

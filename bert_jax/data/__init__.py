@@ -1,1 +1,1 @@
-"""Text to host batches, in numpy. Nothing here imports jax."""
+"""Data pipeline: text to host batches, in numpy. Never imports jax."""

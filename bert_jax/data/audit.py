@@ -1,4 +1,4 @@
-"""What a researcher should see of a corpus before training on it."""
+"""Audit of a corpus: statistics to check before training on it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,24 +8,24 @@ from bert_jax.data.output import Output
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run.config import UsageError
 
-# Shares of the training text: with more that is [UNK] there is little to learn.
+# Shares of the training text: with more [UNK] there is little to learn.
 MOST_UNKNOWN = 0.25  # of the tokens
 MOST_UNREAD = 0.4  # of the characters
-SAID_DROPPED = 0.01  # of the characters
-LONGEST_WORD = 100  # characters; to WordPiece a longer word is [UNK]
+REPORTED_DROPPED = 0.01  # of the characters
+LONGEST_WORD = 100  # characters; WordPiece maps a longer word to [UNK]
 NAMED = 3  # unknown words
-SHOWN = 30  # characters of each
+SHOWN = 30  # characters of an unknown word
 
 
 def audit(train: Output, valid: Output, tokenizer: Tokenizer, empty: int) -> dict:
-    """`empty` documents are in neither split."""
-    held_out = np.array(valid.hashes, np.uint64)
+    """Audit a corpus; `empty` documents are in neither split."""
+    valid_hashes = np.array(valid.hashes, np.uint64)
     unknown = tokenizer.unknown_words(train.sample)
     words = sorted(dict.fromkeys(unknown), key=len, reverse=True)
     characters = len("".join(train.sample.split()))
     return {
         "empty": empty + train.empty + valid.empty,
-        "overlap": len(np.intersect1d(np.array(train.hashes, np.uint64), held_out)),
+        "overlap": len(np.intersect1d(np.array(train.hashes, np.uint64), valid_hashes)),
         "train": _split(train, tokenizer.unk_id),
         "valid": _split(valid, tokenizer.unk_id),
         "unread": sum(map(len, unknown)) / max(characters, 1),
@@ -44,49 +44,49 @@ def _split(output: Output, unk_id: int) -> dict:
     }
 
 
-def check_known(found: Mapping) -> None:
-    """Refuse a corpus most of which the vocabulary cannot write."""
-    share, unread = found["train"]["unknown"], found["unread"]
+def check_known(stats: Mapping) -> None:
+    """Refuse a corpus with too many [UNK] tokens. Raises UsageError."""
+    share, unread = stats["train"]["unknown"], stats["unread"]
     if share <= MOST_UNKNOWN and unread <= MOST_UNREAD:
         return
-    mend = (
+    remedy = (
         f"a word of more than {LONGEST_WORD} characters is [UNK]: put spaces between the "
         "words, or every few characters"
-        if found["longest_unknown"] > LONGEST_WORD
+        if stats["longest_unknown"] > LONGEST_WORD
         else "the vocabulary lacks their characters: train one on this text with "
         "--config.tokenizer.path= or a larger --config.tokenizer.vocab_size"
     )
     raise UsageError(
         f"{share:.1%} of the training tokens are [UNK], {unread:.1%} of the characters: "
-        f"nothing is learnt from them. The longest unknown words are {_named(found)}; "
-        f"{mend}"
+        f"nothing is learnt from them. The longest unknown words are "
+        f"{_examples(stats)}; {remedy}"
     )
 
 
-def _named(found: Mapping) -> str:
-    longest = f" (the longest of {found['longest_unknown']:,} characters)"
-    words = [repr(w[:SHOWN] + "..." * (len(w) > SHOWN)) for w in found["unknown_words"]]
+def _examples(stats: Mapping) -> str:
+    longest = f" (the longest of {stats['longest_unknown']:,} characters)"
+    words = [repr(w[:SHOWN] + "..." * (len(w) > SHOWN)) for w in stats["unknown_words"]]
     return ", ".join(words) + longest if words else "in no sample"
 
 
-def table(found: Mapping) -> Iterator[str]:
+def table(stats: Mapping) -> Iterator[str]:
     columns = ("documents", "sentences", "tokens")
     yield "audit " + "".join(f"{name:>14}" for name in columns) + f"{'[UNK]':>9}"
     for name in ("train", "valid"):
-        row = found[name]
+        row = stats[name]
         numbers = "".join(f"{row[column]:>14,}" for column in columns)
         yield f"{name:<6}{numbers}{row['unknown']:>9.3%}"
-    yield f"exact duplicates, dropped     {found['duplicates']:>8,}"
-    yield f"documents without a token     {found['empty']:>8,}"
-    yield f"documents in both splits      {found['overlap']:>8,}"
-    yield f"vocabulary                    {found['vocabulary']:>8,}"
-    if found["unknown_words"]:
+    yield f"exact duplicates, dropped     {stats['duplicates']:>8,}"
+    yield f"documents without a token     {stats['empty']:>8,}"
+    yield f"documents in both splits      {stats['overlap']:>8,}"
+    yield f"vocabulary                    {stats['vocabulary']:>8,}"
+    if stats["unknown_words"]:
         yield (
-            f"words that are [UNK] are {found['unread']:.2%} of the characters, such as "
-            f"{_named(found)}"
+            f"words that are [UNK] are {stats['unread']:.2%} of the characters, such "
+            f"as {_examples(stats)}"
         )
-    if found["dropped"] > SAID_DROPPED:
+    if stats["dropped"] > REPORTED_DROPPED:
         yield (
-            f"stripping accents drops {found['dropped']:.1%} of the characters: "
+            f"stripping accents drops {stats['dropped']:.1%} of the characters: "
             "--config.tokenizer.strip_accents=never keeps them"
         )

@@ -1,4 +1,4 @@
-"""Documents to the files of a store, in two passes of bounded memory."""
+"""Store builder: documents to files, in two passes of bounded memory."""
 
 import hashlib
 import json
@@ -22,19 +22,21 @@ from bert_jax.run.config import UsageError
 DROPPED, TRAIN, VALID = range(3)
 NAMES = {TRAIN: "train", VALID: "valid"}
 BATCH = 200_000  # characters tokenised at a time
-PER_PROCESS = 4_000_000  # characters that are worth another process
-# A vocabulary gains nothing from more characters, and its words are held in memory.
+PER_PROCESS = 4_000_000  # characters per tokenising process
+# More characters do not improve a vocabulary, and its words are kept in memory.
 VOCABULARY_TEXT = 300_000_000
-# documents=auto makes more and smaller documents where more than this many times
-# data.valid_share would be held out.
-MOST_HELD_OUT = 2.2
+# documents=auto makes more and smaller documents if the held-out share would exceed
+# data.valid_share by this factor.
+MAX_VALID_RATIO = 2.2
 HASH_MIX = np.uint64(0x9E3779B97F4A7C15)
-SPEAK_EVERY = 5.0  # seconds
+REPORT_EVERY = 5.0  # seconds
 
 Say = Callable[[str], None]
 
 
 class Survey(NamedTuple):
+    """Hashes and sizes of all documents of a corpus."""
+
     hashes: np.ndarray  # (documents,) uint64, of their texts
     sizes: np.ndarray  # (documents,) uint64, in characters
 
@@ -44,7 +46,8 @@ class Survey(NamedTuple):
 
 
 def build(config, directory: Path, say: Say) -> dict:
-    """Writes a store but for its manifest, whose content it returns."""
+    """Write a store's files; return the content of its manifest, which is not
+    written."""
     say(f"corpus: {corpus.describe(config.data)}")
     data, survey, splits = _documents(config.data, say)
     tokenizer = _tokenizer(config, data, survey, splits, say)
@@ -57,24 +60,24 @@ def build(config, directory: Path, say: Say) -> dict:
     tokenizer.save(directory / "tokenizer.json")
     files["tokenizer.json"] = describe((directory / "tokenizer.json").read_bytes())
     empty = int(((survey.sizes == 0) & (splits == DROPPED)).sum())
-    found = {
+    stats = {
         "corpus": corpus.describe(data),
         "vocabulary": tokenizer.vocab_size,
         "duplicates": int((splits == DROPPED).sum()) - empty,
     } | audit(outputs[TRAIN], outputs[VALID], tokenizer, empty)
-    check_known(found)
-    audit_text = json.dumps(found, indent=1) + "\n"
+    check_known(stats)
+    audit_text = json.dumps(stats, indent=1) + "\n"
     (directory / "audit.json").write_text(audit_text)
     files["audit.json"] = describe(audit_text.encode())
-    for line in table(found):
+    for line in table(stats):
         say(line)
-    return {"tokenizer": tokenizer.fingerprint, "audit": found, "files": files}
+    return {"tokenizer": tokenizer.fingerprint, "audit": stats, "files": files}
 
 
 def assign(hashes: np.ndarray, valid_share: float) -> np.ndarray:
-    """For each document: dropped as a copy, or else of the training or held out.
+    """The split of each document: TRAIN, VALID, or DROPPED for a duplicate.
 
-    Held out are the different documents of smallest hash, at least two.
+    Held out are the distinct documents of smallest hash, at least two.
     """
     unique, first = np.unique(hashes, return_index=True)
     if len(unique) < 3:
@@ -82,32 +85,32 @@ def assign(hashes: np.ndarray, valid_share: float) -> np.ndarray:
             f"the corpus has {len(unique)} different document(s), too few to hold two "
             "out: add text, or try --config.data.documents=auto (or blank_line)"
         )
-    held_out = min(max(2, round(valid_share * len(unique))), len(unique) - 1)
+    valid_count = min(max(2, round(valid_share * len(unique))), len(unique) - 1)
     splits = np.full(len(hashes), DROPPED, np.uint8)
     splits[first] = TRAIN
-    splits[first[:held_out]] = VALID
+    splits[first[:valid_count]] = VALID
     return splits
 
 
-class Progress:
-    """Says how far a stage is, every few seconds; a total of 0 is unknown."""
+class StageProgress:
+    """Reports the progress of a stage every few seconds; a total of 0 is unknown."""
 
-    def __init__(self, say: Say, what: str, total: int):
-        self.say, self.what, self.total, self.done = say, what, total, 0
+    def __init__(self, say: Say, stage: str, total: int):
+        self.say, self.stage, self.total, self.done = say, stage, total, 0
         self.start = self.last = time.monotonic()
 
     def add(self, characters: int) -> None:
         self.done += characters
         now = time.monotonic()
-        if now - self.last < SPEAK_EVERY:
+        if now - self.last < REPORT_EVERY:
             return
         self.last = now
         if self.total:
             left = (now - self.start) * max(self.total / max(self.done, 1) - 1, 0)
             share = min(self.done / self.total, 1)
-            self.say(f"{self.what}: {share:.0%}, {left:.0f} s left")
+            self.say(f"{self.stage}: {share:.0%}, {left:.0f} s left")
         else:
-            self.say(f"{self.what}: {self.done / 1e6:.0f} million characters")
+            self.say(f"{self.stage}: {self.done / 1e6:.0f} million characters")
 
 
 def _hash(text: str) -> int:
@@ -116,7 +119,7 @@ def _hash(text: str) -> int:
 
 
 def _survey(data, say: Say) -> Survey:
-    progress = Progress(say, "reading", 0)
+    progress = StageProgress(say, "reading", 0)
     hashes, sizes = array("Q"), array("Q")
     for document in corpus.documents(data):
         hashes.append(_hash(document.text))
@@ -126,15 +129,15 @@ def _survey(data, say: Say) -> Survey:
 
 
 def _documents(data, say: Say) -> tuple[Any, Survey, np.ndarray]:
-    """How the corpus is parted into documents, what they are, and the split of each."""
+    """The corpus config with documents=auto resolved, its survey, and the splits."""
     survey = _survey(data, say)
     finer = corpus.finer(data)
     if finer is None:
         return data, survey, assign(survey.hashes, data.valid_share)
-    share = _held_out(survey, data.valid_share)
-    if share > MOST_HELD_OUT * data.valid_share:
+    share = _valid_fraction(survey, data.valid_share)
+    if share > MAX_VALID_RATIO * data.valid_share:
         other = _survey(finer, say)
-        if _held_out(other, data.valid_share) < share:
+        if _valid_fraction(other, data.valid_share) < share:
             say(
                 f"corpus: whole, {share:.0%} of the text would be held out, and "
                 f"data.valid_share is {data.valid_share:.0%}: {corpus.describe(finer)}"
@@ -143,37 +146,37 @@ def _documents(data, say: Say) -> tuple[Any, Survey, np.ndarray]:
     return data, survey, assign(survey.hashes, data.valid_share)
 
 
-def _held_out(survey: Survey, valid_share: float) -> float:
-    """The share of the characters; 1 where no document can be held out."""
+def _valid_fraction(survey: Survey, valid_share: float) -> float:
+    """The held-out share of the characters; 1 if no document can be held out."""
     try:
         splits = assign(survey.hashes, valid_share)
     except UsageError:
         return 1.0
-    whole = survey.sizes[splits != DROPPED].sum()
-    return float(survey.sizes[splits == VALID].sum() / max(whole, 1))
+    total = survey.sizes[splits != DROPPED].sum()
+    return float(survey.sizes[splits == VALID].sum() / max(total, 1))
 
 
-def _chosen(data, splits: np.ndarray) -> Iterator[tuple[int, str]]:
-    """The documents again, with their splits, without the dropped."""
+def _kept_documents(data, splits: np.ndarray) -> Iterator[tuple[int, str]]:
+    """The documents with their splits, without dropped ones."""
     for document, split in zip(corpus.documents(data), splits):
         if split != DROPPED:
             yield int(split), document.text
 
 
 class _TrainingTexts:
-    """For the vocabulary; each iteration reads the corpus anew."""
+    """Texts to train the vocabulary on; each iteration rereads the corpus."""
 
     def __init__(self, data, survey: Survey, splits: np.ndarray, say: Say):
         share = min(1.0, VOCABULARY_TEXT / max(survey.characters, 1))
-        # Mixed, because the hashes themselves decide what is held out.
+        # Mixed, because the hashes themselves determine the held-out documents.
         wanted = survey.hashes * HASH_MIX <= np.uint64(share * (2**64 - 2**11))
         self.data = data
         self.splits = np.where(wanted & (splits == TRAIN), TRAIN, DROPPED)
         total = int(2 * share * survey.characters)
-        self.progress = Progress(say, "reading for the vocabulary", total)
+        self.progress = StageProgress(say, "reading for the vocabulary", total)
 
     def __iter__(self) -> Iterator[str]:
-        for _, text in _chosen(self.data, self.splits):
+        for _, text in _kept_documents(self.data, self.splits):
             yield text
             self.progress.add(len(text))
 
@@ -219,7 +222,7 @@ def _batches(documents: Iterable[tuple[int, str]]) -> Iterator[_Batch]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A long document in several parts, cut between paragraphs."""
+    """Split a long document into parts, between paragraphs."""
     start = 0
     while len(text) - start > BATCH and (end := text.find("\n", start + BATCH)) > 0:
         yield text[start:end]
@@ -228,23 +231,23 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _write(data, survey, splits, tokenizer, outputs: dict[int, Output], say: Say):
-    progress = Progress(say, "tokenising", survey.characters)
+    progress = StageProgress(say, "tokenising", survey.characters)
     processes = min(_cores(), 1 + survey.characters // PER_PROCESS)
-    under_way: deque[_Batch] = deque()
+    in_flight: deque[_Batch] = deque()
 
     def documents() -> Iterator[tuple[int, str]]:
-        for split, text in _chosen(data, splits):
+        for split, text in _kept_documents(data, splits):
             outputs[split].begin(_hash(text), text)
             yield split, text
 
     def texts() -> Iterator[list[str]]:
         for batch in _batches(documents()):
-            under_way.append(batch)
+            in_flight.append(batch)
             yield batch.texts
 
     with workers.pool(tokenizer, processes) as tokenise:
         for tokens in tokenise(texts()):
-            batch = under_way.popleft()
+            batch = in_flight.popleft()
             outputs[batch.split].add(tokens, batch.begins)
             progress.add(batch.size)
 

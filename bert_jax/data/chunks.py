@@ -1,8 +1,8 @@
-"""A split as one text of numbered positions, and the table of its chunks.
+"""Chunks of a split, which is read as one text of numbered positions.
 
-A chunk is what one example is made of: consecutive tokens of one document from a
-sentence start on, as many as fit. Its last sentence is cut rather than padded, and the
-next chunk begins with that sentence again, so that nothing is lost.
+Each example is made of one chunk: consecutive tokens of one document from a sentence
+start on, as many as fit. Its last sentence is cut rather than padded, and the next
+chunk begins with that sentence again, so that no token is lost.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,12 @@ from bert_jax.data.tokenizer import Tokenizer
 
 
 class Text(NamedTuple):
-    """Where sentences and documents start; the last entry of each is the end.
+    """Tokens of a split with the starts of its sentences and documents, each list
+    ending with the end.
 
     In FULL-SENTENCES (RoBERTa, Liu et al. 2019, section 4.2) the whole split is one
-    document and a [SEP] stands where two of its documents meet: such separators have
-    positions of their own.
+    document and a [SEP] stands between its documents: such separators have positions of
+    their own.
     """
 
     tokens: np.ndarray
@@ -31,7 +32,7 @@ class Text(NamedTuple):
     tokenizer: Tokenizer
 
     def read(self, at: np.ndarray) -> np.ndarray:
-        """Token ids at these positions; any id where a position is out of range."""
+        """Token ids at these positions; any id for a position out of range."""
         if not self.separators.size:
             return self.tokens.take(at, mode="clip")
         passed = np.searchsorted(self.separators, at, side="right")
@@ -40,25 +41,26 @@ class Text(NamedTuple):
         return np.where(here, self.tokenizer.sep_id, ids)
 
     def between_sentences(self, at: np.ndarray) -> np.ndarray:
-        """True where one sentence ends and the next starts."""
+        """Whether one sentence ends and the next starts at a position."""
         return self.begins.take(at >> 3, mode="clip") >> (at & 7) & 1 != 0
 
     def boundary(self, at: np.ndarray) -> np.ndarray:
-        """0 inside a word, 1 between two words, 2 between two sentences."""
+        """Kind of boundary: 0 inside a word, 1 between words, 2 between sentences."""
         between_words = ~self.tokenizer.continuation[self.read(at)]
         return np.where(self.between_sentences(at), 2, between_words)
 
     def opens(self, at: np.ndarray) -> np.ndarray:
-        """True where a segment may start: at a word that is not all its sentence has.
+        """Whether a segment may start at a position: at a word that is not all of its
+        sentence.
 
-        Of such a segment some first part does not end with a sentence, which is what
-        lets two segments be shortened until they end alike.
+        Some prefix of such a segment does not end a sentence, so two segments can be
+        shortened until they end alike.
         """
         starts_word = ~self.tokenizer.continuation[self.read(at)]
         return starts_word & ~self.between_sentences(at + 1)
 
     def toward_opening(self, at: np.ndarray, limit: np.ndarray) -> np.ndarray:
-        """Moves each position, either way, until a segment may start or its limit."""
+        """Move each position toward its limit until a segment may start there."""
         at = at.copy()
         moving = np.flatnonzero(at != limit)
         while moving.size:
@@ -69,8 +71,8 @@ class Text(NamedTuple):
 
 
 class Chunks(NamedTuple):
-    """In the order of the text: first position, number of tokens, document, and the
-    range of the openings within, as indices into `Text.openings`."""
+    """Table of chunks in text order: first position, number of tokens, document, and
+    the range of openings inside, as indices into `Text.openings`."""
 
     starts: np.ndarray
     sizes: np.ndarray
@@ -83,7 +85,7 @@ class Chunks(NamedTuple):
 
 
 def as_text(split: Split, tokenizer: Tokenizer, pairs: str) -> Text:
-    """The split as `pairs` reads it."""
+    """Return the split as a text for `pairs`."""
     tokens, sentences, documents = map(np.asarray, split[:3])
     separators = np.empty(0, np.int64)
     if pairs == "full":
@@ -99,24 +101,25 @@ def as_text(split: Split, tokenizer: Tokenizer, pairs: str) -> Text:
 
 
 def _bits(ascending: np.ndarray) -> np.ndarray:
-    """A bit for every number up to the last, set for these, eight to a byte.
+    """A bitmap of ascending numbers, eight to a byte.
 
-    To look one up costs a read where a binary search costs twenty, for an eighth of a
+    A look-up is one read instead of some twenty of a binary search, for an eighth of a
     byte a token.
     """
     octets = ascending >> 3
     first = np.flatnonzero(np.diff(octets, prepend=-1))
-    found = np.zeros(octets[-1] + 1, np.uint8)
-    found[octets[first]] = np.bitwise_or.reduceat(1 << (ascending & 7), first)
-    return found
+    bits = np.zeros(octets[-1] + 1, np.uint8)
+    bits[octets[first]] = np.bitwise_or.reduceat(1 << (ascending & 7), first)
+    return bits
 
 
 def _openings(
     sentences: np.ndarray, documents: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sentences of two tokens or more; the start of a document that has none.
+    """Positions where segments may start: sentences of two tokens or more; the start of
+    a document that has none.
 
-    Also the index of each document's first, and, last, how many there are.
+    Also each document's first index into them, and at the end their number.
     """
     openings = sentences[:-1][np.diff(sentences) > 1]
     first = np.searchsorted(openings, documents)
@@ -131,8 +134,8 @@ def chunks(text: Text, budget: int) -> Chunks:
     documents = np.searchsorted(text.documents, units, side="right") - 1
     ends = text.documents[documents + 1]
     cuts = np.minimum(units + budget, ends)
-    # Which unit starts the next chunk is known for all units at once; then the chains
-    # of all documents are followed in lockstep.
+    # Find the unit that starts the next chunk for all units at once; then follow the
+    # chains of all documents in lockstep.
     following = np.searchsorted(units, cuts, side="right") - 1
     following[cuts == ends] = -1
     reached = np.zeros(len(units), bool)
@@ -148,14 +151,14 @@ def chunks(text: Text, budget: int) -> Chunks:
 def chunks_at(
     text: Text, starts: np.ndarray, sizes: np.ndarray, documents: np.ndarray
 ) -> Chunks:
-    """Chunks that start there."""
+    """The table of chunks with these starts and sizes."""
     low = np.searchsorted(text.openings, starts, side="right")
     high = np.searchsorted(text.openings, starts + sizes)
     return Chunks(starts, sizes, documents, low, high)
 
 
 def _units(text: Text, budget: int) -> np.ndarray:
-    """Positions a chunk may start at: every sentence, and parts of the long ones."""
+    """Positions where a chunk may start: every sentence, and parts of long ones."""
     starts, ends = text.sentences[:-1], text.sentences[1:]
     units = [starts]
     while (long := ends - starts > budget).any():

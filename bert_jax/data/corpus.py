@@ -1,4 +1,4 @@
-"""Where documents come from. Each kind of corpus is a module of three functions."""
+"""Corpora: sources of documents. Each kind is a module of three functions."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -6,9 +6,9 @@ from importlib import import_module
 from ml_collections import ConfigDict
 
 from bert_jax.data import files
-from bert_jax.data.paragraphs import Document
+from bert_jax.data.paragraphs import CorpusDocument
 
-# By name, because TFDS takes half a second to import and only its own corpus needs it.
+# Module names, because TFDS takes half a second to import and only `tfds` needs it.
 KINDS = {
     "news": "bert_jax.data.news",
     "files": "bert_jax.data.files",
@@ -16,24 +16,23 @@ KINDS = {
 }
 
 
-def documents(data) -> Iterator[Document]:
-    """The documents of `config.data`, streamed, in an order that never changes."""
+def documents(data) -> Iterator[CorpusDocument]:
+    """The documents of `config.data`, streamed in a fixed order."""
     return import_module(KINDS[data.corpus]).documents(data)
 
 
 def finer(data) -> ConfigDict | None:
-    """The same text in more and more even documents; None where what a document is has
-    not been left open."""
+    """A config for the same text in more documents of even size; None unless
+    documents=auto."""
     is_open = data.corpus == "files" and data.documents == "auto"
     return files.small_windows(data) if is_open else None
 
 
 def identity(data) -> dict:
-    """What the documents depend on, their contents before all: a store that is made
-    from them is found again by it."""
+    """Identity of the documents, mainly their contents: part of the store's key."""
     return {"corpus": data.corpus} | import_module(KINDS[data.corpus]).identity(data)
 
 
 def describe(data) -> str:
-    """One line on what is read and what is taken for a document."""
+    """Describe in one line the files read and the unit of a document."""
     return import_module(KINDS[data.corpus]).describe(data)

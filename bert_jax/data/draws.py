@@ -1,4 +1,4 @@
-"""Random numbers that are functions of names: no generator, no state, any order."""
+"""Stateless random numbers: hashes of names and numbers, computable in any order."""
 
 from functools import lru_cache
 
@@ -6,30 +6,30 @@ import numpy as np
 
 from bert_jax.run.config import stream
 
-_stream = lru_cache(maxsize=1024)(stream)  # a few dozen names, in every batch
+_stream = lru_cache(maxsize=1024)(stream)  # every batch uses a few dozen names
 
 
 def uniform(
     seed: int, versions: np.ndarray, examples: np.ndarray, name: str
 ) -> np.ndarray:
-    """(B,) in [0, 1), each a function of (seed, name, its version, its example)."""
+    """(B,) in [0, 1): hashes of (seed, name, version, example)."""
     bits = hashes(_stream(seed, "pairs", name), versions, examples)
     return (bits >> np.uint64(11)) * 2.0**-53
 
 
 def between(low: np.ndarray | int, high: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Integers of [low, high); low where that is empty."""
+    """Integers of [low, high); low if that is empty."""
     return low + (uniform * np.maximum(high - low, 0)).astype(np.int64)
 
 
 def hashes(key: int, versions: np.ndarray, examples: np.ndarray) -> np.ndarray:
-    """(B,) uint64: well mixed bits of (key, version, example)."""
+    """(B,) uint64: hashes of (key, version, example)."""
     mixed = _mix(np.uint64(key) + versions.astype(np.uint64))
     return _mix(mixed + examples.astype(np.uint64))
 
 
 def permutation(key: int, version: int, count: int) -> np.ndarray:
-    """(count,): the numbers from 0 in an order that (key, version) decides."""
+    """(count,): a permutation determined by (key, version)."""
     draws = hashes(key, np.array([version]), np.arange(count))
     return np.argsort(draws, kind="stable")
 

@@ -1,4 +1,4 @@
-"""A corpus of text files."""
+"""Corpus of text files."""
 
 import json
 import math
@@ -8,22 +8,22 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from bert_jax.data import textfiles
-from bert_jax.data.paragraphs import Document, clean, paragraphs
+from bert_jax.data.paragraphs import CorpusDocument, clean, paragraphs
 from bert_jax.data.sentences import sentences
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
 
-LONGEST = 32_000_000  # characters of one document, which is held in memory
-MOST_LINES = 2_000_000  # of one document: each costs some 60 bytes beside its text
-# documents=auto takes this many files or more for a document each; of fewer it makes
-# about this many documents, of this many bytes.
+LONGEST = 32_000_000  # characters of one document, which is kept in memory
+MOST_LINES = 2_000_000  # of one document: each takes some 60 bytes besides its text
+# documents=auto: from AUTO_FILES files on, each is a document; fewer files are split
+# into about AUTO_DOCUMENTS windows of AUTO_BYTES bytes (minimum, maximum).
 AUTO_FILES = 5
 AUTO_DOCUMENTS = 25
 AUTO_BYTES = (500, 6000)
 SMALLEST = 100  # bytes of a document of `small_windows`
 
 
-def documents(data) -> Iterator[Document]:
+def documents(data) -> Iterator[CorpusDocument]:
     paths = textfiles.find(data.files).paths
     kind, size = unit(paths, data), _window_bytes(paths, data)
     for path in paths:
@@ -46,14 +46,15 @@ def identity(data) -> dict:
 
 
 def describe(data) -> str:
-    paths, _ = found = textfiles.find(data.files)
-    what = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
-    remark = f"; {found.remark()}" if found.left_out else ""
-    return f"{what}, {_documents_of(paths, data)}{remark}"
+    paths, _ = spec = textfiles.find(data.files)
+    name = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+    remark = f"; {spec.remark()}" if spec.left_out else ""
+    return f"{name}, {_documents_of(paths, data)}{remark}"
 
 
 def small_windows(data) -> ConfigDict:
-    """The same files as so many documents that two of them are `valid_share`."""
+    """A config of the same files with windows so small that two make up
+    `valid_share`."""
     changed = ConfigDict(data.to_dict())
     changed.documents = "window"
     return changed
@@ -72,13 +73,13 @@ def _documents_of(paths: list[Path], data) -> str:
 
 
 def unit(paths: list[Path], data) -> str:
-    """file, blank_line or window: what one document is, auto having been decided."""
+    """The unit of a document: file, blank_line or window; auto is resolved."""
     if data.documents != "auto":
         return data.documents
     return "file" if len(paths) >= AUTO_FILES else "window"
 
 
-def _read(path: Path, data, kind: str, size: int) -> Iterator[Document]:
+def _read(path: Path, data, kind: str, size: int) -> Iterator[CorpusDocument]:
     lines = textfiles.lines(path, data.encoding)
     if textfiles.has_suffix(path, ".jsonl"):
         yield from _objects(path, lines, data.text_field)
@@ -86,7 +87,7 @@ def _read(path: Path, data, kind: str, size: int) -> Iterator[Document]:
     blocks = paragraphs(_bounded(path, lines, kind))
     if kind == "file":
         if text := "\n".join(paragraph for block in blocks for paragraph in block):
-            yield Document(str(path), text)
+            yield CorpusDocument(str(path), text)
     else:
         if kind == "blank_line":
             texts = map("\n".join, blocks)
@@ -95,15 +96,17 @@ def _read(path: Path, data, kind: str, size: int) -> Iterator[Document]:
                 (paragraph for block in blocks for paragraph in block), size
             )
         for number, text in enumerate(texts, 1):
-            yield Document(f"{path}#{number}", text)
+            yield CorpusDocument(f"{path}#{number}", text)
 
 
 OTHER_DOCUMENTS = {"file": "blank_line or auto", "blank_line": "auto"}
 
 
 def _bounded(path: Path, lines: Iterable[str], kind: str) -> Iterator[str]:
-    """The lines, of which no document has more than memory has room for; windows, which
-    may end anywhere, get a blank line there."""
+    """The lines, with documents checked to be small enough for memory.
+
+    Windows may end anywhere: they get a blank line instead of an error.
+    """
     size = count = 0
     for line in lines:
         if kind != "file" and not line.strip():
@@ -130,32 +133,32 @@ def _window_bytes(paths: list[Path], data) -> int:
 
 
 def windows(texts: Iterable[str], target: int) -> Iterator[str]:
-    """Consecutive paragraphs of `target` bytes or more.
+    """Group consecutive paragraphs into windows of `target` bytes or more.
 
-    Half as many more may end one in mid-paragraph, at a sentence end. Less than half
-    of it, left at the end, goes to the last one.
+    A window may end inside a paragraph, at a sentence end, from 1.5 times `target`. A
+    rest of less than half of it is added to the last window.
     """
-    held, window, size = "", "", 0
+    pending, window, size = "", "", 0
     for text in texts:
         parts = sentences(text)
         for left, sentence in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
             window += sentence + (" " if left else "\n")
             size += len(sentence.encode())
             if size >= target * (1.5 if left else 1):
-                yield from [held.rstrip()] if held else []
-                held, window, size = window, "", 0
-    if held and size >= target / 2:
-        yield held.rstrip()
-        held = ""
-    if rest := (held + window).rstrip():
+                yield from [pending.rstrip()] if pending else []
+                pending, window, size = window, "", 0
+    if pending and size >= target / 2:
+        yield pending.rstrip()
+        pending = ""
+    if rest := (pending + window).rstrip():
         yield rest
 
 
-def _objects(path: Path, lines: Iterable[str], field: str) -> Iterator[Document]:
+def _objects(path: Path, lines: Iterable[str], field: str) -> Iterator[CorpusDocument]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             name = f"{path}, line {number}"
-            yield Document(name, clean(_field(name, line, field)))
+            yield CorpusDocument(name, clean(_field(name, line, field)))
 
 
 def _field(name: str, line: str, field: str) -> str:

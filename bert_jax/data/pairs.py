@@ -1,9 +1,9 @@
-"""Chunks to segments A and B: whole batches by vectorised numpy.
+"""Segments A and B of chunks: whole batches in vectorised numpy.
 
 nsp is next-sentence prediction (BERT, Devlin et al. 2019, section 3.1), sop is
-sentence-order prediction (ALBERT, Lan et al. 2020, section 3.1). Both texts that a
-label could stand for are found first and cut to one shape, then a coin takes one: the
-lengths of A and B, and whether each ends a sentence or a word, cannot tell the label.
+sentence-order prediction (ALBERT, Lan et al. 2020, section 3.1). Texts for both labels
+are found first and cut to one shape, then one is chosen at random: the lengths of A and
+B, and whether each ends a sentence or a word, do not reveal the label.
 """
 
 import itertools
@@ -15,30 +15,30 @@ import numpy as np
 from bert_jax.data.chunks import Chunks, Text, chunks, chunks_at
 from bert_jax.data.draws import between, uniform
 
-Draw = Callable[..., np.ndarray]  # (name of a choice, rows = all) -> numbers in [0, 1)
+Draw = Callable[..., np.ndarray]  # (name, rows = all) -> uniform numbers in [0, 1)
 
 
 class Segments(NamedTuple):
-    """(B,) each: position and size of A and B; B is empty where there are no pairs."""
+    """Positions and sizes of segments A and B, (B,) each; B is empty without pairs."""
 
     first: np.ndarray
     first_size: np.ndarray
     second: np.ndarray
     second_size: np.ndarray
-    label: np.ndarray  # 0 is next, or in order; 1 is random, or swapped
+    label: np.ndarray  # 0: next or in order; 1: random or swapped
 
 
 def chunk_table(text: Text, pairs: str, length: int) -> Chunks:
-    """The chunks for examples of `length` tokens, [CLS] and [SEP] included."""
+    """The chunks for examples of `length` tokens, including [CLS] and [SEP]."""
     paired = pairs in ("nsp", "sop")
-    found = chunks(text, length - (3 if paired else 2))
+    table = chunks(text, length - (3 if paired else 2))
     if pairs == "sop":
-        found = _even_start(text, found)
-    return found.select(can_split(text, found)) if paired else found
+        table = _even_start(text, table)
+    return table.select(can_split(text, table)) if paired else table
 
 
 def can_split(text: Text, table: Chunks) -> np.ndarray:
-    """Whether a pair can be made of each chunk: not of a single word."""
+    """Whether a pair can be made of each chunk, which a single word does not allow."""
     last = table.starts + table.sizes - 1
     second = text.toward_opening(np.minimum(table.starts + 1, last), last)
     return (second > table.starts) & text.opens(second)
@@ -53,13 +53,13 @@ def assemble(
     versions: np.ndarray,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """ids and types (B, T), lengths and pair_label (B,), all int32.
+    """Return ids and types (B, T), lengths and pair_label (B,), all int32.
 
-    Each row is a function of (seed, its version, its example) alone.
+    Each row depends on (seed, its version, its example) alone.
     """
     chunk = table.select(examples)
-    found = segments(text, chunk, pairs, examples, versions, seed)
-    return _lay_out(text, found, length)
+    parts = segments(text, chunk, pairs, examples, versions, seed)
+    return _lay_out(text, parts, length)
 
 
 def segments(
@@ -70,16 +70,16 @@ def segments(
     versions: np.ndarray,
     seed: int,
 ) -> Segments:
-    """A and B of each of these chunks, whose numbers are `examples`."""
+    """The segments A and B of these chunks, whose numbers are `examples`."""
 
     def draw(name: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         return uniform(seed, versions[rows], examples[rows], name)
 
-    make = {"nsp": _nsp, "sop": _sop, "single": _one, "full": _one}[pairs]
+    make = {"nsp": _nsp, "sop": _sop, "single": _single, "full": _single}[pairs]
     return make(text, chunk, draw)
 
 
-def _one(text: Text, chunk: Chunks, draw: Draw) -> Segments:
+def _single(text: Text, chunk: Chunks, draw: Draw) -> Segments:
     none = np.zeros_like(chunk.starts)
     return Segments(chunk.starts, chunk.sizes, none, none, none)
 
@@ -101,26 +101,26 @@ def _sop(text: Text, chunk: Chunks, draw: Draw) -> Segments:
     later = np.where(inside, split, _later(text, chunk, start + end - split))
     first = np.minimum(split - start, text.documents[chunk.documents + 1] - later)
     second = np.minimum(end - split, later - start)
-    # A and B in one call: most of what a call costs does not depend on its rows.
+    # A and B in one call: most of its cost does not depend on the number of rows.
     one, two = np.concatenate([start, split]), np.concatenate([later, start])
     size = np.concatenate([first, second])
 
-    def same(name: str, rows: np.ndarray) -> np.ndarray:
+    def draw_both(name: str, rows: np.ndarray) -> np.ndarray:
         return draw(name, rows % len(start))
 
-    first, second = np.split(_agree(text, one, two, size, same), 2)
+    first, second = np.split(_agree(text, one, two, size, draw_both), 2)
     swapped = draw("coin") < 0.5
     begin = np.where(swapped, later, start)
     return Segments(begin, first, np.where(swapped, start, split), second, swapped)
 
 
-def _even_start(text: Text, found: Chunks) -> Chunks:
-    """Chunks whose start is of the kind that their split will be.
+def _even_start(text: Text, table: Chunks) -> Chunks:
+    """Shift chunk starts to the kind of position that their split will have.
 
-    Swapped, the start of A becomes the start of B. Where the split cannot be between
-    sentences, the chunk gives up its first word, to start inside a sentence as well.
+    Swapped, the start of A becomes the start of B. If the split cannot be between
+    sentences, the chunk drops its first word, to start inside a sentence as well.
     """
-    starts, sizes, documents, low, high = found
+    starts, sizes, documents, low, high = table
     settled = text.opens(starts) & text.between_sentences(starts) & (low < high)
     last = starts + sizes - 1
     moved = text.toward_opening(np.minimum(starts + 1, last), last)
@@ -131,9 +131,10 @@ def _even_start(text: Text, found: Chunks) -> Chunks:
 def _split(
     text: Text, chunk: Chunks, inside: np.ndarray | bool, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random sentence start in the chunk, or a place inside a sentence.
+    """A random sentence start in each chunk, or a position inside a sentence.
 
-    The latter where told so, or where no sentence starts; also returns where that is.
+    The latter for rows of `inside` and for chunks without a sentence start; also
+    returns the mask of these rows.
     """
     within = np.asarray((chunk.low == chunk.high) | inside)
     pick = between(chunk.low, chunk.high, draw("split"))
@@ -149,14 +150,14 @@ def _partner(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A random start in another document, and the end of that document.
 
-    Every sentence outside `document` is as likely; one without `room` tokens after it
-    gives way to the last before it that has them, if any. Where the split is inside a
+    Every sentence outside `document` is equally likely. One without `room` tokens after
+    it is replaced by the last before it that has them, if any. If the split is inside a
     sentence, so is the start.
     """
-    own, after = text.first_openings[document], text.first_openings[document + 1]
-    others = len(text.openings) - (after - own)
+    before, after = text.first_openings[document], text.first_openings[document + 1]
+    others = len(text.openings) - (after - before)
     pick = between(0, others, draw("partner"))
-    pick = np.where(pick < own, pick, pick + after - own)
+    pick = np.where(pick < before, pick, pick + after - before)
     there = np.searchsorted(text.first_openings, pick, side="right") - 1
     start, stop = text.openings[pick], text.documents[there + 1]
     last = stop - room
@@ -186,10 +187,10 @@ def _move_inside(
     draw: Draw,
     name: str,
 ) -> None:
-    """Sets `start` of these rows to a random word of [low, high) inside a sentence.
+    """Set `start` of these rows to a random word of [low, high) inside a sentence.
 
-    Drawn until it is one, so that long words are no more likely than short ones; where
-    eight draws fail the nearest opening will do, and where there is none, `start`.
+    Rejection sampling, so that long words are no more likely than short ones. After
+    eight rejections the nearest opening is taken; if there is none, `start` stays.
     """
     low = np.minimum(low, high - 1)
     at, poor = low.copy(), np.arange(len(rows))
@@ -206,10 +207,10 @@ def _move_inside(
 def _agree(
     text: Text, one: np.ndarray, two: np.ndarray, size: np.ndarray, draw: Draw
 ) -> np.ndarray:
-    """Shortens both texts until both end a sentence, or a word, or neither.
+    """Shorten both texts until both end a sentence, or both a word, or neither.
 
-    From the end of a sentence by 1 to 8 tokens, lest a last word that often comes
-    before a full stop tells the label; otherwise by one.
+    From the end of a sentence by 1 to 8 tokens, otherwise by one: else a last word that
+    often precedes a full stop would reveal the label.
     """
     size, rows = size.copy(), np.arange(len(size))
     at = np.stack([one, two]) + size
@@ -228,7 +229,7 @@ def _agree(
 
 
 def _lay_out(text: Text, segments: Segments, length: int) -> dict[str, np.ndarray]:
-    """[CLS] A [SEP] B [SEP], or [CLS] A [SEP], padded to `length`."""
+    """Lay out [CLS] A [SEP] B [SEP], or [CLS] A [SEP], padded to `length`."""
     first, first_size, second, second_size, label = segments
     rows, columns = np.arange(len(first)), np.arange(length)
     middle = first_size + 1

@@ -1,29 +1,31 @@
-"""Documents of paragraphs, from lines: hard-wrapped ones are joined."""
+"""Paragraphs of documents, from lines; hard-wrapped lines are joined."""
 
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
-# Lines that tell whether a text is hard-wrapped, of so many characters together.
+# Lines that are checked for hard wrapping, and their maximal total of characters.
 SAMPLE, SAMPLE_SIZE = 2000, 32_000_000
 WIDEST = 120  # characters of a line in a hard-wrapped text
 _SENTENCE_END = re.compile(r"""[.!?:…。！？]["'”’»)\]_*」』]*\Z""")
 
 
-class Document(NamedTuple):
+class CorpusDocument(NamedTuple):
+    """A document of a corpus, with a name for messages."""
+
     name: str
     text: str  # paragraphs, joined by line ends
 
 
 def clean(text: str) -> str:
-    """The paragraphs of a text, hard-wrapped lines joined, joined by line ends."""
+    """Join the hard-wrapped lines of a text; return one paragraph a line."""
     lines = text.replace("\r\n", "\n").replace("\f", " ").split("\n")
     return "\n".join(paragraph for block in paragraphs(lines) for paragraph in block)
 
 
 def blocks(text_lines: Iterable[str]) -> Iterator[list[str]]:
-    """Runs of stripped lines between blank ones."""
+    """Yield runs of stripped lines between blank ones."""
     block = []
     for line in text_lines:
         if stripped := line.strip():
@@ -36,7 +38,7 @@ def blocks(text_lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def paragraphs(text_lines: Iterable[str]) -> Iterator[list[str]]:
-    """Blocks whose hard-wrapped lines have been joined: a list of paragraphs each."""
+    """Yield blocks with hard-wrapped lines joined: a list of paragraphs each."""
     text_lines = iter(text_lines)
     sample, size = [], 0
     for line in islice(text_lines, SAMPLE):
@@ -49,9 +51,9 @@ def paragraphs(text_lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def wrap_width(sample: Iterable[str]) -> int:
-    """The width that a text was wrapped to by hand; 0 where a line is a paragraph.
+    """The width that a text is hard-wrapped to; 0 if each line is a paragraph.
 
-    Wrapped lines are of bounded length, and most of them end in mid-sentence.
+    Wrapped lines are of bounded length, and most of them end inside a sentence.
     """
     texts = [line.strip() for line in sample if line.strip()]
     if len(texts) < 2:
@@ -62,7 +64,7 @@ def wrap_width(sample: Iterable[str]) -> int:
 
 
 def unwrap(block: list[str], width: int) -> list[str]:
-    """Joins each line to the one before it unless the writer broke it on purpose."""
+    """Join each line to the one before it unless the break looks deliberate."""
     joined, part = [], [block[0]]
     for before, line in pairwise(block):
         if _broken(before, line, width):
@@ -73,7 +75,8 @@ def unwrap(block: list[str], width: int) -> list[str]:
 
 
 def _broken(before: str, line: str, width: int) -> bool:
-    """The next word would have fitted, and the line looks like an end or a heading."""
+    """Whether a line break is deliberate: the next word would have fitted, and the line
+    looks like the end of a paragraph or a heading."""
     word = line.split(None, 1)[0]
     if len(before) + 1 + len(word) > width:
         return False

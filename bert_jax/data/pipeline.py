@@ -1,4 +1,4 @@
-"""Host batches: batch = f(seed, step), and a thread that assembles them ahead."""
+"""Pipeline of host batches: batch = f(seed, step), with a prefetching thread."""
 
 import itertools
 from collections import deque
@@ -17,14 +17,14 @@ from bert_jax.data.store import Split
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run.config import UsageError, stream
 
-AUDITED = 10_000  # examples that are looked at before training
+AUDITED = 10_000  # number of examples to audit before training
 Batch = dict[str, np.ndarray]
-Rows = slice | np.ndarray  # of the global batch: those that this host assembles
+Rows = slice | np.ndarray  # rows of the global batch that this host assembles
 
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """Batches of a split as `config.data` wants them. It has no state to resume."""
+    """Batches of a split in the format of `config.data`. It has no state to resume."""
 
     split: Split
     tokenizer: Tokenizer
@@ -55,12 +55,12 @@ class Pipeline:
 
     @cached_property
     def _order(self) -> Callable[[int], np.ndarray]:
-        """The permutation of an epoch; a batch may straddle two."""
+        """The permutation of an epoch; cached for two, since a batch may span two."""
         seed, count = stream(self.seed, "order"), self.num_examples
         return lru_cache(maxsize=2)(lambda epoch: permutation(seed, epoch, count))
 
     def with_seed(self, seed: int) -> "Pipeline":
-        """The same examples in another order; what they are made of is shared."""
+        """A pipeline of the same examples in another order; tables are shared."""
         other = replace(self, seed=seed)
         vars(other).update(_text=self._text, _chunks=self._chunks)
         return other
@@ -71,7 +71,7 @@ class Pipeline:
 
     @property
     def rows(self) -> int:
-        """Of one example."""
+        """Number of rows of one example."""
         return 1
 
     @property
@@ -80,7 +80,7 @@ class Pipeline:
         return self.config.length
 
     def require(self, batch_size: int) -> None:
-        """Refuses a batch of more examples than there are."""
+        """Refuse a batch of more examples than there are. Raises UsageError."""
         if self.num_examples < batch_size:
             raise UsageError(
                 f"{self.num_examples} examples are fewer than a batch of {batch_size}: "
@@ -88,7 +88,7 @@ class Pipeline:
             )
 
     def batch(self, step: int, batch_size: int, rows: Rows) -> Batch:
-        """These rows of the global batch of `step`; it may straddle two epochs."""
+        """Return these rows of the global batch of `step`; it may span two epochs."""
         self.require(batch_size)
         rows = np.arange(batch_size)[rows]
         count = self.num_examples
@@ -98,7 +98,7 @@ class Pipeline:
     def evaluation(
         self, batch_size: int, max_examples: int, rows: Rows
     ) -> Iterator[Batch]:
-        """The same examples for every seed, as `evenly` takes them."""
+        """Yield evaluation batches, equal for every seed, as `evenly` selects them."""
         seed, rows = stream(0, "evaluation"), np.arange(batch_size)[rows]
         for examples, weights in evenly(
             self.num_examples, max_examples, batch_size, rows
@@ -107,7 +107,7 @@ class Pipeline:
             yield self._assemble(examples, epochs, rows, weights, seed)
 
     def audit(self, max_examples: int) -> dict[str, float]:
-        """What a person should see before training: pair balance and padding."""
+        """Pair balance and padding of the first examples, to check before training."""
         count = min(max_examples, self.num_examples)
         return self._audit(self.num_examples, self.batch(0, count, slice(None)))
 
@@ -120,29 +120,29 @@ class Pipeline:
 
     @property
     def left_out(self) -> int:
-        """How many documents are too short for an example."""
+        """Number of documents that are too short for an example."""
         if self.config.pairs == "full":
-            return 0  # all are one text
+            return 0  # all documents are one text
         return len(self.split.documents) - 1 - len(np.unique(self._chunks.documents))
 
     def describe(self) -> str:
-        """The audit of the first examples that are trained on, in words."""
-        return self._described(self.audit(AUDITED))
+        """Describe the audit of the first training examples."""
+        return self._audit_text(self.audit(AUDITED))
 
     def describe_evaluation(self, max_examples: int) -> str:
-        """The audit of the examples that are evaluated, in words; of many a sample."""
+        """Describe the audit of the evaluation examples, or of a sample of them."""
         count = min(max_examples or self.num_examples, self.num_examples)
         sample = min(AUDITED, count)
         batch = next(self.evaluation(sample, sample, slice(None)))
-        return self._described(self._audit(count, batch))
+        return self._audit_text(self._audit(count, batch))
 
-    def _described(self, found: dict[str, float]) -> str:
+    def _audit_text(self, audit: dict[str, float]) -> str:
         text = (
-            f"{found['examples']:,} examples of {self.config.length} tokens, "
-            f"{100 * found['padding_share']:.1f} % padding"
+            f"{audit['examples']:,} examples of {self.config.length} tokens, "
+            f"{100 * audit['padding_share']:.1f} % padding"
         )
         if self.config.pairs in ("nsp", "sop"):
-            text += f", {100 * found['random_share']:.1f} % random or swapped pairs"
+            text += f", {100 * audit['random_share']:.1f} % random or swapped pairs"
         if self.left_out:
             text += f"; {self.left_out:,} documents are too short for an example"
         return text
@@ -177,9 +177,9 @@ class Pipeline:
 def walk(
     positions: np.ndarray, count: int, order: Callable[[int], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The examples at positions of an endless walk, and their epochs, (B,) each.
+    """The examples at positions of an endless sequence, and their epochs, (B,) each.
 
-    `order` gives an epoch's permutation of the `count` examples.
+    `order` returns an epoch's permutation of the `count` examples.
     """
     epochs, places = np.divmod(positions, count)
     examples = np.empty_like(places)
@@ -192,10 +192,10 @@ def walk(
 def evenly(
     count: int, most: int, batch_size: int, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The examples of each batch of an evaluation and their weights, at `rows` of it.
+    """Yield, for each evaluation batch, the examples at `rows` and their weights.
 
-    They are in order, each once; with `most` > 0 at most that many of the `count`,
-    evenly spread. The last batch is filled up with examples of weight 0.
+    Examples are in order, each once; with `most` > 0 at most that many of the `count`,
+    evenly spaced. The last batch is padded with examples of weight 0.
     """
     seen = min(most or count, count)
     for begin in range(0, seen, batch_size):
@@ -207,17 +207,18 @@ def evenly(
 def prefetch(
     make_batch: Callable[[int], Batch], start: int, depth: int
 ) -> Generator[Batch, None, None]:
-    """make_batch(start), make_batch(start + 1), ...; one thread is `depth` ahead.
+    """Yield make_batch(start), make_batch(start + 1), ...; a thread makes them `depth`
+    ahead.
 
-    What the thread raises is raised at the batch that it was making. `close()` ends
-    the thread.
+    An exception of the thread is raised at the batch it was making. `close()` ends the
+    thread.
     """
     thread = ThreadPoolExecutor(1, "prefetch")
     try:
-        ahead = deque(thread.submit(make_batch, start + i) for i in range(depth))
+        pending = deque(thread.submit(make_batch, start + i) for i in range(depth))
         for step in itertools.count(start + depth):
-            batch = ahead.popleft().result()
-            ahead.append(thread.submit(make_batch, step))
+            batch = pending.popleft().result()
+            pending.append(thread.submit(make_batch, step))
             yield batch
     finally:
         thread.shutdown(cancel_futures=True)

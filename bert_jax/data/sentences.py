@@ -1,13 +1,13 @@
-"""Sentence boundaries by rule. Paragraphs end at line ends."""
+"""Rule-based sentence splitting. Paragraphs end at line ends."""
 
 import re
 
 # A longer run without a sentence end is cut at a space.
 LONGEST = 2000
 
-# An end is either a run of marks with perhaps closing quotes, then space, opening quotes
-# and a word; or a Chinese or Japanese full stop, which needs no space. No part gives
-# back what it took, and no run is begun in its middle: the time is linear.
+# A sentence end is a run of marks with optional closing quotes, then space, opening
+# quotes and a word; or a Chinese or Japanese full stop, which needs no space. All
+# quantifiers are possessive and no match starts inside a run, so time is linear.
 _END = re.compile(
     r"""(?<![.!?…؟۔।])(?P<mark>[.!?…؟۔।]++)(?P<closing>["'”’»)\]_*]*+)\s++"""
     r"""(?=(?P<opening>["'“‘«(\[_*–—-]*+)(?P<next>\w*+))"""
@@ -18,17 +18,17 @@ _WORD = re.compile(r"\S*\Z")
 _DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_]")
 _CUT = re.compile(rf"\S.{{0,{LONGEST - 2}}}\S(?=\s|\Z)|\S{{1,{LONGEST}}}", re.DOTALL)
 
-# Abbreviations that a name or number follows, so that they never end a sentence.
+# Abbreviations before a name or number, which never end a sentence.
 _NEVER = re.compile(
     r"Mrs?|Ms|Dr|Prof|Revd?|Hon|St|Mt|Ft|Messrs|Mme|Mlle|Capt|Col|Gen|Lt|Maj|Serg?t|"
     r"Sgt|Cpl|Gov|Sen|Rep|Pres|Supt|Insp|Adm|Cmdr|Fr|Bros|Mgr|e\.?g|i\.?e|cf|vs|viz|al"
 )
-# Those that end a sentence unless a number follows.
+# Abbreviations that end a sentence unless a number follows.
 _NUMBERED = re.compile(
     r"[Nn]os?|pp?|P|[Vv]ols?|[Ff]igs?|[Cc]h(ap)?|[Ss]ec|[Aa]rt|[Ee]q|ca?|"
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
 )
-# After initials and acronyms only these words are taken for a new sentence.
+# After initials and acronyms, only these words begin a new sentence.
 _STARTERS = re.compile(
     r"A|After|All|And|As|At|But|By|For|From|He|Her|His|However|I|If|In|Its?|Meanwhile|"
     r"My|No|Not|Now|On|One|Our|She|So|Some|Such|That|The|Their|Then|There|These|They|"
@@ -37,17 +37,17 @@ _STARTERS = re.compile(
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text in order, stripped, none empty."""
-    found = []
+    """Split a text into its sentences, stripped, none empty."""
+    spans = []
     for paragraph in text.split("\n"):
-        cased = not paragraph.islower()  # lowercased corpora have no other cue
+        cased = not paragraph.islower()  # in lowercased corpora case is no cue
         start = 0
         for match in _END.finditer(paragraph):
             if match["mark"] is None or _ends(paragraph, match, cased):
-                found.append(paragraph[start : match.end()])
+                spans.append(paragraph[start : match.end()])
                 start = match.end()
-        found.append(paragraph[start:])
-    return [piece for sentence in found for piece in _bounded(sentence.strip())]
+        spans.append(paragraph[start:])
+    return [part for sentence in spans for part in _bounded(sentence.strip())]
 
 
 def _ends(paragraph: str, match: re.Match[str], cased: bool) -> bool:

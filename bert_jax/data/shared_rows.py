@@ -1,9 +1,9 @@
-"""Held-out rows that are the same for every arm: chunks masked once, then laid out.
+"""Held-out rows shared by all arms: chunks masked once, then laid out.
 
-Arms that differ in `data.pairs` have held-out rows of their own, which differ by more
-than what a comparison asks for. Shared rows depend on the store, on `eval.length` and on
-`eval.max_examples` alone. A chunk is masked before it is laid out, so that `single` and
-`pair` rows ask for the same tokens behind the same masks.
+Arms with different `data.pairs` have different held-out rows, so their metrics are not
+comparable. Shared rows depend on the store, on `eval.length` and on `eval.max_examples`
+alone. A chunk is masked before it is laid out, so `single` and `pair` rows predict the
+same tokens with the same masks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,21 @@ from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run.config import UsageError, stream
 
 SPECIALS = 3  # [CLS] A [SEP] B [SEP]
-# As Devlin et al. 2019, section 3.1, mask, however an arm is trained.
-RATE = 0.15  # of the tokens that may be predicted
-TOKEN_SHARE, RANDOM_SHARE = 0.8, 0.1  # become [MASK], a random token; the rest stay
-SHORTFALL = 0.08  # of a row's budget, which whole words may leave unused
+# Masking of Devlin et al. 2019, section 3.1, for any arm.
+RATE = 0.15  # share of the maskable tokens
+# Shares that become [MASK] and a random token; the rest stay.
+TOKEN_SHARE, RANDOM_SHARE = 0.8, 0.1
+SHORTFALL = 0.08  # share of a row's budget that whole words may leave unused
 
-START = np.zeros((), np.int64)  # the place of what is drawn once a chunk
+START = np.zeros((), np.int64)  # position argument of draws made once a chunk
 
 
 @dataclass(frozen=True, eq=False)
 class SharedRows:
-    """The rows of one kind: single | pair | nsp | single_word.
+    """Rows of one kind: single | pair | nsp | single_word.
 
-    numbers: the chunks of the table that a row is made of. typed: whether segment B has
-    type 1, as where a model was trained on pairs.
+    numbers: the chunk of the table behind each row. typed: whether segment B has type
+    1, as for models trained on pairs.
     """
 
     kind: str
@@ -51,7 +52,7 @@ class SharedRows:
     def evaluation(
         self, batch_size: int, max_examples: int, rows: Rows
     ) -> Iterator[Batch]:
-        """The rows as `evenly` takes them, masked already."""
+        """Yield masked evaluation batches, as `evenly` selects the rows."""
         rows = np.arange(batch_size)[rows]
         for chosen, weights in evenly(
             self.num_examples, max_examples, batch_size, rows
@@ -103,22 +104,24 @@ class SharedRows:
 def make(
     kinds: Sequence[str], split: Split, tokenizer: Tokenizer, length: int, typed: bool
 ) -> dict[str, SharedRows]:
-    """The rows of these kinds, all of one chunk table. Raises UsageError.
+    """Make the rows of these kinds, all from one chunk table. Raises UsageError.
 
-    A chunk that cannot be cut, such as a single word, is left out of all kinds.
+    A chunk that cannot be split, such as a single word, is left out of all kinds.
     """
     if not kinds:
         return {}
     text = as_text(split, tokenizer, "single")
     table = chunks(text, length - SPECIALS)
-    several = _has_two_words(text, table)
-    found = {}
+    multi_word = _has_two_words(text, table)
+    by_kind = {}
     for kind in kinds:
-        can = several & pairs.can_split(text, table) if kind == "nsp" else several
-        numbers = np.flatnonzero(can)
-        found[kind] = SharedRows(kind, text, table, numbers, length, typed)
-        _check(found[kind])
-    return found
+        usable = (
+            multi_word & pairs.can_split(text, table) if kind == "nsp" else multi_word
+        )
+        numbers = np.flatnonzero(usable)
+        by_kind[kind] = SharedRows(kind, text, table, numbers, length, typed)
+        _check(by_kind[kind])
+    return by_kind
 
 
 def _check(rows: SharedRows) -> None:
@@ -146,8 +149,8 @@ def _has_two_words(text: Text, table: Chunks) -> np.ndarray:
 
 
 def _cut_at(text: Text, chunk: Chunks, numbers: np.ndarray) -> np.ndarray:
-    """The size of A: up to a sentence start drawn at random, or else up to the word
-    start nearest to the middle."""
+    """The size of A: up to a random sentence start, or else up to the word start
+    nearest the middle."""
     places = np.arange(1, chunk.sizes.max())
     at = chunk.starts[:, None] + places
     inside = places < chunk.sizes[:, None]
@@ -161,18 +164,18 @@ def _cut_at(text: Text, chunk: Chunks, numbers: np.ndarray) -> np.ndarray:
 
 
 def _uniform(name: str, numbers: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """In [0, 1), each a function of the name, the chunk's number and the place."""
+    """Numbers in [0, 1), hashes of the name, the chunk's number and the place."""
     bits = hashes(stream(0, "evaluation rows", name), numbers, places)
     return (bits >> np.uint64(11)) * 2.0**-53
 
 
 def _read(text: Text, segments: Segments, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of A and B end to end, (B, width), and where there are any."""
+    """The tokens of A and B concatenated, (B, width), and the mask of real ones."""
     places, first = np.arange(width), segments.first_size[:, None]
-    own = segments.first[:, None] + places
-    other = segments.second[:, None] + places - first
+    first_position = segments.first[:, None] + places
+    second_position = segments.second[:, None] + places - first
     inside = places < first + segments.second_size[:, None]
-    return text.read(np.where(places < first, own, other)), inside
+    return text.read(np.where(places < first, first_position, second_position)), inside
 
 
 def mask(
@@ -182,31 +185,32 @@ def mask(
     unit: str,
     tokenizer: Tokenizer,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which tokens to predict, (B, N), and the ids with those replaced."""
+    """Return the mask of tokens to predict, (B, N), and the ids with these replaced."""
     maskable = inside & ~tokenizer.special[ids]
     starts = maskable.copy()
-    if unit == "word":  # a piece goes on with the word of the piece before it
+    if unit == "word":  # a ##token continues the word of the token before it
         starts[:, 1:] &= ~(tokenizer.continuation[ids[:, 1:]] & maskable[:, :-1])
-    # Rounding by chance, up as often as the fraction says, keeps the rate unbiased.
+    # Stochastic rounding keeps the rate unbiased.
     budget = RATE * maskable.sum(1) + _uniform("budget", numbers, START)
     budget = budget.astype(int)
     chosen = _choose(starts, maskable, budget, numbers)
     word = np.cumsum(starts, 1)
-    fate = _uniform("fate", numbers[:, None], word)
+    action = _uniform("fate", numbers[:, None], word)
     allowed = np.flatnonzero(~tokenizer.special)
     draws = _uniform("random", numbers[:, None], np.arange(ids.shape[1])[None])
     random = allowed[(draws * len(allowed)).astype(int)]
-    conditions = [fate < TOKEN_SHARE, fate < TOKEN_SHARE + RANDOM_SHARE]
-    stand_ins = np.select(conditions, [tokenizer.mask_id, random], ids)
-    return chosen, np.where(chosen, stand_ins, ids)
+    conditions = [action < TOKEN_SHARE, action < TOKEN_SHARE + RANDOM_SHARE]
+    replacements = np.select(conditions, [tokenizer.mask_id, random], ids)
+    return chosen, np.where(chosen, replacements, ids)
 
 
 def _choose(
     starts: np.ndarray, maskable: np.ndarray, budget: np.ndarray, numbers: np.ndarray
 ) -> np.ndarray:
-    """Words in random order, each if it fits what is left of the budget.
+    """Choose words in random order, each if it fits the remaining budget.
 
-    Of the first that did not fit, a random run makes up for what is left in the end.
+    If too much budget is left at the end, a random run of the first word that did not
+    fit is added.
     """
     rows, width = starts.shape
     row, place = np.arange(rows), np.arange(width)[None]
@@ -235,12 +239,13 @@ def _choose(
 
 
 def _slots(length: int) -> int:
-    """The most predictions that a row of that length may need."""
+    """The largest number of predictions of a row of that length."""
     return max(1, int(np.ceil(RATE * (length - SPECIALS))))
 
 
 def _cut(segments: Segments) -> np.ndarray:
-    """The tokens before the [SEP] inside a row; of a row without one, more than all."""
+    """The number of tokens before the inner [SEP]; larger than any row if there is
+    none."""
     paired = segments.second_size > 0
     return np.where(paired, segments.first_size, np.iinfo(np.int64).max - 1)
 
@@ -248,7 +253,7 @@ def _cut(segments: Segments) -> np.ndarray:
 def _lay_out(
     tokenizer: Tokenizer, segments: Segments, ids: np.ndarray, length: int, typed: bool
 ) -> Batch:
-    """[CLS] A [SEP] B [SEP], or [CLS] A [SEP], padded to `length`."""
+    """Lay out [CLS] A [SEP] B [SEP], or [CLS] A [SEP], padded to `length`."""
     columns, middle = np.arange(length), _cut(segments)[:, None] + 1
     sizes = segments.first_size + segments.second_size
     lengths = sizes + 2 + (segments.second_size > 0)

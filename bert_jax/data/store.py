@@ -1,7 +1,7 @@
-"""A prepared corpus: memory-mapped tokens, their offsets, vocabulary and audit.
+"""Store of a prepared corpus: memory-mapped tokens, offsets, vocabulary and audit.
 
-Found again by a key of everything that its content depends on. Pairs, length and
-masking are not among those, so that arms share one store.
+The cache key hashes all that its content depends on. Pairs, length and masking are not
+part of it, so all arms share one store.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 
 
-class Listed(TypedDict):
+class ListedFile(TypedDict):
     bytes: int
     sha256: str
 
 
-class Manifest(TypedDict):
+class StoreManifest(TypedDict):
     format: int
     tokenizer: str  # its fingerprint
     audit: dict
-    files: dict[str, Listed]
+    files: dict[str, ListedFile]
 
 
 class Split(NamedTuple):
-    """Memory maps; offsets count tokens, and each list of them ends with their sum."""
+    """Memory maps of a split. Offsets count tokens; each list ends with the total."""
 
     tokens: np.ndarray  # (tokens,) uint16, or uint32 for a large vocabulary
     sentences: np.ndarray  # (sentences + 1,) int64
@@ -53,20 +53,22 @@ PARTS = [f"{name}_{kind}.bin" for name in ("train", "valid") for kind in Split._
 
 
 class Store(NamedTuple):
+    """An open store."""
+
     directory: Path
-    manifest: Manifest
+    manifest: StoreManifest
     tokenizer: tokenizers.Tokenizer
     fingerprint: str  # of the content
     train: Split
     valid: Split
 
     def has_fingerprint(self, known: str) -> bool:
-        """Whether that is a fingerprint of this store, by the law of its version."""
+        """Whether `known` is a fingerprint of this store, in its version."""
         return known in (self.fingerprint, _fingerprint_1(self.manifest))
 
 
 def prepare(config, progress: Callable[[str], None] = print) -> Store:
-    """The store of a config: found in the cache, or else built and put there."""
+    """Return the store of a config from the cache; build it first if it is missing."""
     cache = Path(config.data.cache)
     directory = cache / key(config)
     if (directory / MANIFEST).exists():
@@ -88,10 +90,10 @@ def prepare(config, progress: Callable[[str], None] = print) -> Store:
 
 
 def open(directory: str | Path) -> Store:
-    """The store in a directory; its arrays are read on demand.
+    """Open the store in a directory; its arrays are read on demand.
 
-    Verifies every file against the manifest, once a process. Raises UsageError for what
-    is damaged.
+    Verifies every file against the manifest, once a process. Raises UsageError for a
+    damaged store.
     """
     directory = Path(directory)
     manifest = _manifest(directory)
@@ -101,7 +103,7 @@ def open(directory: str | Path) -> Store:
     if not tokenizer.has_fingerprint(manifest["tokenizer"]):
         raise UsageError(
             f"{directory}/tokenizer.json is not the one that the tokens were made with: "
-            f"{_mend(directory)}"
+            f"{_remedy(directory)}"
         )
     train, valid = (_split(directory, n, tokenizer) for n in ("train", "valid"))
     mark = _fingerprint(manifest, tokenizer)
@@ -109,10 +111,10 @@ def open(directory: str | Path) -> Store:
 
 
 def key(config) -> str:
-    """The name of the directory: a hash of what decides the content, which is read."""
+    """The directory name of a config's store: a hash of all inputs, which are read."""
     settings = config.tokenizer
     content = {
-        "law": 2,  # the first one knew files by their names, sizes and times
+        "law": 2,  # version 1 identified files by names, sizes and times
         "format": FORMAT,
         "corpus": corpus.identity(config.data),
         "valid_share": config.data.valid_share,
@@ -132,7 +134,7 @@ def key(config) -> str:
 
 
 def _build(config, directory: Path, progress: Callable[[str], None]) -> None:
-    with files.whole_directory(directory) as building:
+    with files.atomic_directory(directory) as building:
         manifest = {"format": FORMAT} | build(config, building, progress)
         if key(config) != directory.name:
             raise UsageError("the corpus changed while it was being prepared")
@@ -140,36 +142,37 @@ def _build(config, directory: Path, progress: Callable[[str], None]) -> None:
 
 
 def _clear(cache: Path) -> None:
-    """Removes what killed prepares have left; before, it was called *.building."""
+    """Remove the leftovers of killed prepares, also those of older versions
+    (*.building)."""
     for building in [*cache.glob(".*.tmp"), *cache.glob("*.building")]:
         lock = cache / f"{building.stem.removeprefix('.')}.lock"
         with contextlib.suppress(files.Locked), files.lock(lock):  # alive if locked
             shutil.rmtree(building, ignore_errors=True)
 
 
-def _manifest(directory: Path) -> Manifest:
+def _manifest(directory: Path) -> StoreManifest:
     path = directory / MANIFEST
     try:
-        manifest = files.read_json(path, Manifest)
+        manifest = files.read_json(path, StoreManifest)
     except UsageError as error:
-        mend = f": {_mend(directory)}" if path.exists() else ""
+        hint = f": {_remedy(directory)}" if path.exists() else ""
         raise UsageError(
-            f"{directory} holds no prepared corpus ({error}){mend}"
+            f"{directory} holds no prepared corpus ({error}){hint}"
         ) from error
     if manifest["format"] != FORMAT:
         raise UsageError(
             f"{directory} has store format {manifest['format']}, not {FORMAT}: "
-            f"{_mend(directory)}"
+            f"{_remedy(directory)}"
         )
     return manifest
 
 
-def _verify(directory: Path, manifest: Manifest) -> None:
-    """Refuse a store of which a file is missing, not listed, or other than listed."""
+def _verify(directory: Path, manifest: StoreManifest) -> None:
+    """Refuse a store with a missing, unlisted or changed file."""
     for name in (*PARTS, TOKENIZER):
         if name not in manifest["files"]:
             raise UsageError(
-                f"{directory / MANIFEST} does not list {name}: {_mend(directory)}"
+                f"{directory / MANIFEST} does not list {name}: {_remedy(directory)}"
             )
     with ThreadPoolExecutor() as threads:
         for problem in threads.map(
@@ -177,11 +180,11 @@ def _verify(directory: Path, manifest: Manifest) -> None:
             manifest["files"].items(),
         ):
             if problem:
-                raise UsageError(f"{problem}: {_mend(directory)}")
+                raise UsageError(f"{problem}: {_remedy(directory)}")
 
 
-def _problem(path: Path, listed: Listed) -> str:
-    """What is wrong with a file, "" if nothing is."""
+def _problem(path: Path, listed: ListedFile) -> str:
+    """Describe the problem of a file, "" if there is none."""
     try:
         if (size := path.stat().st_size) != listed["bytes"]:
             return f"{path} has {size} bytes, not {listed['bytes']}"
@@ -194,7 +197,7 @@ def _problem(path: Path, listed: Listed) -> str:
     return ""
 
 
-def _mend(directory: Path) -> str:
+def _remedy(directory: Path) -> str:
     return f"remove {directory} and run `launch.py prepare` again"
 
 
@@ -204,17 +207,17 @@ def _split(directory: Path, name: str, tokenizer: tokenizers.Tokenizer) -> Split
     for kind, path in paths.items():
         size = np.dtype(types.get(kind, np.int64)).itemsize
         if not path.stat().st_size or path.stat().st_size % size:
-            raise UsageError(f"{path} holds no whole numbers: {_mend(directory)}")
+            raise UsageError(f"{path} holds no whole numbers: {_remedy(directory)}")
     split = Split(
         *(np.memmap(paths[k], types.get(k, np.int64), "r") for k in Split._fields)
     )
     if problem := _inconsistency(split, tokenizer.vocab_size):
-        raise UsageError(f"{directory}/{name}_*.bin: {problem}: {_mend(directory)}")
+        raise UsageError(f"{directory}/{name}_*.bin: {problem}: {_remedy(directory)}")
     return split
 
 
 def _inconsistency(split: Split, vocab_size: int) -> str:
-    """What of a split contradicts itself, "" if nothing does."""
+    """Describe the inconsistency of a split, "" if there is none."""
     for kind in ("sentences", "documents"):
         offsets = getattr(split, kind)
         if offsets[0] or offsets[-1] != len(split.tokens):
@@ -231,14 +234,14 @@ def _inconsistency(split: Split, vocab_size: int) -> str:
     return ""
 
 
-def _fingerprint(manifest: Manifest, tokenizer: tokenizers.Tokenizer) -> str:
+def _fingerprint(manifest: StoreManifest, tokenizer: tokenizers.Tokenizer) -> str:
     listed = manifest["files"]
     parts = [f"{name} {listed[name]['sha256']}" for name in PARTS]
     return "2:" + files.digest(*parts, tokenizer.fingerprint, length=12)
 
 
-def _fingerprint_1(manifest: Manifest) -> str:
-    """What runs of version 1 wrote down."""
+def _fingerprint_1(manifest: StoreManifest) -> str:
+    """Fingerprint as runs of version 1 recorded it."""
     listed = manifest["files"]
     sums = [listed[name]["sha256"] for name in sorted((*PARTS, TOKENIZER))]
     return hashlib.blake2b("".join(sums).encode(), digest_size=6).hexdigest()

@@ -1,4 +1,4 @@
-"""Text files: finding them, and reading lines of clean text from them."""
+"""Text files: search, and reading of checked lines."""
 
 import codecs
 import glob
@@ -14,26 +14,28 @@ from typing import NamedTuple
 
 from bert_jax.run.config import UsageError
 
-SUFFIXES = (".txt", ".txt.gz", ".jsonl")  # in capitals as well
-LONGEST_LINE = 10_000_000  # characters; a longer one is no text, or has lost its ends
+SUFFIXES = (".txt", ".txt.gz", ".jsonl")  # case-insensitive
+LONGEST_LINE = 10_000_000  # characters; a longer one is no text, or lacks line ends
 LONGEST_PATH = 4096  # characters, as Linux has it
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-class Found(NamedTuple):
-    paths: list[Path]  # each once, in order
-    left_out: Counter[str]  # what else is there, by kind
+class TextFiles(NamedTuple):
+    """Result of a search for text files."""
+
+    paths: list[Path]  # unique, in order
+    left_out: Counter[str]  # other files, by kind
 
     def remark(self) -> str:
-        """What is not read, in words; "" for nothing."""
+        """Describe the files that are not read, "" if none."""
         kinds = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{count:,} {kind} left out" for kind, count in kinds)
 
 
-def find(spec: str) -> Found:
-    """The files of comma-separated paths, folders and globs.
+def find(spec: str) -> TextFiles:
+    """Find the files of comma-separated paths, folders and globs.
 
-    What exists as it is written is meant, whatever commas and brackets it holds.
+    An existing path is taken literally, even with commas or brackets in it.
     """
     read: dict[Path, Path] = {}
     left_out: dict[Path, str] = {}
@@ -42,31 +44,31 @@ def find(spec: str) -> Found:
         texts = [path for path, kind in kinds.items() if not kind]
         others = {path: kind for path, kind in kinds.items() if kind}
         if not texts:
-            there = Found([], Counter(others.values())).remark()
-            mend = f": {there}" if there else ""
-            raise UsageError(f"{part} matches no {', '.join(SUFFIXES)} file{mend}")
+            others_found = TextFiles([], Counter(others.values())).remark()
+            hint = f": {others_found}" if others_found else ""
+            raise UsageError(f"{part} matches no {', '.join(SUFFIXES)} file{hint}")
         read |= {path.resolve(): path for path in texts}
         left_out |= others
     if not read:
         raise UsageError("no files: say --config.data.files=PATH (or a folder or glob)")
-    return Found(list(read.values()), Counter(left_out.values()))
+    return TextFiles(list(read.values()), Counter(left_out.values()))
 
 
 def has_suffix(path: Path, *suffixes: str) -> bool:
     return path.name.lower().endswith(suffixes)
 
 
-def _parts(pieces: Sequence[str]) -> Iterator[str]:
-    """The paths of a list, of which each may have commas of its own."""
-    while pieces:
-        sizes = accumulate(len(piece) + 1 for piece in pieces)
+def _parts(parts: Sequence[str]) -> Iterator[str]:
+    """Split a list into paths, each of which may contain commas."""
+    while parts:
+        sizes = accumulate(len(part) + 1 for part in parts)
         most = max(sum(size <= LONGEST_PATH for size in sizes), 1)
-        runs = [",".join(pieces[:count]) for count in range(most, 0, -1)]
-        meant = next(filter(_exists, runs), "") or next(filter(_is_glob, runs), "")
-        meant = meant or pieces[0]
-        if meant.strip():
-            yield meant if os.path.exists(meant) else meant.strip()
-        pieces = pieces[meant.count(",") + 1 :]
+        runs = [",".join(parts[:count]) for count in range(most, 0, -1)]
+        match = next(filter(_exists, runs), "") or next(filter(_is_glob, runs), "")
+        match = match or parts[0]
+        if match.strip():
+            yield match if os.path.exists(match) else match.strip()
+        parts = parts[match.count(",") + 1 :]
 
 
 def _exists(text: str) -> bool:
@@ -77,29 +79,28 @@ def _exists(text: str) -> bool:
 
 
 def _is_glob(text: str) -> bool:
-    """Whether files match that pattern."""
+    """Whether a text is a glob that matches files."""
     text = os.path.expanduser(text.strip())
     return glob.has_magic(text) and any(_expand("", Path(text).parts))
 
 
 def _matches(part: str) -> list[tuple[Path, Path]]:
-    """What a path, folder or glob names, in order, each after the folder that it was
-    looked for in."""
+    """The files of a path, folder or glob, sorted, each with the folder searched."""
     text = os.path.expanduser(part)
     path = Path(text)
     if os.path.isdir(text):
-        return [(path, found) for found in sorted(_below(path))]
+        return [(path, below) for below in sorted(_below(path))]
     if os.path.exists(text):
         if not has_suffix(path, *SUFFIXES):
             raise UsageError(f"{part}: only {', '.join(SUFFIXES)} files are read")
         return [(path.parent, path)]
     if not glob.has_magic(text):
         raise UsageError(f"there is no file or folder {part}")
-    found = sorted(map(Path, _expand("", path.parts)))
-    # A folder whose content matches as well is not left out.
+    paths = sorted(map(Path, _expand("", path.parts)))
+    # A folder whose content matches too is not counted as left out.
     return [
         (path.parent, path)
-        for path, following in zip_longest(found, found[1:])
+        for path, following in zip_longest(paths, paths[1:])
         if following is None or path not in following.parents
     ]
 
@@ -115,7 +116,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _expand(start: str, parts: Sequence[str]) -> Iterator[str]:
-    """The paths below `start` that match; a part that exists is no pattern."""
+    """Yield the matching paths below `start`; a part that exists is no pattern."""
     if not parts:
         yield start
         return
@@ -132,7 +133,7 @@ def _expand(start: str, parts: Sequence[str]) -> Iterator[str]:
 
 
 def _kind(path: Path, base: Path) -> str:
-    """What a file that is not read is called; "" for one that is."""
+    """The kind of a file that is not read; "" for a text file."""
     if path.is_dir():
         return "linked folder" if path.is_symlink() else "folder"
     if not path.is_file():
@@ -146,7 +147,8 @@ def _kind(path: Path, base: Path) -> str:
 
 
 def lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of a file, without their ends; what is no clean text is refused."""
+    """Yield the lines of a file without line ends. Raises UsageError for anything but
+    clean text."""
     number = 0
     try:
         with _binary(path) as binary, _text(path, binary, encoding) as file:
@@ -195,7 +197,7 @@ def _not_text(encoding: str) -> str:
 
 
 def _undecodable(path: Path, encoding: str, read: int) -> int:
-    """The number of the first line that does not decode, where lines can be told."""
+    """The number of the first line that does not decode, if lines can be separated."""
     with _binary(path) as file:
         lines_of_bytes = iter(lambda: file.readline(4 * LONGEST_LINE), b"")
         for number, line in enumerate(lines_of_bytes, 1):

@@ -1,4 +1,4 @@
-"""A TFDS dataset, through `as_data_source`, which needs no TensorFlow."""
+"""Corpus of a TFDS dataset, read by `as_data_source`, which needs no TensorFlow."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 from tensorflow_datasets.core.download.util import DownloadError
 
-from bert_jax.data.paragraphs import Document, clean
+from bert_jax.data.paragraphs import CorpusDocument, clean
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
 
@@ -19,30 +19,30 @@ PACKAGES = ("text", "question_answering")
 _UNPREPARED = (
     OSError,  # no network, no space
     ImportError,  # preparing a few datasets needs TensorFlow or Beam
-    AssertionError,  # files that are to be downloaded by hand
+    AssertionError,  # files that must be downloaded by hand
     DownloadError,
     NonMatchingChecksumError,
 )
 
 
-def documents(data) -> Iterator[Document]:
+def documents(data) -> Iterator[CorpusDocument]:
     mend = "say --config.data.tfds_split=NAME"
     features, examples = source(data.tfds_name, data.tfds_split, data.tfds_dir, mend)
     require(data.tfds_name, features, data.text_field, "--config.data.text_field")
     for number, example in enumerate(examples):
         name = f"{data.tfds_name} {data.tfds_split}[{number}]"
-        yield Document(name, clean(decoded(name, example[data.text_field])))
+        yield CorpusDocument(name, clean(decoded(name, example[data.text_field])))
 
 
 def identity(data) -> dict:
-    found = prepared(data.tfds_name, data.tfds_dir)
-    folder = Path(found.data_dir)
+    dataset = prepared(data.tfds_name, data.tfds_dir)
+    folder = Path(dataset.data_dir)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor() as threads:
         contents = threads.map(files.content_digest, paths)
         listed = {str(p.relative_to(folder)): c for p, c in zip(paths, contents)}
     return {
-        "name": found.info.full_name,
+        "name": dataset.info.full_name,
         "files": listed,
         "split": data.tfds_split,
         "field": data.text_field,
@@ -54,7 +54,8 @@ def describe(data) -> str:
 
 
 def builder(name: str, directory: str) -> Any:
-    """The TFDS builder of a name; directory "" is TFDS's own. UsageError if unknown."""
+    """Return the TFDS builder of a dataset; directory "" is TFDS's default. UsageError
+    if unknown."""
     for package in PACKAGES:
         import_module(f"tensorflow_datasets.{package}")
     try:
@@ -66,41 +67,41 @@ def builder(name: str, directory: str) -> Any:
 
 
 def prepared(name: str, directory: str) -> Any:
-    """`builder` of a dataset that is there, downloaded if need be. Raises UsageError."""
-    found = builder(name, directory)
+    """Return the builder of a dataset, downloaded if need be. Raises UsageError."""
+    dataset = builder(name, directory)
     try:
-        found.download_and_prepare()
+        dataset.download_and_prepare()
     except _UNPREPARED as error:
         raise UsageError(
-            f"cannot prepare {name} in {found.data_dir}: {_reason(error)}: "
+            f"cannot prepare {name} in {dataset.data_dir}: {_reason(error)}: "
             "copy this folder from a machine with a network that has prepared it"
         ) from error
-    return found
+    return dataset
 
 
 def source(
     name: str, split: str, directory: str, mend: str
 ) -> tuple[Any, Sequence[dict]]:
-    """The features of a dataset and the examples of a split, downloaded if need be.
+    """Return a dataset's features and a split's examples, downloaded if need be.
 
-    UsageError if the dataset cannot be had, or for an unknown or empty split: `mend`
-    says where to name another one.
+    UsageError if the dataset is unavailable, or for an unknown or empty split; `mend`
+    then names the option to change.
     """
-    found = prepared(name, directory)
+    dataset = prepared(name, directory)
     try:
-        examples = found.as_data_source(split=split)
+        examples = dataset.as_data_source(split=split)
     except ValueError as error:
         raise UsageError(
-            f"{name} has no split {split!r}, but {', '.join(found.info.splits)}: "
+            f"{name} has no split {split!r}, but {', '.join(dataset.info.splits)}: "
             f"{mend} ({_reason(error)})"
         ) from error
     if not len(examples):
         raise UsageError(f"{name} {split} is empty: {mend}")
-    return found.info.features, examples
+    return dataset.info.features, examples
 
 
 def require(name: str, features: Any, field: str, key: str) -> None:
-    """UsageError for a field that a dataset lacks; it says to state one under `key`."""
+    """Refuse a dataset without this field; the UsageError suggests the option `key`."""
     if field not in features:
         raise UsageError(
             f"{name} has no field {field!r}, but {', '.join(features)}: say {key}=NAME"
@@ -108,7 +109,7 @@ def require(name: str, features: Any, field: str, key: str) -> None:
 
 
 def decoded(where: str, value: Any) -> str:
-    """The text of a Text feature. UsageError for another kind of value."""
+    """Decode a Text feature. UsageError for another kind of value."""
     try:
         return value.decode()
     except (AttributeError, UnicodeDecodeError) as error:

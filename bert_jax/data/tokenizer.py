@@ -1,5 +1,5 @@
-"""WordPiece vocabularies (Devlin et al. 2019, section 3, "Input/Output
-Representations"): train, load, save, encode with character offsets."""
+"""WordPiece tokenizers (Devlin et al. 2019, section 3, "Input/Output Representations"):
+train, load, save, encode with character offsets."""
 
 import hashlib
 import json
@@ -20,23 +20,25 @@ from bert_jax.data.vocabulary import PREFIX, SPECIALS
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
 
-# An alphabet may hold this many characters that occur inside words (so any number of
-# Chinese ones), and with its ##characters fill this share of the vocabulary.
+# Limits of the alphabet: ALPHABET characters that occur inside words (Chinese ones do
+# not), and, with ##characters, ALPHABET_SHARE of the vocabulary.
 ALPHABET = 1000
 ALPHABET_SHARE = 0.5
 MIN_FREQUENCY = 2  # of a merged pair
-LONGEST_LINE = 100_000  # characters; a longer one is cut, be it inside a word
+LONGEST_LINE = 100_000  # characters; a longer one is cut, even inside a word
 
 
 class Tokenizer:
-    """A WordPiece vocabulary and its rules; ids are rows of the token table."""
+    """WordPiece tokenizer: a vocabulary and its rules; ids are rows of the token
+    table."""
 
     def __init__(self, library: tokenizers.Tokenizer):
-        _complete(library)
+        _set_defaults(library)
         self._json = library.to_str()
-        # Two that read alike: what rows are cut to is kept by the second.
-        self._plain, self._framing = _reading(self._json), _reading(self._json)
-        self.vocabulary = _by_id(library.get_vocab())
+        # Two equal tokenizers: truncation is set on the second.
+        self._plain = _input_tokenizer(self._json)
+        self._framing = _input_tokenizer(self._json)
+        self.vocabulary = _sorted_by_id(library.get_vocab())
         self.vocab_size = len(self.vocabulary)
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = map(
             self.vocabulary.index, SPECIALS
@@ -54,18 +56,19 @@ class Tokenizer:
         self.fingerprint = _fingerprint(self._json)
 
     def has_fingerprint(self, known: str) -> bool:
-        """Whether that is a fingerprint of this tokenizer, by the law of its version."""
+        """Whether `known` is a fingerprint of this tokenizer, in its version."""
         return known in (self.fingerprint, _fingerprint_1(self._json))
 
     def encode(self, text: str) -> tokenizers.Encoding:
-        """A text without [CLS] and [SEP]: `.ids` and character `.offsets`."""
+        """Encode a text without [CLS] and [SEP]: `.ids` and character `.offsets`."""
         return self._plain.encode(text, add_special_tokens=False)
 
     def encode_batch(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        """Encode texts without [CLS] and [SEP]."""
         return self._plain.encode_batch(list(texts), add_special_tokens=False)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode_batch` without offsets, which is faster."""
+        """The token ids of texts; faster than `encode_batch`, since without offsets."""
         encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
@@ -76,11 +79,11 @@ class Tokenizer:
         max_length: int,
         pad: bool,
     ) -> dict[str, Any]:
-        """[CLS] text [SEP] (pair [SEP]), each text read as by `encode`.
+        """Encode rows [CLS] text [SEP] (pair [SEP]), each text read as by `encode`.
 
-        Pairs are cut from the longer of the two; `cut` tells which rows were. With `pad`
-        the width is `max_length`, else that of the longest row. `offsets` point into
-        text or pair by type.
+        Pairs are truncated from the longer of the two; `cut` marks truncated rows. With
+        `pad` the width is `max_length`, else that of the longest row. `offsets` point
+        into text or pair by type.
         """
         library = self._framing
         library.enable_truncation(max_length, strategy="longest_first")
@@ -94,31 +97,31 @@ class Tokenizer:
             types[i, : len(row.ids)] = row.type_ids
         lengths = np.array([len(row.ids) for row in rows], np.int32)
         offsets = [row.offsets for row in rows]
-        found = {"ids": ids, "types": types, "lengths": lengths, "offsets": offsets}
-        return found | {"cut": [bool(row.overflowing) for row in rows]}
+        arrays = {"ids": ids, "types": types, "lengths": lengths, "offsets": offsets}
+        return arrays | {"cut": [bool(row.overflowing) for row in rows]}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, in the composed form (NFC) that people write."""
+        """Decode tokens to text, in composed form (NFC)."""
         shown = [int(i) for i in ids if self.vocabulary[int(i)] not in self._named]
         return unicodedata.normalize("NFC", self._plain.decode(shown))
 
     @cached_property
     def display_tokens(self) -> list[str]:
-        """The vocabulary as people read it, composed (NFC): stripping accents leaves
-        the syllables of Korean as loose letters."""
+        """The vocabulary for display, composed (NFC): stripping accents decomposes
+        Korean syllables."""
         return [unicodedata.normalize("NFC", token) for token in self.vocabulary]
 
     def added_spans(self, text: str) -> list[tuple[int, int]]:
-        """Characters [start, end) of the tokens that were added to the vocabulary."""
+        """Character spans [start, end) of tokens that were added to the vocabulary."""
         encoding = self.encode(text)
-        found = zip(encoding.ids, encoding.offsets, strict=True)
-        return [span for id_, span in found if id_ in self._added]
+        spans = zip(encoding.ids, encoding.offsets, strict=True)
+        return [span for id_, span in spans if id_ in self._added]
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text that are [UNK], in order."""
         encoding = self.encode(text)
-        found = zip(encoding.ids, encoding.offsets, strict=True)
-        return [text[start:end] for id_, (start, end) in found if id_ == self.unk_id]
+        spans = zip(encoding.ids, encoding.offsets, strict=True)
+        return [text[start:end] for id_, (start, end) in spans if id_ == self.unk_id]
 
     def dropped_share(self, text: str) -> float:
         """The share of a text's characters that stripping accents removes."""
@@ -127,7 +130,7 @@ class Tokenizer:
         return max(_count_marks(composed) - kept, 0) / max(len(composed), 1)
 
     def to_str(self) -> str:
-        """The content of tokenizer.json; `parse` reads it back."""
+        """The content of tokenizer.json; `parse` reads it."""
         return self._json
 
     def save(self, path: str | Path) -> None:
@@ -141,26 +144,26 @@ def _count_marks(text: str) -> int:
 def train(
     texts: Iterable[str], vocab_size: int, lowercase: bool, strip_accents: str = "auto"
 ) -> Tokenizer:
-    """A vocabulary of at most `vocab_size`; reads `texts` twice.
+    """Train a vocabulary of at most `vocab_size` tokens; reads `texts` twice.
 
     `strip_accents` is auto (as `lowercase`), always or never.
 
-    The library numbers the alphabet in the order of a hash table, and ties between
-    merges follow those numbers. Giving the whole alphabet as special tokens fixes the
-    order; the vocabulary is then rebuilt with only the five.
+    The library numbers the alphabet in the order of a hash table, and breaks ties
+    between merges by these numbers. Passing the whole alphabet as special tokens fixes
+    the order; the vocabulary is then rebuilt with only the five special tokens.
     """
     library = _library({}, lowercase, strip_accents)
-    pieces = _alphabet(texts, library, vocab_size)
-    if not pieces or len(SPECIALS) + len(pieces) > vocab_size:
+    symbols = _alphabet(texts, library, vocab_size)
+    if not symbols or len(SPECIALS) + len(symbols) > vocab_size:
         raise UsageError(
             f"tokenizer.vocab_size={vocab_size} cannot hold the characters of this text"
         )
-    alphabet = [piece for piece in pieces if not piece.startswith(PREFIX)]
+    alphabet = [symbol for symbol in symbols if not symbol.startswith(PREFIX)]
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=MIN_FREQUENCY,
         show_progress=False,
-        special_tokens=[*SPECIALS, *pieces],
+        special_tokens=[*SPECIALS, *symbols],
         initial_alphabet=alphabet,
         limit_alphabet=len(alphabet),
     )
@@ -169,7 +172,8 @@ def train(
 
 
 def _lines(texts: Iterable[str]) -> Iterator[str]:
-    """The library reads several at once, with 40 times their size in memory."""
+    """Yield short lines: the library reads several at once, with 40 times their size in
+    memory."""
     for text in texts:
         for line in text.split("\n"):
             for start in range(0, len(line), LONGEST_LINE):
@@ -177,9 +181,10 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
 
 
 def load(path: str | Path, lowercase: bool, strip_accents: str = "auto") -> Tokenizer:
-    """A vocab.txt or tokenizer.json, or the directory of one.
+    """Load a vocab.txt or tokenizer.json, or the directory of one.
 
-    Of a tokenizer.json, which says itself whether it strips accents, auto is that.
+    For a tokenizer.json, which states whether it strips accents, auto means its
+    setting.
     """
     path = _find(Path(path))
     try:
@@ -187,8 +192,8 @@ def load(path: str | Path, lowercase: bool, strip_accents: str = "auto") -> Toke
     except UsageError as error:
         raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
     if path.suffix != ".json":
-        ids, said = vocabulary.read_lines(text, str(path))
-        for line in said:
+        ids, warnings = vocabulary.read_lines(text, str(path))
+        for line in warnings:
             print(f"warning: {line}", file=sys.stderr)
         return Tokenizer(_library(ids, lowercase, strip_accents))
     tokenizer = parse(text, str(path))
@@ -207,16 +212,16 @@ def load(path: str | Path, lowercase: bool, strip_accents: str = "auto") -> Toke
 
 
 def parse(text: str, name: str) -> Tokenizer:
-    """The tokenizer of a tokenizer.json's content; `name` is for the errors."""
+    """Parse the content of a tokenizer.json; `name` is for error messages."""
     return Tokenizer(vocabulary.read_json(text, name))
 
 
 def _find(path: Path) -> Path:
     names = [path / "tokenizer.json", path / "vocab.txt"] if path.is_dir() else [path]
-    found = [name for name in names if name.is_file()]
-    if not found:
+    existing = [name for name in names if name.is_file()]
+    if not existing:
         raise UsageError(f"no vocabulary at {path}: give a vocab.txt or tokenizer.json")
-    return found[0]
+    return existing[0]
 
 
 def _library(
@@ -226,8 +231,8 @@ def _library(
     return vocabulary.word_piece(ids, lowercase, strips, chinese=True)
 
 
-def _complete(library: tokenizers.Tokenizer) -> None:
-    """What a file may lack or have too much of, set the one way."""
+def _set_defaults(library: tokenizers.Tokenizer) -> None:
+    """Set the parts that a file may lack, or that are set per call."""
     library.no_truncation()
     library.no_padding()
     library.add_special_tokens(list(SPECIALS))
@@ -237,10 +242,12 @@ def _complete(library: tokenizers.Tokenizer) -> None:
     library.decoder = decoders.WordPiece(prefix=PREFIX)
 
 
-def _reading(text: str) -> tokenizers.Tokenizer:
-    """The tokenizer of a tokenizer.json, by which every text is read: it can write
-    [MASK], which is never a target, and tokens that a model has besides, but not [SEP]
-    and the like, which are three words."""
+def _input_tokenizer(text: str) -> tokenizers.Tokenizer:
+    """The tokenizer of a tokenizer.json, adjusted to read input texts.
+
+    Texts may contain [MASK], which is never a target, and a model's added tokens; [SEP]
+    and other special tokens are split into three words.
+    """
     content = json.loads(text)
     for token in content["added_tokens"]:
         token["special"] = token["content"] in SPECIALS and token["content"] != "[MASK]"
@@ -249,13 +256,13 @@ def _reading(text: str) -> tokenizers.Tokenizer:
     return library
 
 
-def _by_id(ids: dict[str, int]) -> list[str]:
+def _sorted_by_id(ids: dict[str, int]) -> list[str]:
     return sorted(ids, key=ids.__getitem__)
 
 
 def _fingerprint(text: str) -> str:
-    """Of every part of a tokenizer.json, but for how rows are cut and padded, which is
-    asked for anew at each use."""
+    """Fingerprint of a tokenizer.json, except for truncation and padding, which are set
+    per call."""
     parts = json.loads(text)
     left_out = ("version", "truncation", "padding")
     content = {name: part for name, part in parts.items() if name not in left_out}
@@ -263,14 +270,14 @@ def _fingerprint(text: str) -> str:
 
 
 def _fingerprint_1(text: str) -> str:
-    """What runs and stores of version 1 wrote down."""
+    """Fingerprint as runs and stores of version 1 recorded it."""
     rules = json.loads(text)
     content = [rules["normalizer"], rules["pre_tokenizer"], rules["model"]]
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=6).hexdigest()
 
 
 def _alphabet(texts, library: tokenizers.Tokenizer, vocab_size: int) -> list[str]:
-    """Sorted characters, then sorted ##characters, as many as there is room for."""
+    """Sorted characters, then sorted ##characters, as many as fit."""
     raw = Counter()
     for text in texts:
         raw.update(text)
@@ -289,6 +296,6 @@ def _alphabet(texts, library: tokenizers.Tokenizer, vocab_size: int) -> list[str
 
 
 def _continues(character: str, library: tokenizers.Tokenizer) -> bool:
-    """Whether it can stand inside a word: no punctuation, no Chinese character."""
+    """Whether a character can be inside a word, unlike punctuation and Chinese ones."""
     text = library.normalizer.normalize_str("a" + character)
     return len(library.pre_tokenizer.pre_tokenize_str(text)) == 1

@@ -1,7 +1,7 @@
-"""Vocabulary files that others made, vocab.txt and tokenizer.json, checked part by part.
+"""Checks of vocabulary files from other sources, vocab.txt and tokenizer.json.
 
-The library that reads them runs any regular expression that a file holds, and panics
-over parts that it does not know: it is given the parts named here, and no others.
+The tokenizers library runs any regular expression of a file, and panics at unknown
+parts: it is given only the parts listed here.
 """
 
 import json
@@ -17,11 +17,11 @@ from bert_jax.run.exits import UsageError
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
 NAMED = 5  # tokens that a message names
-LARGEST = 16_000_000  # bytes of a file, which takes some 27 times as many in memory
+LARGEST = 16_000_000  # bytes of a file, which takes some 27 times its size in memory
 LONGEST = 1000  # characters of a line; words of more than 100 are [UNK]
 
-# The parts of a tokenizer.json by place, each with its settings. None of them takes more
-# than linear time.
+# Supported parts of a tokenizer.json by place, with their settings. All take linear
+# time.
 NORMALIZERS = {
     "BertNormalizer": {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"},
     "Sequence": {"normalizers"},
@@ -36,7 +36,7 @@ PRE_TOKENIZERS = {
     "Punctuation": {"behavior"},
     "Digits": {"individual_digits"},
 }
-# What `tokenizer` sets its own way: rows are cut, padded and framed here.
+# Parts that `tokenizer` sets: truncation, padding and framing of rows.
 REPLACED = {
     "padding": None,
     "truncation": None,
@@ -47,7 +47,7 @@ FRAME = (("[CLS]", 0), ("A", 0), ("[SEP]", 0))
 FRAME_OF_TWO = (*FRAME, ("B", 1), ("[SEP]", 1))
 
 
-class Added(TypedDict):
+class AddedToken(TypedDict):
     id: int
     content: str
     single_word: bool
@@ -57,7 +57,7 @@ class Added(TypedDict):
     special: bool
 
 
-class WordPiece(TypedDict, total=False):
+class WordPieceModel(TypedDict, total=False):
     type: str
     unk_token: str
     continuing_subword_prefix: str
@@ -65,24 +65,25 @@ class WordPiece(TypedDict, total=False):
     vocab: dict[str, int]
 
 
-class Content(TypedDict, total=False):
-    """A tokenizer.json."""
+class TokenizerFile(TypedDict, total=False):
+    """JSON content of tokenizer.json."""
 
     version: str
     truncation: dict | None
     padding: dict | None
-    added_tokens: list[Added]
+    added_tokens: list[AddedToken]
     normalizer: dict | None
     pre_tokenizer: dict | None
     post_processor: dict | None
     decoder: dict | None
-    model: WordPiece
+    model: WordPieceModel
 
 
 def word_piece(
     ids: dict[str, int], lowercase: bool, strip_accents: bool, chinese: bool
 ) -> tokenizers.Tokenizer:
-    """The library's tokenizer of BERT (Devlin et al. 2019), with these tokens."""
+    """Return the library's tokenizer of BERT (Devlin et al. 2019), with these
+    tokens."""
     library = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     library.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -95,10 +96,10 @@ def word_piece(
 
 
 def read_lines(text: str, name: str) -> tuple[dict[str, int], list[str]]:
-    """The tokens of a vocab.txt by their line, and what was mended, a line each.
+    """Return the token ids of a vocab.txt, by line, and warnings about repairs.
 
-    As in transformers the last line of a token counts. A line that is blank, or another
-    of a token, keeps its number and is a token that no text holds.
+    As in transformers, the last line of a token counts. A blank or repeated line keeps
+    its number, as a token that occurs in no text.
     """
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     tokens = lines.rstrip("\n").split("\n")
@@ -118,14 +119,16 @@ def read_lines(text: str, name: str) -> tuple[dict[str, int], list[str]]:
     if len(ids) != len(tokens):
         raise UsageError(f"{name} holds a token [unused line ...] beside a blank line")
     named = " ".join(map(repr, repeated[:NAMED]))
-    said = f"{name} has duplicates: {named}: the last line of each counts"
-    return ids, [said] if repeated else []
+    warning = f"{name} has duplicates: {named}: the last line of each counts"
+    return ids, [warning] if repeated else []
 
 
 def read_json(text: str, name: str) -> tokenizers.Tokenizer:
-    """The library's tokenizer of a tokenizer.json. Raises UsageError for a part that is
-    not known here, and for ids that do not number the tokens."""
-    content: Any = files.parse_json(text, Content, name)
+    """Return the library's tokenizer of a tokenizer.json.
+
+    Raises UsageError for unsupported parts, and for ids that do not number the tokens.
+    """
+    content: Any = files.parse_json(text, TokenizerFile, name)
     _check_model(content, name)
     _check_steps(content, "normalizer", NORMALIZERS, name)
     _check_steps(content, "pre_tokenizer", PRE_TOKENIZERS, name)
@@ -141,7 +144,7 @@ def read_json(text: str, name: str) -> tokenizers.Tokenizer:
     if sorted(ids.values()) != list(range(len(ids))):
         raise UsageError(f"{name}: its ids are not 0 to {len(ids) - 1}, each once")
     _check_frame(content.get("post_processor"), ids, name)
-    library = _built(json.dumps({"version": "1.0", **content, **REPLACED}), name)
+    library = _parse(json.dumps({"version": "1.0", **content, **REPLACED}), name)
     if moved := [x for x in added if library.token_to_id(x["content"]) != x["id"]]:
         raise UsageError(
             f"{name}: the id {moved[0]['id']} of the added token "
@@ -151,24 +154,24 @@ def read_json(text: str, name: str) -> tokenizers.Tokenizer:
 
 
 def check_tokens(tokens: Sequence[str] | Mapping[str, int], name: str) -> None:
-    """Raise UsageError for a vocabulary that lacks a special token, and for tokens that
-    no line of a vocab.txt can hold."""
+    """Refuse a vocabulary that lacks a special token or has tokens with line breaks.
+    Raises UsageError."""
     if missing := [token for token in SPECIALS if token not in tokens]:
         raise UsageError(f"{name} lacks the special tokens {' '.join(missing)}")
     if broken := [token for token in tokens if "\n" in token or "\r" in token]:
         raise UsageError(f"{name}: the token {broken[0]!r} holds a line break")
 
 
-def _check_model(content: Content, name: str) -> None:
+def _check_model(content: TokenizerFile, name: str) -> None:
     model = content.get("model", {})
     if not content.get("model") or "vocab" not in model:
         raise UsageError(f"{name} is no tokenizer.json: it has no model with a vocab")
     if (kind := model.get("type", "WordPiece")) != "WordPiece":
         raise UsageError(f"{name} holds a {kind} model, not WordPiece")
-    _check_keys(content, Content.__annotations__, name)
-    _check_keys(model, WordPiece.__annotations__, f"{name}: model")
+    _check_keys(content, TokenizerFile.__annotations__, name)
+    _check_keys(model, WordPieceModel.__annotations__, f"{name}: model")
     for token in content.get("added_tokens", []):
-        _check_keys(token, Added.__annotations__, f"{name}: added_tokens")
+        _check_keys(token, AddedToken.__annotations__, f"{name}: added_tokens")
     for key, wanted in (("unk_token", "[UNK]"), ("continuing_subword_prefix", PREFIX)):
         if (value := model.get(key, wanted)) != wanted:
             raise UsageError(
@@ -182,7 +185,7 @@ def _check_keys(value: Mapping[str, Any], known: Mapping[str, Any], name: str) -
 
 
 def _check_steps(
-    content: Content, place: str, known: Mapping[str, set[str]], name: str
+    content: TokenizerFile, place: str, known: Mapping[str, set[str]], name: str
 ) -> None:
     if content.get(place) is None:
         raise UsageError(f"{name} has no {place}: its rules are open")
@@ -197,7 +200,7 @@ def _check_steps(
 
 
 def _steps(step: Any) -> Iterator[Mapping[str, Any]]:
-    """A step and those inside it."""
+    """Yield a step and its nested steps."""
     waiting = [step]
     while waiting:
         step = waiting.pop()
@@ -208,14 +211,15 @@ def _steps(step: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _check_frame(frame: Any, ids: Mapping[str, int], name: str) -> None:
-    """Refuse rows that are framed otherwise than [CLS] A [SEP] and [CLS] A [SEP] B
-    [SEP], where a file says how."""
+    """Refuse a file whose post-processor does not give [CLS] A [SEP] and [CLS] A [SEP]
+    B [SEP]."""
     if frame is None:
         return
     cls, sep = ["[CLS]", ids["[CLS]"]], ["[SEP]", ids["[SEP]"]]
     usual = {"type": "BertProcessing", "sep": sep, "cls": cls}
     framed = {
-        place: _framed(frame, place) for place in ("single", "pair", "special_tokens")
+        place: _template_items(frame, place)
+        for place in ("single", "pair", "special_tokens")
     }
     template = {
         "single": FRAME,
@@ -231,9 +235,9 @@ def _check_frame(frame: Any, ids: Mapping[str, int], name: str) -> None:
         )
 
 
-def _framed(frame: Mapping[str, Any], place: str) -> Any:
+def _template_items(frame: Mapping[str, Any], place: str) -> Any:
     """The names in a template with their types, or with the ids of special tokens; None
-    where it is none."""
+    if it is no template."""
     try:
         if place == "special_tokens":
             items = sorted(frame[place].items())
@@ -244,11 +248,11 @@ def _framed(frame: Mapping[str, Any], place: str) -> Any:
         return None
 
 
-def _built(text: str, name: str) -> tokenizers.Tokenizer:
+def _parse(text: str, name: str) -> tokenizers.Tokenizer:
     try:
         return tokenizers.Tokenizer.from_str(text)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # its panics are no Exception
-        said = " ".join(str(error).split())
-        raise UsageError(f"{name} is no tokenizer.json: {said}") from error
+    except BaseException as error:  # the library's panics are no Exception
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{name} is no tokenizer.json: {reason}") from error

@@ -1,4 +1,4 @@
-"""Tokenising in processes of their own: order kept, few batches in flight."""
+"""Worker processes for tokenising: order is kept, few batches are in flight."""
 
 import os
 import queue
@@ -17,12 +17,13 @@ import numpy as np
 from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.sentences import sentences
 
-AT_ONCE = 512  # sentences: bounds the library's own memory
+AT_ONCE = 512  # sentences: bounds the library's memory
 AHEAD = 3  # batches in flight for each process
 
 
 class Tokens(NamedTuple):
-    """The tokens of some texts, their sentences' sizes, the sentences of each text."""
+    """Token ids of texts, sizes of their sentences, number of sentences of each
+    text."""
 
     ids: np.ndarray
     sentences: np.ndarray
@@ -33,7 +34,8 @@ Batches = Iterable[Sequence[str]]
 
 
 def tokenise(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> Tokens:
-    """Sentences without any token, such as one of control characters, vanish."""
+    """Tokenise texts. Sentences without tokens, such as control characters, are
+    dropped."""
     split = [sentences(text) for text in texts]
     flat = [sentence for parts in split for sentence in parts]
     owners = np.repeat(np.arange(len(texts)), [len(parts) for parts in split])
@@ -47,6 +49,7 @@ def tokenise(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> Tokens:
 
 
 def dtype(vocab_size: int) -> type[np.unsignedinteger]:
+    """The smallest unsigned dtype of token ids."""
     return np.uint16 if vocab_size <= 2**16 else np.uint32
 
 
@@ -54,11 +57,11 @@ def dtype(vocab_size: int) -> type[np.unsignedinteger]:
 def pool(
     tokenizer: tokenizers.Tokenizer, processes: int
 ) -> Iterator[Callable[[Batches], Iterator[Tokens]]]:
-    """Gives a function from batches of texts to their `Tokens`, in order.
+    """Yield a function from batches of texts to their `Tokens`, in order.
 
-    One process is this one. The others are plain children on a pipe each: unlike those
-    of multiprocessing they run no `__main__` (which may import jax), and they end when
-    their pipe does, so none outlives a killed parent.
+    With one process, this process works. Otherwise workers are plain child processes on
+    a pipe each: unlike those of multiprocessing they run no `__main__` (which may
+    import jax), and they end with their pipe, so none outlives a killed parent.
     """
     if processes == 1:
         yield lambda batches: (tokenise(tokenizer, batch) for batch in batches)
@@ -78,17 +81,17 @@ def pool(
 
 
 def _child() -> tuple[subprocess.Popen, Connection]:
-    ours, theirs = Pipe()
-    end = theirs.fileno()
+    parent_end, child_end = Pipe()
+    end = child_end.fileno()
     child = subprocess.Popen(
         [sys.executable, "-c", f"from {__name__} import serve; serve({end})"],
         pass_fds=[end],
-        process_group=0,  # Ctrl-C is the parent's to handle
+        process_group=0,  # the parent handles Ctrl-C
         env=os.environ
         | {"PYTHONPATH": os.pathsep.join(sys.path), "TOKENIZERS_PARALLELISM": "false"},
     )
-    theirs.close()
-    return child, ours
+    child_end.close()
+    return child, parent_end
 
 
 def _ordered(batches: Batches, threads, idle, ahead: int) -> Iterator[Tokens]:
@@ -113,7 +116,8 @@ def _ordered(batches: Batches, threads, idle, ahead: int) -> Iterator[Tokens]:
 
 
 def serve(end: int) -> None:
-    """The life of a child: a tokenizer, then batches until the parent hangs up."""
+    """Run a child: read a tokenizer, then tokenise batches until the parent closes the
+    pipe."""
     connection = Connection(end)
     try:
         tokenizer = tokenizers.parse(connection.recv(), "tokenizer.json")

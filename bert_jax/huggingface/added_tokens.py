@@ -67,7 +67,7 @@ def _token(value: Any, name: str, special: bool) -> AddedToken:
     flags.pop("__type", None)
     is_special = special or flags.get("special") is True
     flags = {"normalized": not is_special} | flags | {"special": is_special}
-    if unknown := flags.keys() - vocabulary.Added.__annotations__.keys():
+    if unknown := flags.keys() - vocabulary.AddedToken.__annotations__.keys():
         raise UsageError(f"{name}: {min(map(str, unknown))!r} of a token is not known")
     try:
         token = AddedToken(**flags)

@@ -69,7 +69,7 @@ def import_model(
         workdir = workdir.resolve()
         with rundir.lease(workdir, "--workdir"):
             _check_is_empty(workdir)
-            with files.whole_directory(workdir) as beside:
+            with files.atomic_directory(workdir) as beside:
                 session.write_run(beside, config, read.tokenizer, digest, facts)
                 _save(params, beside)
                 # Still held; the rename needs an empty place.
@@ -136,7 +136,7 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
 
     _say_what_is_lost(name, params, config.objective.pair)
 
-    with _named(target), files.whole_directory(target) as beside:
+    with _named(target), files.atomic_directory(target) as beside:
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
         files.write_json(beside / bert_config.NAME, theirs)
         bert_tokenizer.write(beside, words, config.model.max_length, kept[RULES])

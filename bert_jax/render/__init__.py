@@ -1,1 +1,1 @@
-"""What is written for people: a document, its page, its figures. Never imports jax."""
+"""Rendering: documents as HTML or Markdown, and figures. Never imports jax."""

@@ -1,4 +1,4 @@
-"""The learning curve of a run, drawn from its metrics."""
+"""Learning curve of a run, drawn from its metrics."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from bert_jax.render.drawing import BASELINE, FAINT, INK
 from bert_jax.run import record, rules, rundir
 from bert_jax.run.history import History, Series
 
-SMOOTH = 20  # logs in one running mean of the training loss
+SMOOTH = 20  # log lines in a running mean of the training loss
 
 
 def draw(workdir: Path) -> Path:
-    """Writes curve.png beside the metrics: each loss with the baseline it must leave."""
+    """Write curve.png beside the metrics: each loss with its baseline."""
     log = rundir.read_metrics(workdir)
     if "valid/task_loss" in log.names():
         return _draw_task(workdir, log)
@@ -36,19 +36,19 @@ def draw(workdir: Path) -> Path:
 
 
 def _draw_task(workdir: Path, log: History) -> Path:
-    """The loss, and the metric that decides with what it must be better than."""
-    decides = rules.metric(record.read(workdir).config)
+    """Draw the loss, and the main metric with its baseline."""
+    metric = rules.metric(record.read(workdir).config)
     figure = Figure(figsize=(9, 3.2), layout="constrained", dpi=150)
     left, right = figure.subplots(1, 2)
     _panel(left, log, "task_loss", "loss, nats or squared error")
-    steps, values = _finite(log.series(f"valid/{decides}"))
+    steps, values = _finite(log.series(f"valid/{metric}"))
     right.plot(steps, values, "o-", ms=3, color="k", lw=1, label="held out")
     for baseline in _last(log, "valid/baseline"):
         right.axhline(
             baseline, color=BASELINE, ls="--", lw=1, label="looking at nothing"
         )
     right.set_xlabel("step")
-    right.set_ylabel(decides)
+    right.set_ylabel(metric)
     right.spines[["top", "right"]].set_visible(False)
     for panel in (left, right):
         panel.legend(frameon=False, fontsize=8)
@@ -57,7 +57,8 @@ def _draw_task(workdir: Path, log: History) -> Path:
 
 
 def _panel(panel: Axes, log: History, name: str, label: str) -> None:
-    """Training by log, faint, and as a running mean; held-out documents as points."""
+    """Draw training values, faint, with their running mean, and held-out values as
+    points."""
     steps, values = _finite(log.series(f"train/{name}"))
     window = min(SMOOTH, len(values))
     if window:
@@ -80,12 +81,12 @@ def _panel(panel: Axes, log: History, name: str, label: str) -> None:
 
 
 def _last(log: History, name: str) -> np.ndarray:
-    """The last value of that name, nothing if there is none or it is no number."""
+    """The last value of a metric, empty if there is none or it is not finite."""
     last = log.series(name).values[-1:]
     return last[np.isfinite(last)]
 
 
 def _finite(series: Series) -> Series:
-    """The series without the steps where it is no number: no mean is over these."""
+    """The series without steps whose value is not finite."""
     kept = np.isfinite(series.values)
     return Series(series.steps[kept], series.values[kept])

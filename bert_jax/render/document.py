@@ -1,11 +1,11 @@
-"""What a report is made of, before it is a page, Markdown or anything else.
+"""Document model of reports, independent of HTML and Markdown.
 
-In every text `ticks` hold what is written as code.
+In every text, `ticks` mark code.
 """
 
 from typing import NamedTuple
 
-# What became of an expectation.
+# Verdicts on an expectation.
 VERDICTS = (
     CONFIRMED,
     CONTRADICTED,
@@ -24,8 +24,8 @@ VERDICTS = (
 
 
 class Grid(NamedTuple):
-    """A table. sides: "l" or "r" of each column. plain: the number of the row that
-    the others are compared with, -1 for none."""
+    """A table. sides: "l" or "r" for each column. plain: the number of the baseline's
+    row, -1 for none."""
 
     header: tuple[str, ...]
     sides: str
@@ -34,17 +34,19 @@ class Grid(NamedTuple):
 
 
 class Items(NamedTuple):
+    """A bulleted list."""
+
     lines: list[str]
 
 
 class Figures(NamedTuple):
-    """SVGs side by side, each with what it shows."""
+    """SVGs side by side, each with its caption."""
 
     figures: list[tuple[str, str]]
 
 
 class Live(NamedTuple):
-    """Markup of a page alone, with a script of its own: what one can point at."""
+    """Interactive markup with a script, for HTML only."""
 
     markup: str
 
@@ -53,13 +55,15 @@ Block = str | Grid | Items | Figures | Live
 
 
 class Section(NamedTuple):
+    """A titled part of a document."""
+
     title: str
     blocks: list[Block]
 
 
 class Document(NamedTuple):
-    """verdict: one word, or "" where nothing was expected. picture: all figures in one.
-    about: what the experiment file says besides. facts: what was run."""
+    """A report. verdict: one word, or "" without expectations. picture: all figures in
+    one. about: further text of the experiment file. facts: description of the runs."""
 
     name: str
     question: str

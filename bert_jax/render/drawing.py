@@ -1,4 +1,4 @@
-"""Figures as SVG of real text, or as PNG: the same from the same numbers."""
+"""Deterministic figures: SVG with real text, or PNG."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK, FAINT, BASELINE = "#1f4e79", "#9db8d2", "#b04a3a"
 TEXT, GREY, RULE = "#3c4148", "#868c96", "#d5d8dc"
-# Of things that have no order, told apart also without colour vision (Okabe & Ito 2008).
+# Categorical colours, distinguishable with colour blindness (Okabe & Ito 2008).
 COLOURS = (INK, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", BASELINE, "#7a5230", GREY)
 DPI = 200  # of a PNG
 SETTINGS: Any = {
@@ -39,8 +39,10 @@ Draw = Callable[[FigureBase], None]
 
 
 def svg(draws: Sequence[Draw], heights: Sequence[float], width: float) -> str:
-    """Draws in rows of those heights in inches, filled from left to right; each is
-    `width` inches wide."""
+    """Draw a grid of panels as SVG, filled row by row; each is `width` inches wide.
+
+    heights: of the rows, in inches.
+    """
     file = io.StringIO()
     _save(
         draws,
@@ -50,11 +52,13 @@ def svg(draws: Sequence[Draw], heights: Sequence[float], width: float) -> str:
         format="svg",
         metadata={"Date": None, "Creator": None},
     )
-    return re.sub(r'<g id="[^"]*">', "<g>", file.getvalue())  # one page holds several
+    return re.sub(
+        r'<g id="[^"]*">', "<g>", file.getvalue()
+    )  # ids would clash on a page
 
 
 def png(draws: Sequence[Draw], heights: Sequence[float], width: float) -> bytes:
-    """The same as pixels."""
+    """Draw the panels of `svg` as PNG."""
     file = io.BytesIO()
     _save(
         draws, heights, width, file, format="png", dpi=DPI, metadata={"Software": None}
@@ -63,10 +67,14 @@ def png(draws: Sequence[Draw], heights: Sequence[float], width: float) -> bytes:
 
 
 def _save(
-    draws: Sequence[Draw], heights: Sequence[float], width: float, file: Any, **how: Any
+    draws: Sequence[Draw],
+    heights: Sequence[float],
+    width: float,
+    file: Any,
+    **options: Any,
 ) -> None:
     rows, columns = len(heights), len(draws) // len(heights)
-    # Dollars are money and not mathematics in the texts that people bring.
+    # Dollar signs in user texts are not mathematics.
     with matplotlib.rc_context({**SETTINGS, "text.parse_math": False}):
         layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
         figure = Figure(figsize=(width * columns, sum(heights)), layout=layout)
@@ -76,6 +84,6 @@ def _save(
         for draw, canvas in zip(draws, canvases.flat, strict=True):
             draw(canvas)
         with warnings.catch_warnings():
-            # Pixels lack the letters of scripts that the font has not; SVG keeps them.
+            # PNGs lack glyphs that the font does not have; SVGs keep the text.
             warnings.filterwarnings("ignore", "Glyph .* missing")
-            figure.savefig(file, **how)
+            figure.savefig(file, **options)

@@ -1,4 +1,4 @@
-"""A report as Markdown, to be read on a code host."""
+"""Markdown rendering of a document, for a code host."""
 
 import html
 import re
@@ -12,12 +12,12 @@ interval, blue where it excludes 0; thin: the simultaneous one. Right: the mean 
 the baseline in grey, or the score of every seed (dots) and their mean (bar)."""
 
 
-# What a code host shows as it is: between two single ticks.
+# Code, which a code host shows verbatim: between two single ticks.
 CODE = re.compile(r"((?<![`\\])`[^`]+`(?!`))")
 
 
 def render(document: Document) -> str:
-    """All of it but the figures, which stand beside it in NAME.svg."""
+    """Render a document without its figures, which are in NAME.svg."""
     verdict = f"**{document.verdict.capitalize()}.** " if document.verdict else ""
     texts = [_text(text) for text in document.about]
     picture = f"![{_label(document.question)}]({document.name}.svg)"
@@ -37,8 +37,8 @@ def render(document: Document) -> str:
 
 
 def _text(text: str) -> str:
-    """The text with nothing in it that is read as HTML; ticks hold none."""
-    parts = CODE.split(text)  # the odd ones are code
+    """Escape HTML in a text, except between ticks."""
+    parts = CODE.split(text)  # odd parts are code
     return "".join(
         part if number % 2 else html.escape(part, quote=False)
         for number, part in enumerate(parts)

@@ -1,18 +1,18 @@
-"""Tables of a document for a terminal."""
+"""Terminal rendering of a document's tables."""
 
 from bert_jax.render.document import Grid
 
-MOST = 40  # rows; the page has the others
+MOST = 40  # rows; the page has all
 
 
 def table(grid: Grid) -> str:
-    """Columns aligned as the grid says, two spaces apart."""
+    """Format a grid with aligned columns, two spaces apart."""
     rows = [grid.header, *grid.rows[:MOST]]
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            f"{cell:>{room}}" if side == "r" else f"{cell:{room}}"
-            for cell, room, side in zip(row, wide, grid.sides, strict=True)
+            f"{cell:>{width}}" if side == "r" else f"{cell:{width}}"
+            for cell, width, side in zip(row, widths, grid.sides, strict=True)
         ).rstrip()
         for row in rows
     ]

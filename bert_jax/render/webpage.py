@@ -1,4 +1,4 @@
-"""A document as one page of HTML that needs nothing else: no file, no network."""
+"""HTML rendering of a document, as one self-contained page."""
 
 import html
 import re
@@ -92,16 +92,16 @@ tr.plain td { color: var(--soft); }
   h2 { break-after: avoid; }
 }
 """.strip()
-WIDE = 460  # points from which a figure is not shrunk to a narrow window
-LONG = 26  # characters from which a cell may be broken
-# The class of a cell that is one of these words.
+WIDE = 460  # points; wider figures are not shrunk to a narrow window
+LONG = 26  # characters; longer cells may wrap
+# CSS classes of cells with these words.
 CLASSES = {word: "undecided" for word in VERDICTS} | {
     word: word for word in (CONFIRMED, CONTRADICTED, "better", "worse")
 }
 
 
 def render(document: Document) -> str:
-    """All of it, figures inside."""
+    """Render a document with its figures inline."""
     sections = "\n".join(map(_section, document.sections))
     return f"""\
 <!doctype html>
@@ -161,7 +161,7 @@ def _block(block: Block) -> str:
 
 
 def _figure(svg: str, caption: str) -> str:
-    """Without the file's own head, and as wide as there is room."""
+    """Embed an SVG without its XML header and fixed size."""
     label = html.escape(caption.replace("`", ""))
     drawing = svg[svg.index("<svg") :]
     drawing = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", drawing)
@@ -172,7 +172,7 @@ def _figure(svg: str, caption: str) -> str:
 
 
 def _width(drawing: str) -> float:
-    """Of its view box; 0 of a drawing without one."""
+    """The width of a drawing's view box; 0 without one."""
     box = re.search(r'viewBox="\S+ \S+ (\S+)', drawing)
     return float(box[1]) if box else 0
 
@@ -203,7 +203,7 @@ def _cell(side: str, text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """`ticks` and **stars** of a text that is otherwise itself."""
+    """Render `ticks` and **stars** of a text; escape the rest."""
     escaped = html.escape(text, quote=False)
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escaped)

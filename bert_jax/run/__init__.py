@@ -1,1 +1,1 @@
-"""What a run is, by files and arithmetic."""
+"""Run directories, configs and run metadata."""

@@ -1,6 +1,7 @@
-"""Which step of a run is the best on its validation set, by its metrics alone.
+"""Best step of a run on its validation set, from its metrics alone.
 
-Reads no clock and no checkpoint, so that a resumed run decides as the first would have.
+Uses neither clock nor checkpoints, so that a resumed run decides as an uninterrupted
+one.
 """
 
 import math
@@ -12,15 +13,15 @@ from bert_jax.run.history import History
 
 
 def step(config: Config, history: History, until: int) -> int | None:
-    """The first of the best steps evaluated up to one, None unless train.keep_best or
-    if none of them has a number."""
+    """The first of the best steps up to `until`; None without train.keep_best or finite
+    values."""
     values = _values(config, history, until)
     numbers = {step: value for step, value in values.items() if value > -math.inf}
     return max(numbers, key=numbers.__getitem__, default=None)
 
 
-def of_run(workdir: Path) -> int | None:
-    """The best step of a run as far as it got, None unless train.keep_best."""
+def run_step(workdir: Path) -> int | None:
+    """The best step of a run so far, None unless train.keep_best."""
     config = record.read(workdir).config
     if not config.train.keep_best:
         return None
@@ -28,16 +29,16 @@ def of_run(workdir: Path) -> int | None:
     return step(config, history, max(history, default=0))
 
 
-def is_long_ago(config: Config, history: History, until: int) -> bool:
-    """Whether the best is train.patience evaluations ago."""
+def is_patience_exhausted(config: Config, history: History, until: int) -> bool:
+    """Whether the best step is train.patience evaluations ago."""
     values = _values(config, history, until)
-    found = max(values, key=values.__getitem__, default=0)
-    later = sum(step > found for step in values)
+    best_step = max(values, key=values.__getitem__, default=0)
+    later = sum(step > best_step for step in values)
     return bool(config.train.patience) and later >= config.train.patience
 
 
 def _values(config: Config, history: History, until: int) -> dict[int, float]:
-    """The deciding metric by step; what is no number is worse than any."""
+    """The main metric by step; -inf if not finite."""
     if not config.train.keep_best:
         return {}
     steps, values = history.series(f"valid/{rules.metric(config)}")

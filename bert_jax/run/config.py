@@ -1,7 +1,6 @@
-"""A config file, checked and frozen; its overrides, canonical form and fingerprint.
+"""Config files: checks, overrides, canonical form and fingerprint.
 
-`configs/base.py` lists every key with its type; nothing here or elsewhere in the
-library supplies a default.
+`configs/base.py` lists every key with its type; no other module supplies a default.
 """
 
 import difflib
@@ -20,9 +19,9 @@ from bert_jax.run import consistency, files, rules
 from bert_jax.run.exits import UsageError
 from configs import base
 
-Config = Any  # a ConfigDict: its attributes have no static types
+Config = Any  # a ConfigDict, whose attributes have no static types
 
-# Keys that say how a run is executed, not what it computes: left out of its identity.
+# Keys of a run's execution, which are not part of its identity.
 EXECUTION = (
     "data.cache",
     "data.prefetch",
@@ -39,8 +38,8 @@ EXECUTION = (
     "train.watchdog",
 )
 
-# Keys that came later, each with the value that does what was done before it: with that
-# value a key stays out of a run's identity, and an older config takes it.
+# Keys added in later versions, with the value of the former behaviour. A key with that
+# value is not part of a run's identity; an older config gets that value.
 LATER = {
     "eval.length": 0,
     "eval.rows": "",
@@ -52,16 +51,16 @@ LATER = {
 
 
 def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
-    """The checked, frozen config of `FILE.py[:ARG]` or of a run's `config.json`.
+    """Load the checked, frozen config of `FILE.py[:ARG]` or of a run's `config.json`.
 
-    Overrides map dotted keys to text, which is read by the type of the key.
-    Raises UsageError for anything misspelt, mistyped or inconsistent.
+    Overrides map dotted keys to text, which is parsed by the type of the key. Raises
+    UsageError for anything misspelt, mistyped or inconsistent.
     """
     return frozen(read(spec, overrides))
 
 
 def read(spec: str, overrides: Mapping[str, str]) -> ConfigDict:
-    """The config of `load`, not yet checked: its values may contradict each other."""
+    """Read the config as `load` does, without checking it for consistency."""
     path, _, argument = spec.partition(":")
     if not Path(path).is_file():
         raise UsageError(f"config file {path} does not exist")
@@ -73,7 +72,7 @@ def read(spec: str, overrides: Mapping[str, str]) -> ConfigDict:
 
 
 def overridden(config: ConfigDict, overrides: Mapping[str, str]) -> ConfigDict:
-    """A locked copy with these dotted keys read from text."""
+    """A locked copy with these dotted keys parsed from text."""
     copy = ConfigDict(config.to_dict()).lock()
     copy.update_from_flattened_dict(
         {key: _parse(copy, key, text) for key, text in overrides.items()}
@@ -82,8 +81,8 @@ def overridden(config: ConfigDict, overrides: Mapping[str, str]) -> ConfigDict:
 
 
 def changed(config: ConfigDict, changes: Mapping[str, object]) -> ConfigDict:
-    """A copy with other values of these dotted keys, each of the type of its key (a
-    whole number will do for a float). Raises UsageError naming every mistake."""
+    """A copy with new values of these dotted keys, each of the type of its key (an
+    integer is accepted for a float). Raises UsageError naming every mistake."""
     known, problems, values = flatten(config), [], {}
     for key, value in changes.items():
         if key not in known:
@@ -103,13 +102,13 @@ def changed(config: ConfigDict, changes: Mapping[str, object]) -> ConfigDict:
 
 
 def frozen(config: ConfigDict) -> FrozenConfigDict:
-    """The config, checked, and from now on as it is."""
+    """Check the config and freeze it."""
     check(config)
     return FrozenConfigDict(config)
 
 
 def from_json(text: str) -> ConfigDict:
-    """The config that `canonical` wrote, perhaps before a key of today existed."""
+    """Parse a config that `canonical` wrote, perhaps in an older version."""
     written = files.parse_json(text, dict, "this config.json")
     written.pop(files.CHECK, None)
     try:
@@ -119,9 +118,9 @@ def from_json(text: str) -> ConfigDict:
 
 
 def completed(written: Mapping) -> ConfigDict:
-    """A config that was written, perhaps before a key of today existed.
+    """Complete a stored config, perhaps of an older version.
 
-    Such a key takes its value of `LATER`, which does what was done before it, whatever
+    Missing keys get their value of `LATER`, which keeps the former behaviour, whatever
     configs/base.py has.
     """
     defaults = base.get_config()
@@ -139,19 +138,19 @@ def _merged(defaults: Mapping, written: Mapping) -> dict:
 
 
 def _call(path: str, argument: str) -> ConfigDict:
-    found = importlib.util.spec_from_file_location("config_file", path)
-    if found is None or found.loader is None:
+    module_spec = importlib.util.spec_from_file_location("config_file", path)
+    if module_spec is None or module_spec.loader is None:
         raise UsageError(f"config file {path} is not a Python file (*.py)")
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(module_spec)
     try:
-        found.loader.exec_module(module)
+        module_spec.loader.exec_module(module)
         takes_argument = bool(inspect.signature(module.get_config).parameters)
         if argument and not takes_argument:
             raise UsageError(f"{path} takes no argument, but was given {argument!r}")
         return module.get_config(*[argument] if argument else [])
     except UsageError:
         raise
-    except Exception as error:  # whatever a person's file may raise
+    except Exception as error:  # a user's file may raise anything
         message = str(error).splitlines()[0] if str(error) else ""
         raise UsageError(f"{path}: {type(error).__name__}: {message}") from error
 
@@ -180,7 +179,7 @@ def _unknown(key: str, known: Mapping[str, object]) -> str:
 
 
 def flatten(config: ConfigDict | FrozenConfigDict | Mapping) -> dict[str, object]:
-    """Dotted keys to values, in order."""
+    """Flatten a config to dotted keys, in order."""
     flat = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict | FrozenConfigDict | dict):
@@ -191,12 +190,15 @@ def flatten(config: ConfigDict | FrozenConfigDict | Mapping) -> dict[str, object
 
 
 def check(config: ConfigDict | FrozenConfigDict) -> None:
-    """Raise UsageError naming every mistake of the config, one a line."""
+    """Check a config. Raises UsageError naming every mistake, one a line."""
     known = flatten(base.get_config())
     flat = flatten(config)
     problems = [_unknown(key, known) for key in flat if key not in known]
-    problems += rules.of_schema(flat, known)
-    problems = problems or [*rules.of_values(flat), *consistency.of_config(config)]
+    problems += rules.schema_problems(flat, known)
+    problems = problems or [
+        *rules.values_problems(flat),
+        *consistency.config_problems(config),
+    ]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -209,7 +211,7 @@ def canonical(config: ConfigDict | FrozenConfigDict) -> str:
 
 
 def fingerprint(config: ConfigDict | FrozenConfigDict, parent: str) -> str:
-    """The run id: 12 hexadecimal digits of all that decides what the run computes.
+    """The run id: 12 hexadecimal digits that identify what the run computes.
 
     `parent` is the id of the run that `init_from` names (and its step), "" for none.
     """
@@ -218,20 +220,20 @@ def fingerprint(config: ConfigDict | FrozenConfigDict, parent: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-# What runs may differ in that are lanes of one step, with a value for each that says so.
+# Keys in which lanes of one step may differ, with a placeholder value for each.
 LANES = {"seed": 0, "optim.learning_rate": 1.0}
 
 
 def shape(config: FrozenConfigDict) -> dict:
-    """What runs must have in common to be lanes of one compiled step."""
-    same = ConfigDict(config.to_dict())
-    same.update_from_flattened_dict(LANES)
-    return without_execution(same.to_dict())
+    """The keys that runs must share to be lanes of one compiled step."""
+    shared = ConfigDict(config.to_dict())
+    shared.update_from_flattened_dict(LANES)
+    return without_execution(shared.to_dict())
 
 
 def without_execution(nested: ConfigDict | Mapping) -> dict[str, object]:
-    """The flat config without the keys that only say how a run is executed, and
-    without those of `LATER` that do what was done before them."""
+    """The flat config without keys of execution and without keys of `LATER` at their
+    former value."""
     return {
         key: value
         for key, value in flatten(nested).items()
@@ -240,9 +242,9 @@ def without_execution(nested: ConfigDict | Mapping) -> dict[str, object]:
 
 
 def scheduled(config: FrozenConfigDict, num_examples: int) -> FrozenConfigDict:
-    """The config with every count of steps as a number of steps.
+    """The config with all schedules converted to numbers of steps.
 
-    The last step of k epochs is the first that has seen each example k times.
+    The last step of k epochs is the first at which each example was seen k times.
     """
     full = ConfigDict(config.to_dict())
     train, epoch = full.train, math.ceil(num_examples / full.train.batch)
@@ -256,8 +258,7 @@ def scheduled(config: FrozenConfigDict, num_examples: int) -> FrozenConfigDict:
 
 
 def check_warmup(config: FrozenConfigDict) -> None:
-    """Refuse a config of known steps that end before its warm-up does, as a share of
-    them cannot."""
+    """Refuse a config whose warm-up is longer than training. Raises UsageError."""
     warmup, steps = config.optim.warmup_steps, config.train.steps
     if warmup > steps and not config.optim.warmup_share:
         raise UsageError(
@@ -268,15 +269,15 @@ def check_warmup(config: FrozenConfigDict) -> None:
 
 
 def stream(seed: int, *names: str) -> int:
-    """A 64-bit seed for the random stream of that name: a hash, never `seed + 1`."""
+    """A 64-bit seed of a named random stream: a hash, never `seed + 1`."""
     text = "/".join([str(seed), *names])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def smoke(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict:
-    """The same config shrunk until a test can run all of it in seconds.
+    """Shrink a config so that a test can run it in seconds.
 
-    What kind of thing is done stays; sizes and step counts become tiny.
+    Kinds and choices stay; sizes and step counts become tiny.
     """
     small = ConfigDict(config.to_dict())
     small.tokenizer.vocab_size = 256

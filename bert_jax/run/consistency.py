@@ -1,4 +1,4 @@
-"""Keys of a config that contradict each other; each problem is a line."""
+"""Consistency rules between keys of a config; each problem is a line."""
 
 from collections.abc import Iterator
 
@@ -7,17 +7,25 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from bert_jax.run import rules
 
 
-def of_config(config: ConfigDict | FrozenConfigDict) -> list[str]:
-    """Keys that contradict each other."""
-    kind = (_of_task,) if rules.is_task(config) else (_of_pretraining, _of_data)
-    groups = (_of_model, _of_training, _of_keeping, *kind, _of_shared_rows)
+def config_problems(config: ConfigDict | FrozenConfigDict) -> list[str]:
+    """The problems of keys that contradict each other."""
+    kind = (
+        (_task_rules,) if rules.is_task(config) else (_pretraining_rules, _data_rules)
+    )
+    groups = (
+        _model_rules,
+        _training_rules,
+        _checkpoint_rules,
+        *kind,
+        _shared_row_rules,
+    )
     return [text for group in groups for holds, text in group(config) if not holds]
 
 
-Rules = Iterator[tuple[bool, str]]  # whether it holds, and what to say if not
+Rules = Iterator[tuple[bool, str]]  # whether a rule holds, and the message if not
 
 
-def _of_model(config: ConfigDict) -> Rules:
+def _model_rules(config: ConfigDict) -> Rules:
     model, length = config.model, config.data.length
     yield (
         model.model_dim % model.num_heads == 0,
@@ -36,7 +44,7 @@ def _of_model(config: ConfigDict) -> Rules:
     )
 
 
-def _of_training(config: ConfigDict) -> Rules:
+def _training_rules(config: ConfigDict) -> Rules:
     train, warmup = config.train, config.optim.warmup_steps
     yield (
         train.batch % train.accumulate == 0,
@@ -69,7 +77,7 @@ def _of_training(config: ConfigDict) -> Rules:
     )
 
 
-def _of_keeping(config: ConfigDict) -> Rules:
+def _checkpoint_rules(config: ConfigDict) -> Rules:
     train = config.train
     yield (
         not train.keep_best or rules.is_task(config),
@@ -98,7 +106,7 @@ def _is_mesh(text: str) -> bool:
     )
 
 
-def _of_pretraining(config: ConfigDict) -> Rules:
+def _pretraining_rules(config: ConfigDict) -> Rules:
     data, objective = config.data, config.objective
     masked = objective.kind == "mlm"
     shares = objective.mask_token_share + objective.mask_random_share
@@ -126,7 +134,7 @@ def _of_pretraining(config: ConfigDict) -> Rules:
     )
 
 
-def _of_task(config: ConfigDict) -> Rules:
+def _task_rules(config: ConfigDict) -> Rules:
     task, objective, kind = config.task, config.objective, config.objective.kind
     yield (
         task.format in rules.FORMATS[kind],
@@ -155,12 +163,12 @@ def _of_task(config: ConfigDict) -> Rules:
         kind == "classify" or not (task.class_weights or task.per_label),
         f"task.class_weights and per_label need objective.kind=classify, not {kind}",
     )
-    yield from _of_features(objective, config.model)
-    yield from _of_length(config)
+    yield from _feature_rules(objective, config.model)
+    yield from _length_rules(config)
 
 
-def _of_features(objective: ConfigDict, model: ConfigDict) -> Rules:
-    layers, whole = objective.layers, objective.kind in rules.POOLED
+def _feature_rules(objective: ConfigDict, model: ConfigDict) -> Rules:
+    layers, pooled = objective.layers, objective.kind in rules.POOLED
     yield (
         layers in ("last", "last_4")
         or (layers.isdecimal() and int(layers) <= model.num_layers),
@@ -174,14 +182,14 @@ def _of_features(objective: ConfigDict, model: ConfigDict) -> Rules:
         f"objective.layers=last_4 of {model.num_layers} layers: name one of them",
     )
     yield (
-        not whole or layers == "last" or objective.pool != "pooler",
+        not pooled or layers == "last" or objective.pool != "pooler",
         (
             f"the pooler reads the last layer: with objective.layers={layers} set "
             "objective.pool=first, last or mean"
         ),
     )
     yield (
-        not whole
+        not pooled
         or model.attention == "bidirectional"
         or objective.pool in ("last", "mean"),
         (
@@ -191,10 +199,10 @@ def _of_features(objective: ConfigDict, model: ConfigDict) -> Rules:
     )
 
 
-def _of_data(config: ConfigDict) -> Rules:
+def _data_rules(config: ConfigDict) -> Rules:
     data, masks = config.data, config.objective.mask_copies
-    yield from _of_length(config)
-    # Masks that stay are of no use on pairs that change.
+    yield from _length_rules(config)
+    # Fixed masks are useless on changing pairs.
     fixed = data.copies and masks % data.copies == 0
     yield (
         not masks or data.pairs in ("single", "full") or fixed,
@@ -213,7 +221,7 @@ def _of_data(config: ConfigDict) -> Rules:
     )
 
 
-def _of_shared_rows(config: ConfigDict) -> Rules:
+def _shared_row_rules(config: ConfigDict) -> Rules:
     kinds, length = rules.shared_rows(config), config.eval.length
     if not kinds:
         return
@@ -244,6 +252,6 @@ def _of_shared_rows(config: ConfigDict) -> Rules:
     )
 
 
-def _of_length(config: ConfigDict) -> Rules:
+def _length_rules(config: ConfigDict) -> Rules:
     length = config.data.length
     yield length >= 8, f"data.length must be at least 8, not {length}"

@@ -1,4 +1,4 @@
-"""Exit codes, the error of a person, and the signals that ask a run to save and leave."""
+"""Exit codes, usage errors, and signals that ask a run to save and exit."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ DONE = 0
 USAGE = 2  # a mistake in the command or the config
 PREEMPTED = 75  # saved; the same command continues
 STALLED = 76  # the watchdog saw no step; the same command continues
-DIVERGED = 77  # it would end with numbers that are not finite
+DIVERGED = 77  # metrics or parameters are not finite
 
-FINAL = (DONE, USAGE, DIVERGED)  # the same command again would only repeat it
+FINAL = (DONE, USAGE, DIVERGED)  # repeating the command would not help
 
-# SLURM and submitit send SIGUSR1 or SIGUSR2 ahead of the time limit.
+# SLURM and submitit send SIGUSR1 or SIGUSR2 before the time limit.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class UsageError(Exception):
-    """What the person asked for cannot be done; its text names the thing and the mend.
+    """Error of a user's command; its text names the problem and the remedy.
 
-    What cannot be printed of it, as of a damaged file, is shown as an escape.
+    Unprintable characters, as of a damaged file, are shown as escapes.
     """
 
     def __str__(self) -> str:
@@ -33,22 +33,23 @@ class UsageError(Exception):
 
 @contextlib.contextmanager
 def handled(receive: Callable[[int, Any], None]) -> Iterator[None]:
-    """Those signals go to `receive` in here, and to whom they went before after it."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    """Send stop signals to `receive` inside the block; restore the handlers after
+    it."""
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         signal.signal(number, receive)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class Stopping:
-    """Whether any host was asked to stop; `with` puts the handlers in and back.
+    """Whether any host was asked to stop; `with` installs and restores the handlers.
 
-    `any_host` tells every host whether one of them says True, so that all leave at
-    the same step: each must call at the same places.
+    `any_host` returns on every host whether one of them passed True, so that all stop
+    at the same step: every host must call at the same places.
     """
 
     def __init__(self, any_host: Callable[[bool], bool]):
@@ -57,7 +58,8 @@ class Stopping:
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def install(self) -> None:
-        """Call again after jax.distributed starts: XLA takes SIGTERM for itself."""
+        """Install the handlers; again after jax.distributed starts, as XLA takes
+        SIGTERM."""
         for number in SIGNALS:
             signal.signal(number, self._receive)
 
@@ -76,8 +78,8 @@ class Stopping:
         if number == signal.SIGINT and signal.SIGINT in self._received:
             raise KeyboardInterrupt
         if not self._received:
-            # Not print: a handler may run inside another print.
+            # Not print: a handler may interrupt another print.
             name = signal.Signals(number).name
-            with contextlib.suppress(OSError):  # a log that is full
+            with contextlib.suppress(OSError):  # a full log
                 os.write(2, f"\n{name}: stopping after this step; saving\n".encode())
         self._received.append(number)

@@ -1,7 +1,7 @@
-"""Files that people, disks and kills can damage: read with checks, written whole.
+"""Safe file access: reading with checks, atomic writing.
 
-One reader of JSON, one lock, one way to write a file or a folder whole or not at all,
-and one digest, for every module.
+One reader of JSON, one lock, one way to write a file or a folder atomically, and one
+digest, for all modules.
 """
 
 import contextlib
@@ -23,42 +23,43 @@ import msgspec
 
 from bert_jax.run.exits import UsageError
 
-CHECK = "check"  # the key of a JSON object that digests all its other keys
-LARGEST_JSON = 200_000_000  # bytes; a larger file is none of ours
-SETTLED = 2.0  # seconds after which a change of a file shows in its times for sure
-TRIES, PAUSE = 5, 0.05  # to take a lock: others hold it for an instant to look
+CHECK = "check"  # key of a JSON object: the digest of its other keys
+LARGEST_JSON = 200_000_000  # bytes; a larger file was not written by bert_jax
+SETTLED = 2.0  # seconds after which a change surely shows in a file's times
+TRIES, PAUSE = 5, 0.05  # to take a lock, which others take briefly to test it
 
-# What a disk refuses, and the mend. Libraries say it in a text of their own.
+# Errors of a disk, with remedies. Libraries wrap them in messages of their own.
 FULL = "free some space, then run the same command again"
-MENDS = {
+REMEDIES = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
     errno.EFBIG: "the limit of this system on a file (ulimit -f) is too low",
     errno.EROFS: "name another folder, or make the disk writable",
     errno.EIO: "the disk fails: name another",
 }
-LONGEST_NAME = 200  # characters of a path that are shown
-OURS = (errno.EBADF, errno.EINVAL)  # mistakes of a program, not of a disk or a path
+LONGEST_NAME = 200  # characters of a path shown in messages
+# Errors of a program, not of a disk or path.
+PROGRAM_ERRORS = (errno.EBADF, errno.EINVAL)
 
 Shape = TypeVar("Shape")
 
 
 def read_json(path: Path, shape: type[Shape] = dict) -> Shape:
-    """The JSON value of a file, whose types must be those of `shape`.
+    """Read the JSON value of a file, whose types must match `shape`.
 
     `shape` is a type, such as dict or a TypedDict; keys that a TypedDict does not name
-    are kept. A `check`, where there is one, must match. Raises UsageError, one line that
+    are kept. A `check`, if there is one, must match. Raises UsageError, one line that
     names the file, for a file that cannot be read, is too large, is no JSON, holds a
-    number that is not finite, or holds another kind of value.
+    number that is not finite, or has other types.
     """
     return parse_json(read_bytes(path, LARGEST_JSON), shape, str(path))
 
 
 def parse_json(content: bytes | str, shape: type[Shape], name: str) -> Shape:
-    """`read_json` of content that was read already; `name` says where it stands."""
+    """Parse JSON content as `read_json` does; `name` names its source in messages."""
     try:
         msgspec.json.decode(content, type=shape)
-        value: Any = msgspec.json.decode(content)  # with keys that the shape leaves out
+        value: Any = msgspec.json.decode(content)  # with keys that the shape lacks
     except msgspec.ValidationError as error:
         raise UsageError(f"{name} is not what it should be: {error}") from None
     except RecursionError:
@@ -80,18 +81,19 @@ def check_of(value: Mapping[str, Any]) -> str:
 
 
 def checked(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with the `check` that `read_json` compares."""
-    plain = json.loads(json.dumps(value, allow_nan=False))  # keys are text in a file
+    """The object with the `check` that `read_json` verifies."""
+    plain = json.loads(json.dumps(value, allow_nan=False))  # keys become text
     return {**plain, CHECK: check_of(plain)}
 
 
 def digest(*parts: str | bytes, length: int) -> str:
-    """`length` hexadecimal digits of the SHA-256 of the parts, each with its size."""
-    found = hashlib.sha256()
+    """The first `length` hexadecimal digits of the SHA-256 of the parts with their
+    sizes."""
+    hasher = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
-        found.update(len(content).to_bytes(8, "big") + content)
-    return found.hexdigest()[:length]
+        hasher.update(len(content).to_bytes(8, "big") + content)
+    return hasher.hexdigest()[:length]
 
 
 def file_digest(path: Path) -> str:
@@ -101,29 +103,33 @@ def file_digest(path: Path) -> str:
 
 
 def fault(error: BaseException) -> str:
-    """A line on what the system refused: the file, the reason, the mend.
+    """Describe an error of the operating system: the file, the reason, the remedy.
 
-    "" where the error, and those that it came from, are of another kind.
+    "" if neither the error nor its causes are such an error.
     """
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OSError) and found.errno and found.errno not in OURS:
-            name, mend = str(found.filename or ""), MENDS.get(found.errno, "")
+    cause: BaseException | None = error
+    while cause is not None:
+        if (
+            isinstance(cause, OSError)
+            and cause.errno
+            and cause.errno not in PROGRAM_ERRORS
+        ):
+            name, remedy = str(cause.filename or ""), REMEDIES.get(cause.errno, "")
             if os.path.islink(name) and not os.path.exists(name):
                 return f"{name} is a link to {os.readlink(name)}, which is not there"
             if len(name) > LONGEST_NAME:
                 name = f"{name[:LONGEST_NAME]}... ({len(name):,} characters)"
-            return ": ".join(filter(None, [name, found.strerror, mend]))
-        for number, mend in MENDS.items():
-            if os.strerror(number) in str(found):
-                return f"{' '.join(str(found).split())}: {mend}"
-        found = found.__cause__ or found.__context__
+            return ": ".join(filter(None, [name, cause.strerror, remedy]))
+        for number, remedy in REMEDIES.items():
+            if os.strerror(number) in str(cause):
+                return f"{' '.join(str(cause).split())}: {remedy}"
+        cause = cause.__cause__ or cause.__context__
     return ""
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """OSErrors in here say that they are of this file: a write to an open one does not."""
+    """Add the path to OSErrors raised inside: a write to an open file lacks it."""
     try:
         yield
     except OSError as error:
@@ -132,7 +138,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def content_digest(path: Path) -> str:
-    """`file_digest`, remembered by this process until something is done to the file."""
+    """`file_digest`, cached by this process until the file changes."""
     stat = path.stat()
     if time.time() - stat.st_ctime < SETTLED:
         return file_digest(path)
@@ -146,8 +152,8 @@ def _digest_in(path: Path, state: tuple[int, ...]) -> str:
 
 
 @contextlib.contextmanager
-def only_drawn(path: Path) -> Iterator[None]:
-    """A picture fails nothing: what the disk refuses in here is told, and all goes on."""
+def warn_if_not_drawn(path: Path) -> Iterator[None]:
+    """Turn OSErrors into a warning: a failed figure must not fail a run."""
     try:
         yield
     except OSError as error:
@@ -156,16 +162,16 @@ def only_drawn(path: Path) -> Iterator[None]:
 
 def prefix_digest(path: Path, size: int) -> str:
     """The SHA-256 of the first `size` bytes of a file, which may be absent."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     with path.open("rb") if path.exists() else io.BytesIO() as file:
         while size and (part := file.read(min(size, 1 << 20))):
-            found.update(part)
+            hasher.update(part)
             size -= len(part)
-    return found.hexdigest()
+    return hasher.hexdigest()
 
 
 def read_bytes(path: Path, largest: int) -> bytes:
-    """The content of a file of at most `largest` bytes. Raises UsageError."""
+    """Read a file of at most `largest` bytes. Raises UsageError."""
     try:
         if (size := path.stat().st_size) > largest:
             raise UsageError(f"{path} has {size:,} bytes, more than {largest:,}")
@@ -177,7 +183,7 @@ def read_bytes(path: Path, largest: int) -> bytes:
 
 
 def read_text(path: Path, largest: int = LARGEST_JSON) -> str:
-    """The UTF-8 text of a file. Raises UsageError."""
+    """Read a UTF-8 text file. Raises UsageError."""
     try:
         return read_bytes(path, largest).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -185,7 +191,7 @@ def read_text(path: Path, largest: int = LARGEST_JSON) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Raises ValueError for a number that is not finite: JSON has none."""
+    """Write a JSON file. Raises ValueError for a number that is not finite."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
     write_text(path, text + "\n")
 
@@ -199,44 +205,46 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> None:
-    """Whole or not at all, also when the disk is full or the machine dies."""
-    beside = beside_of(path)
+    """Write a file atomically, even if the disk is full or the machine crashes."""
+    staging = beside_of(path)
     try:
-        with naming(path), beside.open("wb") as file:
+        with naming(path), staging.open("wb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         with naming(path):
-            beside.replace(path)
+            staging.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # on a disk that fails, keep the first error
-            beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a failing disk, keep the first error
+            staging.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
 @contextlib.contextmanager
-def whole_directory(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, which takes its place when the block ends well and
-    is removed when it does not. `target` must be absent or empty by then."""
-    beside = beside_of(target)
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+def atomic_directory(target: Path) -> Iterator[Path]:
+    """Make a folder that replaces `target` if the block succeeds, else is removed.
+
+    `target` must then be absent or empty.
+    """
+    staging = beside_of(target)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
     try:
-        yield beside
-        sync_directory(beside)
-        beside.replace(target)
+        yield staging
+        sync_directory(staging)
+        staging.replace(target)
         sync_directory(target.parent)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def beside_of(path: Path) -> Path:
-    """Where a file or folder is made before it is renamed."""
+    """The temporary path of a file or folder before it is renamed."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def sync_directory(directory: Path) -> None:
-    """A rename outlives a power cut only once its directory is on the disk."""
+    """Flush a directory, without which a rename may not survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -245,16 +253,16 @@ def sync_directory(directory: Path) -> None:
 
 
 class Locked(Exception):
-    """Another process holds the lock; the text is what that process wrote into it."""
+    """Error: another process has the lock; the text is what it wrote into it."""
 
 
 @contextlib.contextmanager
 def lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[TextIO]:
-    """Held by one process at a time; the kernel frees it when that process is killed.
+    """Lock a file for one process; the kernel releases the lock if that is killed.
 
-    Yields the open file, in which the holder may say who it is. While another holds it:
-    calls `waiting` once and waits, or, without `waiting`, raises Locked. Raises OSError
-    where the file system has no locks.
+    Yields the open file, in which the holder may identify itself. If another process
+    has the lock: calls `waiting` once and waits, or, without `waiting`, raises Locked.
+    Raises OSError if the file system has no locks.
     """
     with path.open("a+", encoding="utf-8") as file:
         for _ in range(TRIES):
@@ -279,7 +287,7 @@ def _try_lock(file: TextIO) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds that lock. Looking takes it for an instant."""
+    """Whether a process has that lock. The test takes it briefly."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,16 +1,16 @@
-"""Training FLOPs of a config, and the peak of a device, by arithmetic alone.
+"""Training FLOPs of a config, and the peak FLOP/s of devices.
 
 A multiply-add is two operations and the backward pass costs twice the forward, so a
-weight costs 6 FLOPs for each token that meets it (Kaplan et al. 2020, section 2.1). The
-look-ups, norms, softmaxes and whatever remat computes twice do not count.
+weight costs 6 FLOPs for each token that it is applied to (Kaplan et al. 2020, section
+2.1). Look-ups, norms, softmaxes and rematerialisation do not count.
 """
 
 import math
 
 from bert_jax.run.config import Config
 
-# Dense bfloat16 FLOP/s in the makers' datasheets. The longest name that a device kind
-# begins with is the one that counts.
+# Dense bfloat16 FLOP/s of the makers' datasheets. The longest name that is a prefix of
+# a device kind applies.
 PEAKS = {
     "NVIDIA A100": 312e12,
     "NVIDIA H100": 989e12,
@@ -27,18 +27,18 @@ PEAKS = {
 
 
 def peak(device_kind: str) -> float | None:
-    """The FLOP/s that MFU divides by; None where it is not known."""
+    """The peak FLOP/s for MFU; None if unknown."""
     names = [name for name in PEAKS if device_kind.startswith(name)]
     return PEAKS[max(names, key=len)] if names else None
 
 
 def training_flops(config: Config, steps: int, length: float) -> float:
-    """FLOPs of so many steps on rows of `length` tokens each."""
+    """FLOPs of `steps` steps on rows of `length` tokens."""
     return steps * config.train.batch * length * flops_per_token(config, length)
 
 
 def flops_per_token(config: Config, length: float) -> float:
-    """Training FLOPs of one token of an example of that length."""
+    """Training FLOPs of one token of an example of `length` tokens."""
     model, width = config.model, config.model.model_dim
     block = 4 * width**2 + 2 * width * model.mlp_dim
     attention = 2 * length * width  # query-key and weight-value products, full squares
@@ -52,7 +52,7 @@ def flops_per_token(config: Config, length: float) -> float:
 
 
 def predicted(config: Config) -> int:
-    """Positions of one sequence that the vocabulary's logits are computed for."""
+    """Positions of a sequence for which vocabulary logits are computed."""
     match config.objective.kind:
         case "clm":
             return config.data.length - 1
@@ -64,4 +64,5 @@ def predicted(config: Config) -> int:
 
 
 def has_pair(config: Config) -> bool:
+    """Whether the objective has a sentence-pair loss."""
     return config.objective.kind == "mlm" and config.objective.pair != "none"

@@ -1,8 +1,7 @@
-"""What an accelerator's maker says of it, and how fast a program can be there at best.
+"""Hardware data of accelerators, and roofline bounds of programs.
 
-Arithmetic alone. The figures are those of the pages "TPU v5e", "TPU v5p" and "TPU v6e"
-of Google's Cloud TPU documentation and NVIDIA's datasheet "H100 SXM", read in 2026;
-peaks are in `flops`.
+The figures are those of the pages "TPU v5e", "TPU v5p" and "TPU v6e" of Google's Cloud
+TPU documentation and NVIDIA's datasheet "H100 SXM", read in 2026; peaks are in `flops`.
 """
 
 import hashlib
@@ -22,8 +21,8 @@ GB = 1e9
 
 
 class Chip(NamedTuple):
-    """memory: bytes. bandwidth: of that memory, bytes/s. links: bytes/s that it can
-    send to other chips over all its links, half of what is called bidirectional."""
+    """Data of a chip. memory: bytes. bandwidth: of that memory, bytes/s. links: bytes/s
+    sent to other chips over all links, half of the bidirectional figure."""
 
     kind: str
     memory: float
@@ -33,9 +32,9 @@ class Chip(NamedTuple):
     @property
     def peak(self) -> float:
         """Dense bfloat16 FLOP/s."""
-        found = flops.peak(self.kind)
-        assert found is not None
-        return found
+        rate = flops.peak(self.kind)
+        assert rate is not None
+        return rate
 
 
 CHIPS = {
@@ -48,12 +47,12 @@ CHIPS = {
 COUNT = r"[1-9]\d*"
 SHAPE = rf"{COUNT}(x{COUNT})+"
 
-# Beside the packages, not among them: there JAX would look for a TPU at every start.
+# Not among the packages, where JAX would look for a TPU at every start.
 LIBTPU = Path(sys.prefix) / "tpu" / "libtpu" / "libtpu.so"
 
 
 class Bounds(NamedTuple):
-    """Seconds of a step that each part of a device needs for its share, at its best."""
+    """Lower bounds in seconds of a step, for each part of a device."""
 
     compute: float
     memory: float
@@ -61,12 +60,12 @@ class Bounds(NamedTuple):
 
     @property
     def together(self) -> float:
-        """Where each part works while the others do."""
+        """Bound if all parts work concurrently."""
         return max(self)
 
     @property
     def in_turn(self) -> float:
-        """Where each part waits for the others."""
+        """Bound if the parts work one after another."""
         return sum(self)
 
     @property
@@ -76,12 +75,13 @@ class Bounds(NamedTuple):
 
 
 def roofline(chip: Chip, operations: float, moved: float, sent: float) -> Bounds:
-    """Williams et al. 2009, with a third roof for the links. All of one device."""
+    """Roofline bounds of one device (Williams et al. 2009), with a third roof for
+    links."""
     return Bounds(operations / chip.peak, moved / chip.bandwidth, sent / chip.links)
 
 
 def chip(topology: str) -> Chip | None:
-    """That of `v5e:4x4`; None of `cpu:8`, devices that are only simulated."""
+    """The chip of `v5e:4x4`; None for `cpu:8`, simulated devices."""
     name, _, shape = topology.partition(":")
     flat = name in ("cpu", "h100")
     known = name == "cpu" or name in CHIPS
@@ -95,20 +95,20 @@ def chip(topology: str) -> Chip | None:
 
 
 def environment(topology: str) -> dict[str, str]:
-    """What must stand in the environment before JAX is imported to compile for a
-    topology. Raises UsageError where that cannot be done here."""
+    """Environment variables, set before JAX is imported, to compile for a topology.
+    Raises UsageError if that is impossible here."""
     common = {"JAX_PLATFORMS": "cpu"}
     name, _, shape = topology.partition(":")
-    found = chip(topology)
-    if found is None:
+    target = chip(topology)
+    if target is None:
         return common | _flag(f"--xla_force_host_platform_device_count={shape}")
     if name == "h100":
         _check_plugin()
-        # There is no device to try kernels on.
+        # There is no device to autotune on.
         return common | _flag("--xla_gpu_autotune_level=0")
     return common | {
         "TPU_LIBRARY_PATH": _libtpu(),
-        # No TPU is looked for, and several processes may compile at a time.
+        # Do not search for a TPU; allow several processes to compile at a time.
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_ACCELERATOR_TYPE": "v5litepod-8",
         "TPU_WORKER_HOSTNAMES": "localhost",
@@ -132,9 +132,9 @@ def _check_plugin() -> None:
 
 
 def processor() -> str:
-    """The instructions that this machine's processor knows, as a short name.
+    """A short hash of the instruction set of this machine's processor.
 
-    What was compiled for one kind may not run on another.
+    Programs compiled for one kind may not run on another.
     """
     facts = [platform.machine()]
     described = Path("/proc/cpuinfo")
@@ -145,7 +145,7 @@ def processor() -> str:
 
 
 def _libtpu() -> str:
-    """The file that compiles for TPUs."""
+    """The path of the library that compiles for TPUs."""
     given = os.environ.get("TPU_LIBRARY_PATH", "")
     package = importlib.util.find_spec("libtpu")
     installed = (

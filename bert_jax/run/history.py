@@ -1,7 +1,7 @@
-"""metrics.jsonl: one JSON object a line, appended to while a run is trained.
+"""Metrics history: metrics.jsonl, one JSON object a line, appended during training.
 
-A line that a crash left behind (no JSON) is passed over and told; one that is JSON of
-another kind is refused. Values are kept by name, so that a million lines fit.
+A line damaged by a crash (no JSON) is skipped with a warning; JSON of another kind is
+refused. Values are stored by name, so that a million lines fit in memory.
 """
 
 import functools
@@ -21,22 +21,22 @@ from bert_jax.run import files
 from bert_jax.run.exits import UsageError
 
 STEP = "step"
-LONGEST = 1_000_000  # bytes of a line; a longer one is none of ours
-DAMAGED = "metrics.damaged"  # beside metrics.jsonl: the lines taken out of it
-Value = int | float | None  # None stands for what is not finite
+LONGEST = 1_000_000  # bytes of a line; a longer one is damaged
+DAMAGED = "metrics.damaged"  # beside metrics.jsonl: lines removed from it
+Value = int | float | None  # None: not finite
 
 _decode = msgspec.json.Decoder(dict[str, Value]).decode
 
 
 class Series(NamedTuple):
-    """The values of one name, by ascending step."""
+    """The values of one metric, by ascending step."""
 
     steps: np.ndarray
     values: np.ndarray
 
 
 class _Lines(NamedTuple):
-    """Lines of the same names: the number and step of each, and its values in turn."""
+    """Lines with equal names: their numbers and steps, and their values in turn."""
 
     numbers: array
     steps: array
@@ -44,12 +44,12 @@ class _Lines(NamedTuple):
 
 
 class History(Mapping[int, dict[str, float]]):
-    """Step to values, ascending; of a repeated step and name the last line counts."""
+    """Metrics by step, ascending; the last line of a repeated step and name counts."""
 
     def __init__(self):
         self._lines: dict[tuple[str, ...], _Lines] = {}
         self._count = 0
-        self._series: dict[str, Series] = {}  # of the lines so far
+        self._series: dict[str, Series] = {}  # cache, cleared by `add`
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         names = tuple(values)
@@ -63,17 +63,17 @@ class History(Mapping[int, dict[str, float]]):
         self._series.clear()
 
     def names(self) -> list[str]:
-        """Every name that has a value, in the order of their first lines."""
+        """The names of all metrics, in the order of their first lines."""
         return list(dict.fromkeys(name for names in self._lines for name in names))
 
     def series(self, name: str) -> Series:
-        """The values of that name, of no steps if there are none."""
+        """The series of a metric, empty if there is none."""
         if name not in self._series:
-            self._series[name] = self._of(name)
+            self._series[name] = self._collect(name)
         return self._series[name]
 
-    def _of(self, name: str) -> Series:
-        found = [
+    def _collect(self, name: str) -> Series:
+        parts = [
             (
                 np.array(lines.numbers),
                 np.array(lines.steps),
@@ -82,9 +82,9 @@ class History(Mapping[int, dict[str, float]]):
             for names, lines in self._lines.items()
             if name in names
         ]
-        if not found:
+        if not parts:
             return Series(np.zeros(0, np.int64), np.zeros(0))
-        numbers, steps, values = map(np.concatenate, zip(*found))
+        numbers, steps, values = map(np.concatenate, zip(*parts))
         order = np.lexsort((numbers, steps))
         steps, values = steps[order], values[order]
         last = np.append(steps[1:] != steps[:-1], True)
@@ -113,7 +113,7 @@ class History(Mapping[int, dict[str, float]]):
 
 
 def line(step: int, metrics: Mapping[str, float]) -> str:
-    """What `append` is given: a number that is not finite is null, as JSON has none."""
+    """Format a line for `append`: a number that is not finite becomes null."""
     plain = {
         name: value if math.isfinite(value) else None for name, value in metrics.items()
     }
@@ -121,39 +121,39 @@ def line(step: int, metrics: Mapping[str, float]) -> str:
 
 
 def append(path: Path) -> TextIO:
-    """The file, opened so that the next line is not glued to a torn one."""
+    """Open the file for appending, on a new line after a torn one."""
     file = path.open("a", encoding="utf-8")
-    if not _ends_whole(path):
+    if not _ends_in_newline(path):
         file.write("\n")
     return file
 
 
-def _ends_whole(path: Path) -> bool:
+def _ends_in_newline(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1))
         return file.read() in (b"", b"\n")
 
 
 def read(path: Path) -> History:
-    """All lines of a file, which need not be there. Raises UsageError.
+    """Read all lines of a file, which may be absent. Raises UsageError.
 
-    A last line torn by a kill is passed over in silence, another that is damaged is told
-    by its number, once a process.
+    A last line torn by a kill is skipped silently, other damaged lines with a warning,
+    once a process.
     """
-    found, damaged = History(), []
+    history, damaged = History(), []
     for number, content in _lines(path):
         values = parse(content, f"{path}, line {number}")
         if values is not None:
-            found.add(int(values.pop(STEP)), values)
+            history.add(int(values.pop(STEP)), values)
         elif not _is_torn(content):
             damaged.append(number)
     if damaged:
-        say_once(f"{path}: {_numbered(damaged)} passed over: no JSON")
-    return found
+        warn_once(f"{path}: {_name_lines(damaged)} passed over: no JSON")
+    return history
 
 
 def parse(content: bytes, name: str) -> dict[str, float] | None:
-    """The step and the values of a line, None of one that is no JSON at all.
+    """Parse the step and values of a line, None if it is no JSON.
 
     Raises UsageError for JSON of another kind.
     """
@@ -176,7 +176,7 @@ def _decoded(content: bytes) -> object:
     try:
         return _decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return json.loads(content)  # reads the NaN that versions before wrote
+        return json.loads(content)  # also reads the NaN of older versions
 
 
 def _is_value(value: object) -> bool:
@@ -184,13 +184,13 @@ def _is_value(value: object) -> bool:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file, if it is there, with their numbers."""
-    for number, (_, content) in enumerate(_placed(path), 1):
+    """Yield the numbered lines of a file, if it exists."""
+    for number, (_, content) in enumerate(_lines_with_offsets(path), 1):
         yield number, content
 
 
-def _placed(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines with their places; of one that is too long a part, which is damaged."""
+def _lines_with_offsets(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield lines with their offsets; an overlong line as a damaged fragment."""
     if not path.exists():
         return
     place = 0
@@ -203,7 +203,7 @@ def _placed(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def tail(path: Path, size: int) -> Iterator[dict[str, float]]:
-    """The whole lines among the last `size` bytes, the last first."""
+    """Yield the complete lines among the last `size` bytes, last first."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - size))
@@ -220,29 +220,29 @@ def tail(path: Path, size: int) -> Iterator[dict[str, float]]:
 
 
 def repair(path: Path, say: Callable[[str], None]) -> None:
-    """Move damaged lines to a file beside this one, and say so."""
+    """Move damaged lines to a file beside this one, and report them."""
     damaged = {n: content for n, content in _lines(path) if _is_damaged(content)}
     if not damaged:
         return
     with path.with_name(DAMAGED).open("ab") as file:
         file.writelines(damaged.values())
     files.write_parts(path, (c for n, c in _lines(path) if n not in damaged))
-    told = [number for number, content in damaged.items() if not _is_torn(content)]
-    if told:
-        say(f"{path}: {_numbered(told)} damaged and moved to {DAMAGED}")
+    corrupt = [number for number, content in damaged.items() if not _is_torn(content)]
+    if corrupt:
+        say(f"{path}: {_name_lines(corrupt)} damaged and moved to {DAMAGED}")
 
 
 def rewind(path: Path, size: int, say: Callable[[str], None]) -> None:
-    """Cut the file to its first `size` bytes, and name what was damaged after them."""
+    """Cut the file to its first `size` bytes, and report damaged lines after them."""
     if not path.exists() or path.stat().st_size <= size:
         return
     damaged = [
         number
-        for number, (offset, content) in enumerate(_placed(path), 1)
+        for number, (offset, content) in enumerate(_lines_with_offsets(path), 1)
         if offset >= size and not _is_torn(content) and _is_damaged(content)
     ]
     if damaged:
-        say(f"{path}: {_numbered(damaged)} damaged and removed: its step is repeated")
+        say(f"{path}: {_name_lines(damaged)} damaged and removed: its step is repeated")
     os.truncate(path, size)
 
 
@@ -254,16 +254,16 @@ def _is_damaged(content: bytes) -> bool:
 
 
 def _is_torn(content: bytes) -> bool:
-    """Whether a kill may have left that of a line; a crash of the machine leaves NULs."""
+    """Whether a kill may have cut the line; a crash of the machine leaves NULs."""
     return not content.endswith(b"\n") and b"\0" not in content
 
 
-def _numbered(numbers: list[int]) -> str:
+def _name_lines(numbers: list[int]) -> str:
     shown = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
     return f"line {shown} was" if len(numbers) == 1 else f"lines {shown} were"
 
 
 @functools.cache
-def say_once(text: str) -> None:
-    """Tells a person once a process what every reader of a run would tell."""
+def warn_once(text: str) -> None:
+    """Print a warning once a process, however many readers issue it."""
     print(text, file=sys.stderr, flush=True)

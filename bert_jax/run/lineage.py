@@ -1,4 +1,4 @@
-"""What a run takes over from the one that `init_from` names, before it has an identity.
+"""Inheritance of a run from the run that `init_from` names.
 
 The shape of the encoder and the vocabulary are the parent's: a config that starts from
 a run need not repeat them, and cannot contradict them. Never imports jax.
@@ -14,7 +14,7 @@ from bert_jax.run import record, rundir
 from bert_jax.run.config import UsageError
 from configs import base
 
-# What decides the shape and the meaning of an encoder's parameters.
+# Keys that determine the shape and meaning of an encoder's parameters.
 INHERITED = (
     "tokenizer.lowercase",
     "tokenizer.strip_accents",
@@ -32,7 +32,7 @@ INHERITED = (
     "model.activation",
 )
 
-# What the state of an optimiser is made by: who goes on from it does not change these.
+# Keys that determine an optimiser's state: a run that continues from it must keep them.
 OPTIMISER = (
     "optim.name",
     "optim.beta1",
@@ -44,10 +44,10 @@ OPTIMISER = (
 
 
 def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
-    """`config.load`, with what the parent decides. Raises UsageError.
+    """Load a config as `config.load`, with the keys of its parent. Raises UsageError.
 
-    A value that is neither the parent's nor that of configs/base.py was somebody's
-    wish, and is refused; so is any that an override names.
+    A value that differs from both the parent's and that of configs/base.py is refused;
+    so is an override that differs from the parent's.
     """
     config = configs.read(spec, overrides)
     if config.init_from:
@@ -57,14 +57,14 @@ def load(spec: str, overrides: Mapping[str, str]) -> FrozenConfigDict:
 
 
 def with_vocabulary(config: FrozenConfigDict, workdir: Path | None) -> FrozenConfigDict:
-    """The config with tokenizer.path, if it is not stated, that of the parent; of a run
-    that has begun in `workdir`, its own copy."""
+    """The config with tokenizer.path set to the parent's unless stated; for a run that
+    has begun in `workdir`, to its own copy."""
     if config.tokenizer.path or not config.init_from:
         return config
     begun = workdir is not None and rundir.is_run(workdir)
-    holder = workdir if workdir and begun else rundir.source(config.init_from)[0]
+    owner = workdir if workdir and begun else rundir.source(config.init_from)[0]
     full = ConfigDict(config.to_dict())
-    full.tokenizer.path = str(holder / rundir.TOKENIZER)
+    full.tokenizer.path = str(owner / rundir.TOKENIZER)
     return FrozenConfigDict(full)
 
 
@@ -73,12 +73,12 @@ def inherit(
     parent: ConfigDict | FrozenConfigDict,
     overrides: Mapping[str, object],
 ) -> None:
-    """Gives the config what a parent of that config decides. Raises UsageError."""
+    """Set the keys that the parent determines. Raises UsageError for contradictions."""
     theirs = configs.flatten(parent)
-    ours, usual = configs.flatten(config), configs.flatten(base.get_config())
+    ours, defaults = configs.flatten(config), configs.flatten(base.get_config())
     for key in INHERITED:
-        wished = key in overrides or ours[key] != usual[key]
-        if wished and ours[key] != theirs[key]:
+        explicit = key in overrides or ours[key] != defaults[key]
+        if explicit and ours[key] != theirs[key]:
             raise UsageError(
                 f"{key} is {ours[key]} but {rundir.source(config.init_from)[0]}, which "
                 f"init_from names, has {theirs[key]}: leave it out"
@@ -89,17 +89,17 @@ def inherit(
 def check_lengthens(
     config: FrozenConfigDict, parent: FrozenConfigDict, source: Path, step: int
 ) -> None:
-    """Refuse a run that cannot go on from the state of its parent at a step.
+    """Refuse a run that cannot continue from its parent's state at a step.
 
     Both configs are scheduled. Raises UsageError.
     """
     ours, theirs = configs.flatten(config), configs.flatten(parent)
     changed = [key for key in OPTIMISER if ours[key] != theirs[key]]
     if changed:
-        told = "; ".join(f"{key}: {theirs[key]} -> {ours[key]}" for key in changed)
+        changes = "; ".join(f"{key}: {theirs[key]} -> {ours[key]}" for key in changed)
         raise UsageError(
             f"init_state=true takes the optimiser's state of {source}, which another "
-            f"optimiser made: {told}"
+            f"optimiser made: {changes}"
         )
     if config.train.steps <= step:
         raise UsageError(

@@ -1,9 +1,9 @@
-"""What a checkpoint is: every file by size and SHA-256, whose it is, and how far
-metrics.jsonl went, so that damage is found.
+"""Manifests of checkpoints: size and SHA-256 of each file, run, step, and length of
+metrics.jsonl.
 
-Orbax calls no fsync, and its checksums do not cover the values of arrays: without this a
-flipped bit loads silently. Also what surrounds a save: room on the disk, one line for a
-disk that is full, silence, and what a killed save left. Never imports jax.
+Orbax calls no fsync, and its checksums do not cover the values of arrays: without a
+manifest a flipped bit loads silently. Also helpers of a save: disk space, one-line
+errors for a full disk, logging, removal of unfinished saves. Never imports jax.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from bert_jax.run.exits import UsageError
 from bert_jax.run.rundir import Began
 
 FILE = "manifest.json"
-REST = "rest/"  # begins what a checkpoint holds beside the parameters
-THREADS = 4  # a hash lets go of the interpreter
+NOT_PARAMS = "rest/"  # prefix of a checkpoint's files without parameters
+THREADS = 4  # hashing releases the GIL
 
 
-class Facts(TypedDict):
+class FileEntry(TypedDict):
     size: int
     sha256: str
 
 
 class Manifest(TypedDict):
-    """Format 1, which has no number, has the files alone."""
+    """Contents of manifest.json. Format 1, which has no number, has only `files`."""
 
-    files: dict[str, Facts]
+    files: dict[str, FileEntry]
     format: NotRequired[int]
     fingerprint: NotRequired[str]
     step: NotRequired[int]
@@ -43,29 +43,31 @@ class Manifest(TypedDict):
 
 
 def fault(directory: Path, run: Began) -> str:
-    """What is wrong with the whole state of a run in a folder named like its step, or
-    with metrics.jsonl up to it; "" when both verify."""
-    found = _fault(directory, run, "")
-    return found or metrics_fault(directory)
+    """Describe what is wrong with a checkpoint's state or with metrics.jsonl up to it;
+    "" if both verify."""
+    state_fault = _fault(directory, run, "")
+    return state_fault or metrics_fault(directory)
 
 
 def params_fault(directory: Path, run: Began) -> str:
-    """What is wrong with all that a reader of parameters needs."""
-    return _fault(directory, run, REST)
+    """Describe what is wrong with the files that a reader of parameters needs."""
+    return _fault(directory, run, NOT_PARAMS)
 
 
-def _fault(directory: Path, run: Began, but: str) -> str:
+def _fault(directory: Path, run: Began, excluded: str) -> str:
     try:
         written = read(directory)
     except UsageError as error:
         return str(error)
     if written is None:
         return "its save never finished"
-    return _of_another(written, directory, run) or _of_files(written, directory, but)
+    return _identity_fault(written, directory, run) or _files_fault(
+        written, directory, excluded
+    )
 
 
 def read(directory: Path) -> Manifest | None:
-    """None where there is none. Raises UsageError for one that is damaged."""
+    """Read a manifest, None if there is none. Raises UsageError if it is damaged."""
     path = directory / FILE
     if not path.is_file():
         return None
@@ -75,13 +77,14 @@ def read(directory: Path) -> Manifest | None:
 
 
 def metrics_bytes(directory: Path) -> int | None:
-    """How far metrics.jsonl went when this checkpoint was saved, None if unknown."""
+    """The size of metrics.jsonl when this checkpoint was saved, None if unknown."""
     written = read(directory)
     return written.get("metrics_bytes") if written else None
 
 
 def metrics_fault(directory: Path) -> str:
-    """How metrics.jsonl is not what it was when this checkpoint was saved."""
+    """Describe how metrics.jsonl changed since this checkpoint was saved, "" if it did
+    not."""
     written = read(directory)
     if written is None or "format" not in written:
         return ""
@@ -91,7 +94,7 @@ def metrics_fault(directory: Path) -> str:
     return record.differs(directory.parents[1], size, digest)
 
 
-def _of_another(written: Manifest, directory: Path, run: Began) -> str:
+def _identity_fault(written: Manifest, directory: Path, run: Began) -> str:
     if "format" not in written:
         return f"{FILE} has no format, {rundir.RUN} has" if "format" in run else ""
     owner, step = written.get("fingerprint"), written.get("step")
@@ -102,7 +105,7 @@ def _of_another(written: Manifest, directory: Path, run: Began) -> str:
     return ""
 
 
-def _of_files(written: Manifest, directory: Path, but: str) -> str:
+def _files_fault(written: Manifest, directory: Path, excluded: str) -> str:
     listed, present = written["files"], _files(directory)
     for name in sorted(listed.keys() | present.keys()):
         if name not in present:
@@ -111,17 +114,17 @@ def _of_files(written: Manifest, directory: Path, but: str) -> str:
             return f"{name} is not in its {FILE}"
         if (size := present[name].stat().st_size) != listed[name]["size"]:
             return f"{name} has {size} bytes instead of {listed[name]['size']}"
-    names = [name for name in listed if not (but and name.startswith(but))]
+    names = [name for name in listed if not (excluded and name.startswith(excluded))]
     with ThreadPoolExecutor(THREADS) as pool:
         digests = pool.map(files.file_digest, [present[name] for name in names])
-        for name, found in zip(names, digests, strict=True):
-            if found != listed[name]["sha256"]:
+        for name, digest in zip(names, digests, strict=True):
+            if digest != listed[name]["sha256"]:
                 return f"{name} does not match its sha256"
     return ""
 
 
 def _files(directory: Path) -> dict[str, Path]:
-    """All files of a checkpoint but the manifest."""
+    """The files of a checkpoint without its manifest."""
     return {
         str(path.relative_to(directory)): path
         for path in sorted(directory.rglob("*"))
@@ -130,8 +133,10 @@ def _files(directory: Path) -> dict[str, Path]:
 
 
 def write(directory: Path, fingerprint: str, metrics_bytes: int) -> None:
-    """Flush all files to the disk, then write what they are: a checkpoint of that run,
-    in a folder named like its step, saved when metrics.jsonl had so many bytes."""
+    """Flush all files to the disk, then write the manifest.
+
+    The folder is named like its step; `metrics_bytes` is the size of metrics.jsonl.
+    """
     listed = {}
     for name, path in _files(directory).items():
         with path.open("rb") as file:
@@ -153,7 +158,7 @@ def write(directory: Path, fingerprint: str, metrics_bytes: int) -> None:
 
 
 def require_room(target: Path, needed: int) -> None:
-    """Refuse to begin a save of so many bytes that the disk has no room for."""
+    """Refuse to begin a save for which the disk has no room."""
     free = shutil.disk_usage(target.parents[1]).free
     if free < needed:
         raise UsageError(
@@ -165,7 +170,7 @@ def require_room(target: Path, needed: int) -> None:
 
 @contextlib.contextmanager
 def naming(target: Path) -> Iterator[None]:
-    """Turns a write that a full disk failed into one line that names the checkpoint."""
+    """Turn the error of a full disk into one line that names the checkpoint."""
     try:
         yield
     except Exception as error:  # orbax raises several kinds
@@ -192,7 +197,8 @@ def remove_unfinished(directory: Path) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what orbax logs: of what fails, a traceback a thread, and it raises it too."""
+    """Drop orbax's log, which has a traceback a thread for errors that are also
+    raised."""
 
     def drop(record: logging.LogRecord) -> bool:
         return False

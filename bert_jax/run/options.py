@@ -1,4 +1,4 @@
-"""Options of the command line: verbs, overrides, and mistyped ones."""
+"""Command-line options: verbs, overrides, and messages for mistyped ones."""
 
 import difflib
 import unicodedata
@@ -15,20 +15,21 @@ OVERRIDE = "--config."
 EXAMPLE = "example: python launch.py "
 Overrides = Mapping[str, str]
 Action = Callable[[Namespace, Overrides], int]
-Option = Callable[[Any], Any]  # adds itself to a parser or a group of its options
-UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # of Unicode: controls, no text, ends of lines
+Option = Callable[[Any], Any]  # adds an option to a parser or a group
+# Unicode categories: controls, surrogates, line ends.
+UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def path(text: str) -> Path:
-    """The value of an option that names a file or folder.
+    """Parse the value of an option that names a file or folder.
 
-    Raises UsageError for one with a control character, a line's end or what is no text:
-    batch scripts, manifests and messages, into which paths go, would read as others.
+    Raises UsageError for control characters, line ends and surrogates, which batch
+    scripts, manifests and messages would misread.
     """
-    whole = str(Path(text).absolute())
-    if bad := [c for c in whole if unicodedata.category(c) in UNPRINTED]:
+    full = str(Path(text).absolute())
+    if bad := [c for c in full if unicodedata.category(c) in UNPRINTED]:
         raise UsageError(
-            f"{whole!r} holds {bad[0]!r}, which no path here may: choose another name"
+            f"{full!r} holds {bad[0]!r}, which no path here may: choose another name"
         )
     return Path(text)
 
@@ -36,7 +37,7 @@ def path(text: str) -> Path:
 class Verb(NamedTuple):
     """A verb of the command line: a function whose docstring is the help.
 
-    takes_overrides: what a KEY that --config.KEY=VALUE may change starts with.
+    takes_overrides: prefixes of keys that --config.KEY=VALUE may change.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Verb(NamedTuple):
             option(parser)
 
     def refuses(self, overrides: Sequence[str]) -> str:
-        """What to say of overrides that lack a value or change other keys, else ""."""
+        """The message for overrides without a value or of other keys, else ""."""
         for override in overrides:
             key, equals, _ = override.partition("=")
             if not equals:
@@ -73,7 +74,8 @@ class Verb(NamedTuple):
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The overrides, --config.KEY=VALUE or --config.KEY VALUE, and all else."""
+    """Split arguments into overrides, --config.KEY=VALUE or --config.KEY VALUE, and
+    others."""
     overrides, others = [], []
     rest = deque(arguments)
     while rest:
@@ -88,8 +90,10 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def unknown(arguments: Sequence[str], args: Namespace) -> str:
-    """What to say of the first of the arguments that the verb does not know, the others
-    being `args`: what is meant may be a key of the config, or another option."""
+    """The message for the first unknown argument; `args` are the known ones.
+
+    It suggests a similar option or key of the config.
+    """
     if not arguments:
         return ""
     argument = arguments[0]
@@ -104,16 +108,16 @@ def unknown(arguments: Sequence[str], args: Namespace) -> str:
         more = f"{exact[0]} is a key of the config, which {args.verb} does not change"
         return f"there is no {argument}: {more}"
     others = [f"config.{key}" for key in keys] if "config" in args else []
-    meant = [f"config.{key}" for key in exact] if "config" in args else []
-    meant += [known for known in names if known.startswith(name)]
-    meant += difflib.get_close_matches(name, [*names, *others], cutoff=0.7)
-    if not meant:
+    candidates = [f"config.{key}" for key in exact] if "config" in args else []
+    candidates += [known for known in names if known.startswith(name)]
+    candidates += difflib.get_close_matches(name, [*names, *others], cutoff=0.7)
+    if not candidates:
         return f"there is no {argument}: launch.py {args.verb} --help lists all options"
-    return f"there is no {argument}: did you mean --{meant[0]}{equals}{value}?"
+    return f"there is no {argument}: did you mean --{candidates[0]}{equals}{value}?"
 
 
 def option(*names: str, **settings: Any) -> Option:
-    """An argument of a verb, of the settings that argparse knows."""
+    """An argument of a verb, with settings of argparse."""
     return lambda verb: verb.add_argument(*names, **settings)
 
 
@@ -134,7 +138,7 @@ def folder(name: str, text: str, required: bool) -> Option:
 
 
 def one_of(**flags: str) -> Option:
-    """Flags of which at most one may be given, each with its help."""
+    """Mutually exclusive flags, each with its help."""
 
     def add_to(verb: ArgumentParser) -> None:
         group = verb.add_mutually_exclusive_group()

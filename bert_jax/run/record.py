@@ -1,8 +1,8 @@
-"""What a run says of itself, checked against itself: the one door to a run directory.
+"""Record of a run: its files, read and checked against each other.
 
-config.json and run.json must tell one fingerprint, result.json the same, and its numbers
-must be those of metrics.jsonl. Files of format 1 are checked by what they have. Never
-imports jax.
+The fingerprints of config.json, run.json and result.json must agree, and the numbers of
+result.json must be those of metrics.jsonl. Files of format 1 are checked as far as
+possible. Never imports jax.
 """
 
 import functools
@@ -24,7 +24,7 @@ SECONDS = "time/seconds"
 
 
 class Ended(TypedDict):
-    """result.json: written last, whole."""
+    """Contents of result.json, which is written last and atomically."""
 
     format: NotRequired[int]
     fingerprint: str
@@ -43,7 +43,8 @@ class Ended(TypedDict):
 
 
 class Record(NamedTuple):
-    """config: with every key of today. result: None of a run that has not ended."""
+    """Files of a run. config: with all current keys. result: None if the run has not
+    ended."""
 
     workdir: Path
     config: FrozenConfigDict
@@ -52,13 +53,13 @@ class Record(NamedTuple):
 
 
 def read(workdir: Path) -> Record:
-    """The record of a run that has begun. Raises UsageError, which names both sides, if
-    its files do not agree."""
+    """Read the record of a run that has begun. Raises UsageError for files that
+    disagree."""
     run = rundir.began(workdir)
     config = _config(workdir, run)
     result = _result(workdir, run) if (workdir / RESULT).is_file() else None
     if "format" not in run:
-        history.say_once(
+        history.warn_once(
             f"{workdir} was written by an older version: its {CONFIG} and {RUN} have no "
             "check of their own, and are compared with each other alone"
         )
@@ -76,14 +77,14 @@ def is_done(workdir: Path, fingerprint: str) -> bool:
 def write_began(
     workdir: Path, config: ConfigDict | FrozenConfigDict, run: Mapping[str, Any]
 ) -> None:
-    """run.json, then config.json: with the second the run has begun."""
+    """Write run.json, then config.json, with which the run has begun."""
     written = files.checked({**run, "format": FORMAT})
     files.write_json(workdir / RUN, written)
     files.write_text(workdir / CONFIG, configs.canonical(config))
 
 
 def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
-    """result.json, and in it how far metrics.jsonl went. Whole or not at all."""
+    """Write result.json atomically, with size and digest of metrics.jsonl."""
     path = workdir / METRICS
     size = flushed(path)
     facts = {
@@ -96,7 +97,7 @@ def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
 
 
 def flushed(path: Path) -> int:
-    """The size of metrics.jsonl, of which all is on the disk then."""
+    """Flush metrics.jsonl to the disk; its size."""
     if not path.exists():
         return 0
     with path.open("rb") as file:
@@ -105,15 +106,15 @@ def flushed(path: Path) -> int:
 
 
 def differs(workdir: Path, size: int, digest: str) -> str:
-    """How metrics.jsonl differs from what it was, "" if its first bytes are the same."""
+    """Describe how the first bytes of metrics.jsonl changed, "" if they did not."""
     path = workdir / METRICS
-    there = path.stat().st_size if path.exists() else 0
-    if not 0 <= size <= there:
-        return f"{METRICS} has {there} bytes instead of {size}"
-    found = files.prefix_digest(path, size)
-    if found != digest:
+    actual_size = path.stat().st_size if path.exists() else 0
+    if not 0 <= size <= actual_size:
+        return f"{METRICS} has {actual_size} bytes instead of {size}"
+    actual = files.prefix_digest(path, size)
+    if actual != digest:
         return (
-            f"the first {size} bytes of {METRICS} have sha256 {found[:16]} instead of "
+            f"the first {size} bytes of {METRICS} have sha256 {actual[:16]} instead of "
             f"{digest[:16]}"
         )
     return ""
@@ -135,7 +136,7 @@ def _config(workdir: Path, run: Began) -> FrozenConfigDict:
     except UsageError as error:
         raise UsageError(f"{path}: {'; '.join(str(error).splitlines())}") from None
     now = configs.fingerprint(config, run["parent"])
-    # A version that had fewer keys took it of those alone.
+    # An older version hashed only the keys that it had.
     then = configs.fingerprint(ConfigDict(written), run["parent"])
     if run["fingerprint"] not in (now, then):
         raise UsageError(
@@ -156,7 +157,7 @@ def _result(workdir: Path, run: Began) -> Ended:
             f"{workdir}: {RESULT} has fingerprint {result['fingerprint']} and {RUN} "
             f"says {run['fingerprint']}: one of them is another run's"
         )
-    if reason := _unlike_metrics(workdir, result):
+    if reason := _metrics_difference(workdir, result):
         raise UsageError(
             f"{path}: {reason}. Restore the damaged file, or remove {RESULT} and "
             "train again: the run goes on from its last checkpoint that verifies"
@@ -164,20 +165,21 @@ def _result(workdir: Path, run: Began) -> Ended:
     return result
 
 
-def _unlike_metrics(workdir: Path, result: Ended) -> str:
-    """How result.json and metrics.jsonl differ, "" if they do not."""
+def _metrics_difference(workdir: Path, result: Ended) -> str:
+    """Describe how result.json and metrics.jsonl differ, "" if they do not."""
     if "metrics_bytes" in result and "metrics_sha256" in result:
         return differs(workdir, result["metrics_bytes"], result["metrics_sha256"])
     if "format" in result:
         return "it does not say what metrics.jsonl was"
     paths = [workdir / name for name in (RESULT, METRICS)]
     stamps = [path.stat().st_mtime_ns for path in paths if path.exists()]
-    return _unlike_values(workdir, *stamps)
+    return _value_difference(workdir, *stamps)
 
 
 @functools.cache
-def _unlike_values(workdir: Path, *stamps: int) -> str:
-    """The first number of a result.json of format 1 that metrics.jsonl does not have."""
+def _value_difference(workdir: Path, *stamps: int) -> str:
+    """Describe the first number of a format 1 result.json that is not in
+    metrics.jsonl."""
     result = files.read_json(workdir / RESULT, Ended)
     log = history.read(workdir / METRICS)
     if len(log) and (last := max(log)) != result["steps"]:

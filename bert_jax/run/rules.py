@@ -1,7 +1,6 @@
-"""What each key of a config must satisfy: its type, range and choices.
+"""Rules for single keys of a config: type, range and choices.
 
-What goes with what is told by `consistency`. Each function returns the problems that it
-finds, a line each.
+Rules between keys are in `consistency`. Each function returns problems, a line each.
 """
 
 import math
@@ -9,14 +8,14 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-MOST = 2**31 - 1  # of whole numbers, but for these
+MOST = 2**31 - 1  # limit of integers, except these
 LARGEST = {
     "seed": 2**63 - 1,
     "tokenizer.vocab_size": 10_000_000,
     "model.vocab_size": 10_000_000,
 }
 PRETRAINING = ("mlm", "clm")
-# The kinds of task, each with its metrics: the first decides unless another is named.
+# The kinds of task with their metrics; the first is the default main metric.
 METRICS = {
     "classify": ("accuracy", "f1", "macro_f1", "matthews"),
     "multilabel": ("micro_f1", "macro_f1", "subset_accuracy"),
@@ -25,7 +24,7 @@ METRICS = {
     "span": ("f1", "exact"),
     "choose": ("accuracy",),
 }
-FORMATS = {  # what each kind can be read from
+FORMATS = {  # file formats of each kind
     "classify": ("tsv", "csv", "jsonl", "folders", "news", "tfds"),
     "multilabel": ("tsv", "csv", "jsonl"),
     "regress": ("tsv", "csv", "jsonl", "tfds"),
@@ -33,12 +32,8 @@ FORMATS = {  # what each kind can be read from
     "span": ("squad", "tfds"),
     "choose": ("jsonl",),
 }
-POOLED = (
-    "classify",
-    "multilabel",
-    "regress",
-    "choose",
-)  # whose head reads one vector of a row
+# Kinds whose head reads one vector of a row.
+POOLED = ("classify", "multilabel", "regress", "choose")
 
 SHARED_ROWS = ("single", "pair", "nsp", "single_word")
 
@@ -121,8 +116,10 @@ def shared_rows(config: ConfigDict | FrozenConfigDict) -> tuple[str, ...]:
     )
 
 
-def of_schema(flat: Mapping[str, object], known: Mapping[str, object]) -> list[str]:
-    """Keys that lack, and values of another type than `configs/base.py` has."""
+def schema_problems(
+    flat: Mapping[str, object], known: Mapping[str, object]
+) -> list[str]:
+    """Missing keys, and values of another type than in `configs/base.py`."""
     problems = [f"the config lacks {key}" for key in known if key not in flat]
     for key, value in flat.items():
         if key in known and type(value) is not type(known[key]):
@@ -131,14 +128,16 @@ def of_schema(flat: Mapping[str, object], known: Mapping[str, object]) -> list[s
     return problems
 
 
-def of_values(flat: Mapping[str, object]) -> list[str]:
+def values_problems(flat: Mapping[str, object]) -> list[str]:
     """Values out of their range."""
     return [
-        problem for key, value in flat.items() if (problem := _of_value(key, value))
+        problem
+        for key, value in flat.items()
+        if (problem := _value_problem(key, value))
     ]
 
 
-def _of_value(key: str, value: object) -> str:
+def _value_problem(key: str, value: object) -> str:
     if isinstance(value, str):
         allowed = CHOICES.get(key, (value,))
         wanted = " | ".join(allowed)

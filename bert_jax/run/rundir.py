@@ -1,4 +1,4 @@
-"""The files of a run, their format, and the lease of the one process that writes it.
+"""Run directories: files, their format, and the lease of the process that writes them.
 
 Never imports jax: sweeps and reports read runs too.
 """
@@ -27,11 +27,11 @@ TENSORBOARD = "tensorboard"
 RESULT = "result.json"
 LEASE = "lease"
 CURVE = "curve.png"
-STACKS = "stacks.txt"  # of all threads, where the watchdog ended a process
-FINITE = "train/finite"  # a metric: 0 where a run diverged, else left out
+STACKS = "stacks.txt"  # stacks of all threads when the watchdog ended a process
+FINITE = "train/finite"  # a metric: 0 if a run diverged, else absent
 FORMAT = 2  # of run.json, result.json and the manifests of checkpoints
 DIGITS = 9  # of a step, at most
-COMMIT = "COMMIT"  # beside the package in a snapshot of the code, which has no git
+COMMIT = "COMMIT"  # beside the package in a code snapshot, which has no git
 NAMES = (
     CONFIG,
     RUN,
@@ -57,14 +57,14 @@ PACKAGES = (
 )
 
 
-# What an imported model keeps of two files of theirs, for an export to write back.
+# Parts of two Hugging Face files that an imported model keeps for an export.
 Kept = TypedDict(
     "Kept", {"config.json": dict[str, Any], "tokenizer_config.json": dict[str, Any]}
 )
 
 
 class Began(TypedDict):
-    """run.json. Format 1, which has no number, has no check either."""
+    """Contents of run.json. Format 1, which has no number, has no check either."""
 
     format: NotRequired[int]
     fingerprint: str
@@ -82,7 +82,7 @@ class Began(TypedDict):
 
 
 def create(workdir: Path) -> None:
-    """Makes the directory; refuses one that holds something else than a whole run."""
+    """Make the directory; refuse one with other contents than a complete run."""
     if not workdir.is_dir() and os.path.lexists(workdir):
         kind = "a link to nothing" if workdir.is_symlink() else "a file"
         raise UsageError(f"--workdir={workdir} is {kind}; choose a directory")
@@ -90,18 +90,20 @@ def create(workdir: Path) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make {workdir}: {error.strerror}") from None
-    own = {*NAMES, *(files.beside_of(workdir / name).name for name in NAMES)}
-    strangers = sorted({entry.name for entry in workdir.iterdir()} - own)
+    known = {*NAMES, *(files.beside_of(workdir / name).name for name in NAMES)}
+    strangers = sorted({entry.name for entry in workdir.iterdir()} - known)
     if strangers and not is_run(workdir):
         raise UsageError(
             f"{workdir} is no run, and holds {strangers[0]}; choose another --workdir"
         )
-    _check_not_half(workdir)
+    _check_not_partial(workdir)
 
 
-def _check_not_half(workdir: Path) -> None:
-    """Refuse what a run left that lost config.json or run.json: both are written before
-    anything else but the vocabulary, config.json last."""
+def _check_not_partial(workdir: Path) -> None:
+    """Refuse a directory with results but without config.json or run.json.
+
+    Both are written before anything else but the vocabulary, config.json last.
+    """
     if is_run(workdir):
         return
     left = [name for name in (METRICS, RESULT) if (workdir / name).exists()]
@@ -115,6 +117,7 @@ def _check_not_half(workdir: Path) -> None:
 
 
 def is_run(workdir: Path) -> bool:
+    """Whether a directory has config.json and run.json."""
     return not _missing(workdir)
 
 
@@ -124,20 +127,21 @@ def _missing(workdir: Path) -> str:
 
 
 def lacking(result: Mapping[str, Any], config: Any) -> list[str]:
-    """The prefixes of the shared rows of a config that a finished run was not evaluated
-    on, or on rows of another length."""
+    """Prefixes of a config's shared rows that a finished run was not evaluated on with
+    the same length."""
     lengths = result.get("row_lengths", {})
     prefixes = [f"valid/{kind}" for kind in rules.shared_rows(config)]
     return [name for name in prefixes if lengths.get(name) != config.eval.length]
 
 
 def check_is_run(workdir: Path) -> None:
+    """Refuse a directory that is no run. Raises UsageError."""
     if missing := _missing(workdir):
         raise UsageError(f"{workdir} is no run: it lacks {missing}")
 
 
 def began(workdir: Path) -> Began:
-    """The run.json of a run. Raises UsageError."""
+    """Read the run.json of a run. Raises UsageError."""
     check_is_run(workdir)
     path = workdir / RUN
     run = files.read_json(path, Began)
@@ -146,7 +150,7 @@ def began(workdir: Path) -> Began:
 
 
 def check_format(written: Mapping[str, Any], path: Path) -> None:
-    """Refuse what a later version wrote, and what lost its format or its check."""
+    """Refuse a file of a later version, or without its format or its check."""
     form = written.get("format", 1)
     if form not in (1, FORMAT):
         raise UsageError(
@@ -157,21 +161,21 @@ def check_format(written: Mapping[str, Any], path: Path) -> None:
 
 
 def steps(directory: Path) -> list[int]:
-    """The steps that have a checkpoint in a folder, verified or not, in order."""
+    """The steps with a checkpoint in a folder, verified or not, sorted."""
     if not directory.is_dir():
         return []
-    found = (step_of(path.name) for path in directory.iterdir() if path.is_dir())
-    return sorted(step for step in found if step is not None)
+    numbers = (step_of(path.name) for path in directory.iterdir() if path.is_dir())
+    return sorted(step for step in numbers if step is not None)
 
 
 def step_of(name: str) -> int | None:
-    """The step whose checkpoint a folder of that name is, None of any other name."""
+    """Parse the name of a checkpoint's folder to its step, None for any other name."""
     known = name.isascii() and name.isdigit() and len(name) <= DIGITS
     return int(name) if known and str(int(name)) == name else None
 
 
 def source(text: str) -> tuple[Path, int | None]:
-    """`RUN` or `RUN/checkpoints/STEP` -> the run and the step, None for no certain one."""
+    """Parse `RUN` or `RUN/checkpoints/STEP` to run and step, None without a step."""
     path = Path(text)
     step = step_of(path.name)
     if step is not None and path.parent.name == CHECKPOINTS:
@@ -180,7 +184,7 @@ def source(text: str) -> tuple[Path, int | None]:
 
 
 def read(workdir: Path, name: str) -> dict[str, Any]:
-    """One of the JSON files of a run, by itself: `record.read` compares them."""
+    """Read a JSON file of a run, without the comparisons of `record.read`."""
     check_is_run(workdir)
     if not (workdir / name).is_file():
         raise UsageError(f"{workdir} has no {name}")
@@ -196,16 +200,16 @@ def metrics_line(step: int, metrics: Mapping[str, float]) -> str:
 
 
 def read_metrics(workdir: Path) -> History:
-    """metrics.jsonl: step to values, ascending."""
+    """Read metrics.jsonl: step to values, ascending."""
     return history.read(workdir / METRICS)
 
 
 @contextlib.contextmanager
 def lease(workdir: Path, option: str) -> Iterator[None]:
-    """Held by the one process that writes this run; the kernel frees it at a kill.
+    """Lock a run for the one process that writes it; the kernel releases it at a kill.
 
-    A directory in which nothing came of it is removed again. `option` is that of
-    launch.py which names the directory.
+    A directory in which nothing was written is removed again. `option` is the option of
+    launch.py that names the directory.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -222,7 +226,7 @@ def lease(workdir: Path, option: str) -> Iterator[None]:
             ) from None
         file.truncate(0)
         holder = f"process {os.getpid()} on host {socket.gethostname()}\n"
-        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+        with contextlib.suppress(OSError):  # on a full disk the lock still works
             os.write(file.fileno(), holder.encode())
         try:
             yield
@@ -232,13 +236,13 @@ def lease(workdir: Path, option: str) -> Iterator[None]:
                 workdir.rmdir()
 
 
-def is_held(workdir: Path) -> bool:
+def is_leased(workdir: Path) -> bool:
     """Whether a process writes that run."""
     return files.is_locked(workdir / LEASE)
 
 
 def versions() -> dict[str, str]:
-    """What the code ran on, for run.json."""
+    """Versions of software and code, for run.json."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
         "python": platform.python_version(),
@@ -249,12 +253,12 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of this checkout, "-dirty" if edited since; that which a snapshot was
-    taken of; "" outside git."""
+    """The commit of this checkout, "-dirty" if edited since, or of the snapshot; ""
+    outside git."""
     root = Path(__file__).parents[2]
     if (root / COMMIT).is_file():
         return files.read_text(root / COMMIT).strip()
-    # Naming the git directory keeps git from taking an enclosing repository for ours.
+    # Name the git directory, so that git does not use an enclosing repository.
     command = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
     command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -265,7 +269,7 @@ def commit() -> str:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`key: old -> new` of every leaf that differs between two nested dicts."""
+    """Describe leaves that differ between nested dicts as `key: old -> new`."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     return [
         f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}"

@@ -1,7 +1,7 @@
-"""Standard output and error that are closed, full, or read by nobody any more.
+"""Standard streams that are closed, full, or no longer read.
 
-They end no work: what can no longer be printed is dropped. A verb that only prints ends
-there, as nobody reads it.
+They end no work: output that cannot be printed is dropped. A verb that only prints
+exits, as nobody reads its output.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ STANDARD = (0, 1, 2)
 
 
 class Unread(BaseException):
-    """Standard output takes no more; the text says why, "" where its reader left.
+    """Standard output cannot be written; the text is the reason, "" if its reader left.
 
-    No Exception, as KeyboardInterrupt is none: who handles the faults of a run, or of a
-    file, has nothing to do with it.
+    Like KeyboardInterrupt no Exception, so that handlers of run or file errors do not
+    catch it.
     """
 
 
-class Lasting:
-    """A text stream that drops what it cannot write, and calls `lost` each time."""
+class TolerantStream:
+    """A text stream that drops output it cannot write, and calls `lost` each time."""
 
     def __init__(self, stream: Any, lost: Callable[[OSError], None]):
         self._stream, self._lost = stream, lost
@@ -44,17 +44,17 @@ class Lasting:
         try:
             action()
         except OSError as error:
-            with contextlib.suppress(OSError):  # a stream may stand for no file
-                _open_null(self._stream.fileno())  # for what is still in its buffer
+            with contextlib.suppress(OSError):  # a stream may have no file
+                _open_null(self._stream.fileno())  # for the rest of its buffer
             self._lost(error)
 
 
-def lasting(name: str, only_prints: bool, work: Callable[[], int]) -> int:
-    """The exit code of `work`, whatever becomes of the streams that it prints to.
+def run_tolerantly(name: str, only_prints: bool, work: Callable[[], int]) -> int:
+    """Run `work` with tolerant standard streams; its exit code.
 
-    What is lost of standard output is told on standard error, and nothing where its
-    reader has seen enough. Work that `only_prints` is ended by such a loss, with code 2
-    or, where the reader left, 0. `name` stands before what is told.
+    Lost standard output is reported on standard error, unless its reader left. Work
+    that `only_prints` is ended by the loss, with code 2 or, if the reader left, 0.
+    `name` prefixes messages.
     """
     closed = sys.stdout is None
     _open_closed()
@@ -77,7 +77,8 @@ def lasting(name: str, only_prints: bool, work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return code
 
-    out, err = Lasting(sys.stdout, lost), Lasting(sys.stderr, lambda error: None)
+    out = TolerantStream(sys.stdout, lost)
+    err = TolerantStream(sys.stderr, lambda error: None)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):  # pyright: ignore[reportArgumentType]
         try:
             return printed()
@@ -89,8 +90,8 @@ def lasting(name: str, only_prints: bool, work: Callable[[], int]) -> int:
 
 
 def _open_closed() -> None:
-    """Standard streams that the shell closed lead nowhere, lest the next file that is
-    opened takes their number and is printed into."""
+    """Open closed standard streams on the null device, so that no other file gets their
+    number."""
     for number in STANDARD:
         try:
             os.fstat(number)

@@ -1,1 +1,1 @@
-"""An experiment file, its plan, the states of its runs, and its report. Never jax."""
+"""Sweeps: experiment files, plans, run states, launchers, reports. No jax here."""

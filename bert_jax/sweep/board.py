@@ -1,5 +1,4 @@
-"""The live table of a sweep that runs: each run with its step and loss, and what is
-left."""
+"""Live table of a running sweep: step and loss of each run, and the time left."""
 
 import os
 import shutil
@@ -11,11 +10,11 @@ from pathlib import Path
 from bert_jax.run import exits, history, rundir
 from bert_jax.sweep import estimate, states
 from bert_jax.sweep.cluster.local import Event, Local
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 
 REDRAW = 0.5  # seconds, on a terminal
 LINE = 30.0  # seconds between lines elsewhere
-TAIL = 4096  # bytes that hold the last lines of metrics.jsonl
+TAIL = 4096  # bytes read from the end of metrics.jsonl
 ENDS = {
     exits.DONE: "done",
     exits.USAGE: "refused",
@@ -26,20 +25,22 @@ ENDS = {
 
 
 class Board:
-    """Tells a person of the runs of a sweep; where the errors go, if not a terminal."""
+    """Progress display of a sweep on stderr: a live table on a terminal, else lines."""
 
-    def __init__(self, folder: Path, runs: Sequence[Planned], local: Local):
+    def __init__(self, folder: Path, runs: Sequence[PlannedRun], local: Local):
         self._folder, self._local = folder, local
         self._runs = {run.name: run for run in runs}
-        self._work = {run.name: estimate.work(run) for run in runs}
-        self._ended = {r.name for r in runs if states.left(folder, r) in states.ENDED}
+        self._work = {run.name: estimate.relative_work(run) for run in runs}
+        self._ended = {
+            r.name for r in runs if states.sweep_state(folder, r) in states.ENDED
+        }
         self._since, self._drawn = time.monotonic(), 0.0
         self._begun = self._done_work()
         self._height = 0
         self._live = sys.stderr.isatty()
 
-    def tell(self, event: Event | None) -> None:
-        """An event, and now and then the table."""
+    def show(self, event: Event | None) -> None:
+        """Print an event, and redraw the table at intervals."""
         if event is not None:
             if event.code is not None and not event.again:
                 self._ended |= {lane.name for lane in event.task.lanes}
@@ -67,8 +68,8 @@ class Board:
         return f"{text}: {last_line(event.task.log)} ({event.task.log})"
 
     def _draw(self) -> None:
-        running = [lane for each in self._local.running for lane in each.task.lanes]
-        rows = [self._row(lane.name) for lane in running]
+        lanes = [lane for item in self._local.running for lane in item.task.lanes]
+        rows = [self._row(lane.name) for lane in lanes]
         summary = self._summary()
         if not self._live:
             print("; ".join([summary, *rows]), file=sys.stderr, flush=True)
@@ -80,7 +81,7 @@ class Board:
         os.write(2, ("\n".join(lines) + "\n").encode())
 
     def _clear(self) -> None:
-        """Back over the table, so that it is drawn in its own place."""
+        """Erase the table, so that it is drawn in the same place."""
         if self._height:
             os.write(2, f"\x1b[{self._height}A\x1b[J".encode())
             self._height = 0
@@ -98,33 +99,33 @@ class Board:
         return f"{over} of {len(self._runs)} runs ended{left}"
 
     def _done_work(self) -> float:
-        """Of the runs that stopped, too: what is left of them is less."""
+        """Work done, including that of stopped runs."""
         return sum(self._share(name) * work for name, work in self._work.items())
 
     def _share(self, name: str) -> float:
         train = self._runs[name].config.train
         if name in self._ended:
             return 1.0
-        step = tail(self._folder / name).get("step", 0)
+        step = last_metrics(self._folder / name).get("step", 0)
         return 0.0 if train.epochs else min(step / train.steps, 1.0)
 
 
 def progress(workdir: Path) -> str:
-    """`loss 5.250  step 3000`, by the last line of a run that is being written."""
-    latest = tail(workdir)
+    """`loss 5.250  step 3000`, from the last line of a running run's metrics."""
+    latest = last_metrics(workdir)
     if not latest:
         return "starting"
     return f"loss {latest['train/loss']:.3f}  step {latest['step']:.0f}"
 
 
-def tail(workdir: Path) -> Mapping[str, float]:
-    """The last line of metrics.jsonl that is whole and has a training loss, {} of none."""
+def last_metrics(workdir: Path) -> Mapping[str, float]:
+    """The last complete line of metrics.jsonl with a training loss, {} if none."""
     rows = history.tail(workdir / rundir.METRICS, TAIL)
     return next((row for row in rows if "train/loss" in row), {})
 
 
 def last_line(path: Path) -> str:
-    """What a run said last, "" of one that said nothing."""
+    """The last line of a log that is not blank, "" if none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))

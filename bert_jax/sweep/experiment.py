@@ -1,25 +1,25 @@
-"""An experiment file: one question, its arms, and what would answer it.
+"""Experiment files: a question, its arms, and the metrics that answer it.
 
-'''Does the sentence-pair loss help? (BERT table 5)'''      # the question, and more
+'''Does the sentence-pair loss help? (BERT table 5)'''      # the question, then details
 BASE = "configs/pretrain/bert_small.py"                     # FILE[:ARG]
-METRIC = "valid/mlm_loss"                                   # what decides
-ALSO = ["sst2/valid/accuracy"]                              # what is told besides
-BASELINE = "nsp"                                            # the arm compared with
+METRIC = "valid/mlm_loss"                                   # the main metric
+ALSO = ["sst2/valid/accuracy"]                              # further metrics
+BASELINE = "nsp"                                            # the arm to compare with
 SEEDS = 6                                                   # 0 to 5, or a list
 CLAIM = "Published: ... Contradicted if ..."
 EXPECT = {"valid/mlm_loss": {"none": "lower"}}              # than the baseline
-THEN = {"sst2": "configs/finetune/sst2.py"}                 # each run starts these
+THEN = {"sst2": "configs/finetune/sst2.py"}                 # fine-tuned from each run
 
 def arms():
     yield "nsp", {}
     yield "none", {"objective.pair": "none", "data.pairs": "single"}
 
-What EXPECT says of one arm and direction in one metric is a claim. On the shared rows it
-must say the same of `valid/single/X` and of `valid/pair/X`, which are one claim: it is
+An entry of EXPECT (metric, arm, direction) is a claim. On the shared rows,
+`valid/single/X` and `valid/pair/X` must have equal entries, which are one claim. It is
 confirmed if both intervals lie on the expected side, contradicted if both lie on the
 other, else undecided. All intervals that EXPECT lists hold at once, at 95 %. Metrics on
 `valid/nsp/` are reported and never judged. An experiment with a CLAIM is judged only if
-its baseline learnt enough (`sweep/verdicts.py`).
+its baseline learnt enough (`sweep/report/verdicts.py`).
 """
 
 import importlib.util
@@ -32,10 +32,10 @@ from typing import Any, NamedTuple
 
 from bert_jax.run.config import UsageError
 
-PRETRAIN = "pretrain"  # the stage that every arm begins with; others are keys of THEN
-LONGEST = 80  # characters of a name, which becomes a folder and part of a job's name
+PRETRAIN = "pretrain"  # first stage of every arm; the others are keys of THEN
+LONGEST = 80  # characters of a name, which is used for folders and jobs
 SINGLE_AND_PAIR = ("valid/single/", "valid/pair/")  # shared rows of the same targets
-RANDOM_PARTNERS = "valid/nsp/"  # shared rows that are reported, never judged
+RANDOM_PARTNERS = "valid/nsp/"  # metrics that are reported, never judged
 RESERVED = ("code", "compiled", "slurm", "kubernetes", "lease", "plan.json")
 NAMES = {
     "BASE": str,
@@ -51,9 +51,11 @@ OPTIONAL = {"ALSO": [], "EXPECT": {}, "THEN": {}, "CLAIM": ""}
 
 
 class Experiment(NamedTuple):
-    """metrics: the first decides. arms: names to the keys they change, in order.
-    then: tasks to config files.
-    expect: metric to arm to "lower" or "higher" than the baseline."""
+    """Contents of an experiment file.
+
+    metrics: the first is the main one. arms: name -> changed keys, in order. then: task
+    -> config file. expect: metric -> arm -> "lower" or "higher" than the baseline.
+    """
 
     name: str
     path: Path
@@ -77,7 +79,7 @@ class Experiment(NamedTuple):
 
 
 def load(path: Path) -> Experiment:
-    """The experiment of a file. Raises UsageError naming every mistake."""
+    """Read and check an experiment file. Raises UsageError naming every mistake."""
     experiment, problems = read(path)
     if problems:
         raise UsageError("\n".join(problems))
@@ -85,9 +87,9 @@ def load(path: Path) -> Experiment:
 
 
 def read(path: Path) -> tuple[Experiment, list[str]]:
-    """The experiment, and the mistakes that are seen without reading its configs.
+    """Return the experiment and the mistakes found without reading its configs.
 
-    Raises UsageError for a file that is no experiment at all.
+    Raises UsageError for a file that is no experiment.
     """
     module = _module(path)
     given: dict[str, Any] = {
@@ -116,7 +118,7 @@ def read(path: Path) -> tuple[Experiment, list[str]]:
 
 
 def _check_texts(path: Path, given: dict[str, Any]) -> None:
-    """Refuse what is no text inside of lists and dicts that must hold text."""
+    """Refuse lists and dicts that hold anything but text."""
     expected = given["EXPECT"].values()
     flat = {
         "ALSO": given["ALSO"],
@@ -126,7 +128,7 @@ def _check_texts(path: Path, given: dict[str, Any]) -> None:
         ],
     }
     wrong = [name for name, texts in flat.items() if not _are_texts(texts)]
-    wrong += ["EXPECT"] * (not all(isinstance(each, dict) for each in expected))
+    wrong += ["EXPECT"] * (not all(isinstance(arms, dict) for arms in expected))
     if wrong:
         raise UsageError(
             f"{path}: {wrong[0]} holds what is no text: ALSO lists metrics, THEN maps "
@@ -139,15 +141,15 @@ def _are_texts(values: Any) -> bool:
 
 
 def locate(metric: str, then: Mapping[str, str]) -> tuple[str, str]:
-    """`sst2/test/accuracy` -> (sst2, test/accuracy); a metric of no task is of the
-    pretraining."""
+    """Split a metric into stage and key: `sst2/test/accuracy` -> (sst2, test/accuracy).
+    Metrics of no task belong to pretraining."""
     stage, _, key = metric.partition("/")
     return (stage, key) if stage in then else (PRETRAIN, metric)
 
 
 def partner(metric: str) -> str:
-    """The same metric on the other of the shared rows `single` and `pair`, "" if it is
-    on neither."""
+    """The name of a metric of `single` rows on `pair` rows and vice versa, "" for other
+    rows."""
     for ours, other in (SINGLE_AND_PAIR, SINGLE_AND_PAIR[::-1]):
         if metric.startswith(ours):
             return other + metric.removeprefix(ours)
@@ -159,15 +161,15 @@ def lower_is_better(metric: str) -> bool:
 
 
 def _module(path: Path) -> ModuleType:
-    found = path.suffix == ".py" and importlib.util.spec_from_file_location(
+    spec = path.suffix == ".py" and importlib.util.spec_from_file_location(
         "experiment", path
     )
-    if not path.is_file() or not found or not found.loader:
+    if not path.is_file() or not spec or not spec.loader:
         raise UsageError(f"{path} is no experiment file: name one, experiments/X.py")
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(spec)
     try:
-        found.loader.exec_module(module)
-    except Exception as error:  # whatever a person's file may raise
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's file may raise anything
         raise UsageError(f"{path}: {type(error).__name__}: {_line(error)}") from error
     return module
 
@@ -201,25 +203,27 @@ def _wanted(name: str, kind: Any, value: object) -> str:
 
 
 def _name_problems(experiment: Experiment, pairs: list) -> Iterator[str]:
-    """Names become folders, which some systems tell apart by more than case."""
+    """Problems of arm and task names as folders, on case-insensitive systems too."""
     seen: dict[str, str] = {}
     for name, _ in pairs:
-        yield from _of_name("arm", name)
+        yield from _folder_name_problems("arm", name)
         folded = name.lower()
         if folded in RESERVED:
             yield f"arm {name!r} would be the sweep's own {folded}: choose another name"
         if folded in seen:
             other = seen[folded]
-            how = "is there twice" if other == name else f"and {other!r} share a folder"
-            yield f"arm {name!r} {how}: choose another name"
+            conflict = (
+                "is there twice" if other == name else f"and {other!r} share a folder"
+            )
+            yield f"arm {name!r} {conflict}: choose another name"
         seen[folded] = name
     for name in experiment.then:
-        yield from _of_name("task", name)
+        yield from _folder_name_problems("task", name)
         if name.lower() in (PRETRAIN, "train", "valid", "test", "time"):
             yield f"task {name!r} of THEN is taken: choose another name"
 
 
-def _of_name(kind: str, name: str) -> Iterator[str]:
+def _folder_name_problems(kind: str, name: str) -> Iterator[str]:
     if len(name) > LONGEST:
         yield f"{kind} {name[:20]}... has {len(name)} characters, above {LONGEST}"
     elif not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.+=-]*[A-Za-z0-9_+])?", name):
@@ -233,8 +237,8 @@ def _problems(experiment: Experiment) -> Iterator[str]:
     arms, seeds = experiment.arms, experiment.seeds
     if experiment.baseline not in arms:
         yield f"BASELINE {experiment.baseline!r} is none of {', '.join(arms)}"
-    whole = all(type(seed) is int and seed >= 0 for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds):
+    integers = all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not seeds or not integers or len(set(seeds)) < len(seeds):
         yield f"SEEDS must be a positive count or different whole numbers, not {seeds}"
     for metric in experiment.metrics:
         if experiment.metrics.count(metric) > 1:

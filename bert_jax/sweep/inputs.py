@@ -1,4 +1,4 @@
-"""The data of a sweep, read before any of its runs starts."""
+"""Data of a sweep, prepared and read before any of its runs starts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,14 +11,16 @@ from bert_jax.prepare import load as load_data
 from bert_jax.run import lineage, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.experiment import PRETRAIN
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 
 
-def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -> None:
-    """Prepares each corpus once, and reads each task's data once.
+def prepare(
+    folder: Path, runs: Sequence[PlannedRun], say: Callable[[str], None]
+) -> None:
+    """Prepare each corpus once, and read each task's data once.
 
-    Raises UsageError if something cannot be read, or is not what a run of the sweep
-    that has begun was trained on.
+    Raises UsageError if data cannot be read, or differ from the data of a run that has
+    begun.
     """
     stores: dict[str, Store] = {}
     read: set[tuple[str, str]] = set()
@@ -28,14 +30,14 @@ def prepare(folder: Path, runs: Sequence[Planned], say: Callable[[str], None]) -
             config = lineage.with_vocabulary(run.config, None)
             key = store.key(config)
             if key not in stores:
-                data = load_data(config, say)
-                assert isinstance(data, Store)  # it pretrains
-                stores[key] = data
+                prepared = load_data(config, say)
+                assert isinstance(prepared, Store)  # it pretrains
+                stores[key] = prepared
             changed += _changed(folder / run.name, stores[key])
-            own = stores[key]
-        elif (run.stage, own.tokenizer.fingerprint) not in read:
-            read.add((run.stage, own.tokenizer.fingerprint))
-            load_data(_with_tokenizer(run.config, own))
+            data = stores[key]
+        elif (run.stage, data.tokenizer.fingerprint) not in read:
+            read.add((run.stage, data.tokenizer.fingerprint))
+            load_data(_with_tokenizer(run.config, data))
     if changed:
         raise UsageError("\n".join([*changed, "Restore it, or choose another --root"]))
 
@@ -51,7 +53,8 @@ def _changed(workdir: Path, data: Store) -> Iterator[str]:
 
 
 def _with_tokenizer(config: FrozenConfigDict, data: Store) -> ConfigDict:
-    """That of the run which the task will start from and which is not there yet."""
+    """The config with the tokenizer path of the pretraining run, which does not exist
+    yet."""
     full = ConfigDict(config.to_dict())
     full.tokenizer.path = full.tokenizer.path or str(data.directory / "tokenizer.json")
     return full

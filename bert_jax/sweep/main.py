@@ -1,4 +1,4 @@
-"""The verb `sweep`: plan, check, freeze, and start what is missing."""
+"""The `sweep` command: plan, check, freeze, and start missing runs."""
 
 import contextlib
 import json
@@ -22,14 +22,14 @@ from bert_jax.sweep.board import Board, last_line, progress
 from bert_jax.sweep.cluster import slots as machine
 from bert_jax.sweep.cluster import slurm
 from bert_jax.sweep.cluster.local import BUSY, OVER, READY, WAITING, Local
-from bert_jax.sweep.cluster.task import Task, together
+from bert_jax.sweep.cluster.task import RunTask, join_lanes
 from bert_jax.sweep.experiment import PRETRAIN
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 
 RETRIES = 2  # of a run that crashed
-FAILED = 1  # some run did not end, and will not by itself
+FAILED = 1  # exit code: some run did not end
 
-LOOKS = {
+TASK_STATES = {
     states.WAITING: WAITING,
     states.READY: READY,
     states.STOPPED: READY,
@@ -42,68 +42,73 @@ LOOKS = {
 
 
 def main(args) -> int:
-    """What the arguments of launch.py ask for; the exit code. Raises UsageError."""
-    path, root, place = args.experiment, args.root, remote.place(args.on, args.cluster)
+    """Run `launch.py sweep` with parsed arguments; the exit code. Raises UsageError."""
+    path, root, target = (
+        args.experiment,
+        args.root,
+        remote.launcher(args.on, args.cluster),
+    )
     if args.status:
         return status(path, root)
     if args.cancel:
         return cancel(path, root)
     if args.lanes < 1:
         raise UsageError(f"--lanes={args.lanes}: one or more are expected")
-    if args.lanes > 1 and place.hosts > 1:
+    if args.lanes > 1 and target.hosts > 1:
         raise UsageError(
             f"--lanes={args.lanes}: lanes live on one host, and each run has "
-            f"{place.hosts} in {args.cluster}"
+            f"{target.hosts} in {args.cluster}"
         )
     if args.dry_run:
-        devices = place.devices or machine.share(args.slots)[0].devices
-        return dry_run(path, root, devices, place.flops_per_second)
+        devices = target.devices or machine.split_machine(args.slots)[0].devices
+        return dry_run(path, root, devices, target.flops_per_second)
     if args.on == "local":
         return local(path, root, args.slots, args.lanes)
-    folder, runs = drawn(path, root, place.devices)
-    place.check(folder)
-    with launched(folder, runs, args.lanes) as tasks:
-        chains = remote.chains(tasks)
-        print(place.start(chains, folder / snapshot.CODE, folder, folder.name))
+    folder, runs = resolve_runs(path, root, target.devices)
+    target.check(folder)
+    with launching(folder, runs, args.lanes) as tasks:
+        chains = remote.group_chains(tasks)
+        print(target.start(chains, folder / snapshot.CODE, folder, folder.name))
     return exits.DONE
 
 
 def local(path: Path, root: Path, slots: int, lanes: int) -> int:
-    """Runs what is missing of a sweep on this machine, up to so many runs of one shape
-    in a process; the exit code.
+    """Run what is missing of a sweep on this machine; the exit code.
 
-    The same command goes on after any interruption, and starts nothing that is done.
-    Raises UsageError.
+    Each process trains up to `lanes` runs of one shape. The same command continues
+    after any interruption and repeats no finished run. Raises UsageError.
     """
-    share = machine.share(slots)
-    folder, runs = drawn(path, root, share[0].devices)
+    share = machine.split_machine(slots)
+    folder, runs = resolve_runs(path, root, share[0].devices)
     by_name = {run.name: run for run in runs}
 
-    def look(task: Task) -> str:
-        return LOOKS[states.left(folder, by_name[task.name])]
+    def task_state(task: RunTask) -> str:
+        return TASK_STATES[states.sweep_state(folder, by_name[task.name])]
 
-    with launched(folder, runs, lanes) as tasks:
+    with launching(folder, runs, lanes) as tasks:
         code = folder / snapshot.CODE
-        running = Local(tasks, look, code, folder, share, RETRIES)
+        running = Local(tasks, task_state, code, folder, share, RETRIES)
         board = Board(folder, runs, running)
         for event in running.run():
-            board.tell(event)
+            board.show(event)
         board.close()
-    return _end(path, folder, runs, running.stopping)
+    return _report_end(path, folder, runs, running.stopping)
 
 
 def dry_run(path: Path, root: Path, devices: int, rate: float) -> int:
-    """Prints what a sweep would run and cost; `rate` is a device's FLOP/s, 0 if nobody
-    stated it. Writes nothing. Raises UsageError."""
-    folder, runs = drawn(path, root, devices)
+    """Print what a sweep would run and cost. Writes nothing. Raises UsageError.
+
+    rate: a device's FLOP/s, 0 if unknown.
+    """
+    folder, runs = resolve_runs(path, root, devices)
     estimate.check(runs)
     print(estimate.table(folder, runs, rate))
     return exits.DONE
 
 
 def status(path: Path, root: Path) -> int:
-    """Prints the state of every run of the plan, from the run directories; of those
-    that have not begun or ended, what SLURM says."""
+    """Print the state of every run of the plan, from the run directories and, for runs
+    that have not begun or ended, from SLURM."""
     folder = root / path.stem
     runs = plan.read(folder).runs
     print(table(folder, runs, remote.queue(folder)))
@@ -111,83 +116,90 @@ def status(path: Path, root: Path) -> int:
 
 
 def cancel(path: Path, root: Path) -> int:
-    """Takes the jobs of a sweep from SLURM; those that run save first."""
+    """Cancel the SLURM jobs of a sweep; running jobs save first."""
     folder = root / path.stem
     plan.read(folder)
     print(f"{slurm.cancel(folder, folder.name)} jobs cancelled; what ran saves")
     return exits.DONE
 
 
-def drawn(path: Path, root: Path, devices: int) -> tuple[Path, tuple[Planned, ...]]:
-    """The folder of a sweep and its runs, checked. Raises UsageError."""
-    found, problems = experiment.read(path)
-    folder = root / found.name
-    return folder, plan.draw(found, problems, folder, devices)
+def resolve_runs(
+    path: Path, root: Path, devices: int
+) -> tuple[Path, tuple[PlannedRun, ...]]:
+    """Return the folder of a sweep and its checked runs. Raises UsageError."""
+    spec, problems = experiment.read(path)
+    folder = root / spec.name
+    return folder, plan.resolve(spec, problems, folder, devices)
 
 
 @contextlib.contextmanager
-def launched(folder: Path, runs: Sequence[Planned], lanes: int) -> Iterator[list[Task]]:
-    """What is left of the runs, as tasks that may be started; one launcher at a time is
-    in here."""
+def launching(
+    folder: Path, runs: Sequence[PlannedRun], lanes: int
+) -> Iterator[list[RunTask]]:
+    """Lock the sweep's folder and yield the unfinished runs as tasks."""
     folder.mkdir(parents=True, exist_ok=True)
     with rundir.lease(folder, "--root"):
         plan.freeze(folder, tuple(runs))
         _refuse_foreign(folder, runs)
         inputs.prepare(folder, _unfinished(folder, runs), say)
-        yield beside(folder, _unfinished(folder, runs), lanes)
+        yield group_lanes(folder, _unfinished(folder, runs), lanes)
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _refuse_foreign(folder: Path, runs: Sequence[Planned]) -> None:
+def _refuse_foreign(folder: Path, runs: Sequence[PlannedRun]) -> None:
     problems = [
         f"{folder / run.name} holds another run than the plan's: move it away, or "
         "choose another --root"
         for run in runs
-        if states.left(folder, run) == states.FOREIGN
+        if states.sweep_state(folder, run) == states.FOREIGN
     ]
     if problems:
         raise UsageError("\n".join(problems))
 
 
-def _unfinished(folder: Path, runs: Sequence[Planned]) -> list[Planned]:
-    """The runs of those chains in which something is left to do."""
-    left = {run.chain for run in runs if states.left(folder, run) not in states.ENDED}
+def _unfinished(folder: Path, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The runs of all chains with an unfinished run."""
+    left = {
+        run.chain for run in runs if states.sweep_state(folder, run) not in states.ENDED
+    }
     return [run for run in runs if run.chain in left]
 
 
-def beside(folder: Path, runs: Sequence[Planned], lanes: int) -> list[Task]:
-    """The runs as tasks, each of up to so many pretraining runs of one shape."""
-    groups: dict[str, list[Planned]] = {}
+def group_lanes(folder: Path, runs: Sequence[PlannedRun], lanes: int) -> list[RunTask]:
+    """Group runs into tasks, each of up to `lanes` pretraining runs of one shape."""
+    groups: dict[str, list[PlannedRun]] = {}
     for run in runs:
-        mark = run.name
-        left = states.left(folder, run) not in states.ENDED
+        key = run.name
+        left = states.sweep_state(folder, run) not in states.ENDED
         if lanes > 1 and left and run.stage == PRETRAIN:
             mesh.check_lane(run.config.parallel.mesh)
-            mark = json.dumps(configs.shape(run.config), sort_keys=True)
-        groups.setdefault(mark, []).append(run)
+            key = json.dumps(configs.shape(run.config), sort_keys=True)
+        groups.setdefault(key, []).append(run)
     parts = [
         group[start : start + lanes]
         for group in groups.values()
         for start in range(0, len(group), lanes)
     ]
-    return [together([_task(folder, run) for run in part]) for part in parts]
+    return [join_lanes([_task(folder, run) for run in part]) for part in parts]
 
 
-def _task(folder: Path, run: Planned) -> Task:
-    task = Task(run.name, folder / run.name, run.needs)
-    text = snapshot.readable(folder, run.config)
+def _task(folder: Path, run: PlannedRun) -> RunTask:
+    task = RunTask(run.name, folder / run.name, run.needs)
+    text = snapshot.config_text(folder, run.config)
     if not task.config.is_file() or task.config.read_text(encoding="utf-8") != text:
         task.config.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(task.config, text)
     return task
 
 
-def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> int:
-    found = {run.name: states.left(folder, run) for run in runs}
-    left = [name for name, state in found.items() if state not in states.ENDED]
+def _report_end(
+    path: Path, folder: Path, runs: Sequence[PlannedRun], stopping: bool
+) -> int:
+    by_name = {run.name: states.sweep_state(folder, run) for run in runs}
+    left = [name for name, state in by_name.items() if state not in states.ENDED]
     if left and stopping:
         say(f"{len(left)} of {len(runs)} runs are left; the same command continues")
         return exits.PREEMPTED
@@ -201,11 +213,11 @@ def _end(path: Path, folder: Path, runs: Sequence[Planned], stopping: bool) -> i
     return exits.DONE
 
 
-def table(folder: Path, runs: Sequence[Planned], queue: dict[str, str]) -> str:
-    """A line for each run; `queue` says what a cluster knows of chains."""
-    found = {run: states.left(folder, run) for run in runs}
+def table(folder: Path, runs: Sequence[PlannedRun], queue: dict[str, str]) -> str:
+    """A line for each run; `queue` has the SLURM state of chains."""
+    by_run = {run: states.sweep_state(folder, run) for run in runs}
     rows = []
-    for run, state in found.items():
+    for run, state in by_run.items():
         settled = state in (states.WAITING, *states.ENDED)
         known = state if settled else queue.get(run.chain, state)
         rows.append((run.name, known, _detail(folder, run, state)))
@@ -214,8 +226,8 @@ def table(folder: Path, runs: Sequence[Planned], queue: dict[str, str]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _detail(folder: Path, run: Planned, state: str) -> str:
-    """What is known of a run besides its state."""
+def _detail(folder: Path, run: PlannedRun, state: str) -> str:
+    """Details of a run: its steps, progress or last log line."""
     workdir = folder / run.name
     match state:
         case states.DONE | states.LACKING:
@@ -226,4 +238,4 @@ def _detail(folder: Path, run: Planned, state: str) -> str:
         case states.RUNNING:
             return progress(workdir)
         case _:
-            return last_line(Task(run.name, workdir, run.needs).log)
+            return last_line(RunTask(run.name, workdir, run.needs).log)

@@ -1,7 +1,6 @@
-"""The plan of a sweep: every run resolved and checked before any starts, then frozen.
+"""Plan of a sweep: all runs resolved and checked before any starts, then frozen.
 
-plan.json is written once. More arms or seeds are added to it; a run that is in it never
-changes.
+plan.json is written once. More arms or seeds may be added; a run in it never changes.
 """
 
 import hashlib
@@ -22,8 +21,8 @@ FILE = "plan.json"
 FORMAT = 1
 
 
-class Planned(NamedTuple):
-    """One run of a sweep."""
+class PlannedRun(NamedTuple):
+    """A run of a sweep: arm, seed, stage and resolved config."""
 
     arm: str
     seed: int
@@ -36,56 +35,60 @@ class Planned(NamedTuple):
 
     @property
     def chain(self) -> str:
-        """The runs of one arm and seed, which follow from each other."""
+        """The name of the chain: all runs of one arm and seed."""
         return f"{self.arm}/seed_{self.seed}"
 
     @property
     def needs(self) -> str:
-        """The name of the run that this one starts from, "" for none of the sweep."""
+        """The name of the run that this one starts from, "" if none in the sweep."""
         return "" if self.stage == PRETRAIN else f"{self.chain}/{PRETRAIN}"
 
 
-class Plan(NamedTuple):
-    """runs: arms in order, then seeds, then stages. code: commit and digest."""
+class SweepPlan(NamedTuple):
+    """Contents of plan.json. runs: sorted by arm, seed, stage. code: commit and
+    digest."""
 
-    runs: tuple[Planned, ...]
+    runs: tuple[PlannedRun, ...]
     code: dict[str, str]
 
 
-class _Planned(TypedDict):
+class _SavedRun(TypedDict):
     arm: str
     seed: int
     stage: str
     config: dict[str, Any]
 
 
-class _Content(TypedDict):
+class _PlanContent(TypedDict):
     format: int
     code: dict[str, str]
-    runs: list[_Planned]
+    runs: list[_SavedRun]
 
 
-class _Written(TypedDict):
+class _PlanFile(TypedDict):
     digest: str
-    content: _Content
+    content: _PlanContent
 
 
-def draw(
+def resolve(
     experiment: Experiment, problems: list[str], folder: Path, devices: int
-) -> tuple[Planned, ...]:
-    """Every run of an experiment under that folder, for so many devices a run.
+) -> tuple[PlannedRun, ...]:
+    """Resolve and check every run of an experiment, for `devices` devices a run.
 
-    Raises UsageError naming every mistake, those of the file given as `problems` too.
+    Raises UsageError naming every mistake, including the given `problems`.
     """
     problems = list(problems)
-    runs: list[Planned] = []
+    runs: list[PlannedRun] = []
     for arm, changes in experiment.arms.items():
         try:
             for config in _configs(experiment, folder / arm, changes, devices):
                 runs += _seeded(experiment, arm, config)
         except UsageError as error:
             problems += [f"arm {arm}: {line}" for line in str(error).splitlines()]
-    problems += [*_equal_arms(experiment, runs), *_unknown_metrics(experiment, runs)]
+    problems += [
+        *_duplicate_arms(experiment, runs),
+        *_unknown_metrics(experiment, runs),
+    ]
     if problems:
         raise UsageError("\n".join(dict.fromkeys(problems)))
     order = {name: number for number, name in enumerate(experiment.stages)}
@@ -96,10 +99,12 @@ def draw(
 def _configs(
     experiment: Experiment, folder: Path, changes: Mapping[str, object], devices: int
 ) -> Iterator[tuple[str, ConfigDict]]:
-    """The stages of an arm, seeds left as they are in the files."""
-    own = {key for key in ("seed", "init_from") if key in changes}
-    if own:
-        raise UsageError(f"{own.pop()} is the sweep's to set: leave it out of the arm")
+    """The config of each stage of an arm, without seeds."""
+    reserved = {key for key in ("seed", "init_from") if key in changes}
+    if reserved:
+        raise UsageError(
+            f"{reserved.pop()} is the sweep's to set: leave it out of the arm"
+        )
     first = configs.read(experiment.base, {})
     if first.init_from:
         run = rundir.source(first.init_from)[0]
@@ -125,7 +130,7 @@ def _checked(config: ConfigDict, devices: int) -> ConfigDict:
 
 def _seeded(
     experiment: Experiment, arm: str, stage: tuple[str, ConfigDict]
-) -> Iterator[Planned]:
+) -> Iterator[PlannedRun]:
     name, config = stage
     for seed in experiment.seeds:
         full = ConfigDict(config.to_dict())
@@ -133,11 +138,11 @@ def _seeded(
         if name != PRETRAIN:
             path = Path(config.init_from).parents[1] / f"seed_{seed}" / PRETRAIN
             full.init_from = str(path)
-        yield Planned(arm, seed, name, FrozenConfigDict(full))
+        yield PlannedRun(arm, seed, name, FrozenConfigDict(full))
 
 
-def _equal_arms(experiment: Experiment, runs: list[Planned]) -> Iterator[str]:
-    """Arms that compute the same, whatever they are called."""
+def _duplicate_arms(experiment: Experiment, runs: list[PlannedRun]) -> Iterator[str]:
+    """Problems for arms that compute the same under different names."""
     seen: dict[str, str] = {}
     first = [run for run in runs if run.seed == experiment.seeds[0]]
     for run in sorted(first, key=lambda run: run.arm != experiment.baseline):
@@ -151,8 +156,8 @@ def _equal_arms(experiment: Experiment, runs: list[Planned]) -> Iterator[str]:
         seen.setdefault(identity, run.arm)
 
 
-def _unknown_metrics(experiment: Experiment, runs: list[Planned]) -> Iterator[str]:
-    """Metrics that no run of their stage will have."""
+def _unknown_metrics(experiment: Experiment, runs: list[PlannedRun]) -> Iterator[str]:
+    """Problems for metrics that no run of their stage has."""
     for metric in experiment.metrics:
         stage, key = locate(metric, experiment.then)
         split, _, name = key.partition("/")
@@ -176,21 +181,25 @@ def _metrics(config: FrozenConfigDict) -> tuple[str, ...]:
     if kind == "clm":
         return ("lm_loss", "lm_accuracy")
     pair = config.objective.pair
-    own = ("mlm_loss", "mlm_accuracy", *(["pair_accuracy"] if pair != "none" else []))
+    masked = (
+        "mlm_loss",
+        "mlm_accuracy",
+        *(["pair_accuracy"] if pair != "none" else []),
+    )
     rows = rules.shared_rows(config)
     shared = [f"{row}/{name}" for row in rows for name in ("mlm_loss", "mlm_accuracy")]
-    told = ["nsp/pair_accuracy"] if "nsp" in rows and pair == "nsp" else []
-    return (*own, *shared, *told)
+    pair_metrics = ["nsp/pair_accuracy"] if "nsp" in rows and pair == "nsp" else []
+    return (*masked, *shared, *pair_metrics)
 
 
-def freeze(folder: Path, runs: tuple[Planned, ...]) -> Plan:
-    """The plan of that folder with these runs: new, or grown by them, on the disk."""
+def freeze(folder: Path, runs: tuple[PlannedRun, ...]) -> SweepPlan:
+    """Write the plan with these runs: a new one, or the old one extended."""
     if not (folder / FILE).is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        plan = Plan(runs, snapshot.take(folder))
+        plan = SweepPlan(runs, snapshot.take(folder))
     else:
         plan = read(folder)
-        _check_grows(folder, plan, runs)
+        _check_extends(folder, plan, runs)
         if plan.runs == runs:
             return plan
         plan = plan._replace(runs=runs)
@@ -198,8 +207,8 @@ def freeze(folder: Path, runs: tuple[Planned, ...]) -> Plan:
     return plan
 
 
-def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
-    """Refuse runs that compute something else than they did, or are no more there."""
+def _check_extends(folder: Path, plan: SweepPlan, runs: tuple[PlannedRun, ...]) -> None:
+    """Refuse runs that were changed or removed since the plan was frozen."""
     now = {run.name: run for run in runs}
     problems = []
     for old in plan.runs:
@@ -220,15 +229,15 @@ def _check_grows(folder: Path, plan: Plan, runs: tuple[Planned, ...]) -> None:
         )
 
 
-def read(folder: Path) -> Plan:
-    """The frozen plan of a folder. Raises UsageError if it, or the code beside it, is
-    not what was written."""
+def read(folder: Path) -> SweepPlan:
+    """Read the frozen plan of a folder. Raises UsageError if it, or the code beside it,
+    was edited."""
     path = folder / FILE
     if not path.is_file():
         raise UsageError(
             f"{folder} has no {FILE}: launch the sweep first, or name its --root"
         )
-    written = files.read_json(path, _Written)
+    written = files.read_json(path, _PlanFile)
     content, mark = written["content"], written["digest"]
     if mark != _digest(content) or content["format"] != FORMAT:
         raise UsageError(
@@ -241,13 +250,15 @@ def read(folder: Path) -> Plan:
             "this sweep uses that code. Change it back, or choose another --root"
         )
     runs = [
-        Planned(**{**run, "config": FrozenConfigDict(configs.completed(run["config"]))})
+        PlannedRun(
+            **{**run, "config": FrozenConfigDict(configs.completed(run["config"]))}
+        )
         for run in content["runs"]
     ]
-    return Plan(tuple(runs), content["code"])
+    return SweepPlan(tuple(runs), content["code"])
 
 
-def _written(plan: Plan) -> str:
+def _written(plan: SweepPlan) -> str:
     content = {
         "format": FORMAT,
         "code": plan.code,

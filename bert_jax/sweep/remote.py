@@ -1,4 +1,4 @@
-"""Runs that are handed to a cluster and not waited for."""
+"""Launchers that hand runs to a cluster and do not wait for them."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,17 +13,20 @@ from bert_jax.run.config import UsageError
 from bert_jax.sweep import snapshot
 from bert_jax.sweep.cluster import kubernetes, profiles, slurm
 from bert_jax.sweep.cluster.profiles import Profile
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 
 MANIFEST = "kubernetes.yaml"
-JOB = ".job"  # after the name of a run: the folder of its code and its submissions
-Chain = tuple[Task, ...]
+JOB = ".job"  # suffix of the folder with a run's code and its submissions
+Chain = tuple[RunTask, ...]
 
 
-class Place(NamedTuple):
-    """devices: of one run, 0 for what this machine has, on so many hosts. check: refuses
-    a folder that jobs cannot name. start: (chains, code, folder, name) -> what to tell
-    the person."""
+class Launcher(NamedTuple):
+    """Resources of a run on one target, and the function that starts runs there.
+
+    devices: of one run, on `hosts` hosts; 0 for all devices of this machine. check:
+    refuses a folder that jobs cannot name. start: (chains, code, folder, name) ->
+    message for the user.
+    """
 
     devices: int
     hosts: int
@@ -32,43 +35,44 @@ class Place(NamedTuple):
     start: Callable[[Sequence[Chain], Path, Path, str], str]
 
 
-def place(on: str, cluster: Path | None) -> Place:
-    """Where `--on` sends runs, by the profile in `--cluster`. Raises UsageError."""
+def launcher(on: str, cluster: Path | None) -> Launcher:
+    """Return the launcher of `--on` with the profile of `--cluster`. Raises
+    UsageError."""
     if cluster is None:
         if on == "local":
-            return Place(0, 1, 0.0, _anywhere, _nowhere)
+            return Launcher(0, 1, 0.0, _accept, _start_nothing)
         raise UsageError(f"--on={on} needs --cluster=FILE: copy {profiles.EXAMPLE}")
     known = profiles.load(cluster)
     if on == "local":
-        return Place(0, 1, known.flops_per_second, _anywhere, _nowhere)
+        return Launcher(0, 1, known.flops_per_second, _accept, _start_nothing)
     if on == "slurm" and known.slurm:
         hosts = known.slurm.nodes
         devices = hosts * max(1, known.slurm.gpus_per_node)
-        rate, start = known.flops_per_second, _submitting(known)
-        return Place(devices, hosts, rate, slurm.check, start)
+        rate, start = known.flops_per_second, _slurm_start(known)
+        return Launcher(devices, hosts, rate, slurm.check, start)
     if on == "kubernetes" and known.kubernetes:
         hosts = known.kubernetes.hosts
         devices = hosts * known.kubernetes.devices_per_host
-        rate, start = known.flops_per_second, _writing(known)
-        return Place(devices, hosts, rate, kubernetes.check, start)
+        rate, start = known.flops_per_second, _kubernetes_start(known)
+        return Launcher(devices, hosts, rate, kubernetes.check, start)
     raise UsageError(f"{cluster} has no table [{on}]; see {profiles.EXAMPLE}")
 
 
-def _anywhere(folder: Path) -> None:
-    """Processes of this machine take any path."""
+def _accept(folder: Path) -> None:
+    """Accept any path: local processes have no restriction."""
 
 
-def _nowhere(chains, code, folder, name) -> str:
+def _start_nothing(chains, code, folder, name) -> str:
     return ""
 
 
-def _submitting(known: Profile) -> Callable:
+def _slurm_start(known: Profile) -> Callable:
     return lambda chains, code, folder, name: slurm.submit(
         chains, code, folder, known, name
     )
 
 
-def _writing(known: Profile) -> Callable:
+def _kubernetes_start(known: Profile) -> Callable:
     def write(chains, code, folder, name) -> str:
         text = kubernetes.manifest(chains, code, folder, known, name)
         files.write_text(folder / MANIFEST, text)
@@ -77,24 +81,24 @@ def _writing(known: Profile) -> Callable:
     return write
 
 
-def chains(tasks: Sequence[Task]) -> list[Chain]:
-    """The tasks by what they follow from: all that stand in one folder, or in those of
-    runs that are lanes of one process."""
-    first = {
+def group_chains(tasks: Sequence[RunTask]) -> list[Chain]:
+    """Group tasks into chains: all tasks of one folder, or of the folders of runs that
+    are lanes of one process."""
+    pretraining_folder = {
         lane.workdir.parent: task.workdir.parent
         for task in tasks
         for lane in task.lanes
         if not lane.needs
     }
-    found: dict[Path, list[Task]] = {}
+    groups: dict[Path, list[RunTask]] = {}
     for task in tasks:
         folder = task.workdir.parent
-        found.setdefault(first.get(folder, folder), []).append(task)
-    return [tuple(each) for each in found.values()]
+        groups.setdefault(pretraining_folder.get(folder, folder), []).append(task)
+    return [tuple(group) for group in groups.values()]
 
 
 def queue(folder: Path) -> dict[str, str]:
-    """What SLURM says of the chains of a sweep that it was given."""
+    """The state of each submitted chain of a sweep, as SLURM reports it."""
     if not (folder / slurm.RECORDS).is_dir() or not shutil.which("squeue"):
         return {}
     return slurm.status(folder, folder.name)
@@ -103,15 +107,15 @@ def queue(folder: Path) -> dict[str, str]:
 def train(
     config: FrozenConfigDict, workdir: Path, on: str, cluster: Path | None
 ) -> int:
-    """Hands one run to a cluster, with a copy of the code; the exit code.
+    """Submit one run to a cluster, with a copy of the code; the exit code.
 
-    The same command again submits it again unless it is queued or running.
+    The same command submits it again unless it is queued or running.
     """
-    where = place(on, cluster)
-    mesh.fitted(config.parallel.mesh, where.devices, mesh.batches(config))
+    target = launcher(on, cluster)
+    mesh.fitted(config.parallel.mesh, target.devices, mesh.batches(config))
     folder = workdir.with_name(workdir.name + JOB)
-    where.check(folder)
-    task = Task(f"{workdir.name}/train", workdir, "")
+    target.check(folder)
+    task = RunTask(f"{workdir.name}/train", workdir, "")
     new = not (folder / snapshot.CODE).is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with rundir.lease(folder, "--workdir"):
@@ -119,9 +123,9 @@ def train(
             snapshot.take(folder)
         files.write_text(task.config, configs.canonical(config))
         try:
-            print(where.start([(task,)], folder / snapshot.CODE, folder, workdir.name))
+            print(target.start([(task,)], folder / snapshot.CODE, folder, workdir.name))
         except UsageError:
-            if new:  # what was refused leaves nothing
+            if new:  # remove the files of a refused submission
                 task.config.unlink()
                 shutil.rmtree(folder / snapshot.CODE)
             raise

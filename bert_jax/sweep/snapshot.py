@@ -1,5 +1,4 @@
-"""The code that every run of a sweep uses, copied once, so that later edits of the
-checkout reach none of them."""
+"""Copy of the code that all runs of a sweep use, unaffected by later edits."""
 
 import hashlib
 import itertools
@@ -21,24 +20,24 @@ BASE = "configs/base.py"
 
 
 def take(folder: Path) -> dict[str, str]:
-    """Copies the code into a sweep's folder; its commit and its digest."""
-    beside = folder / f".{CODE}.tmp"
-    shutil.rmtree(beside, ignore_errors=True)
+    """Copy the code into a sweep's folder; return its commit and digest."""
+    staging = folder / f".{CODE}.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
     shutil.rmtree(folder / CODE, ignore_errors=True)
     for path in _files(ROOT):
-        to = beside / path.relative_to(ROOT)
+        to = staging / path.relative_to(ROOT)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to)
     commit = rundir.commit()
-    files.write_text(beside / rundir.COMMIT, commit + "\n")
-    beside.rename(folder / CODE)
+    files.write_text(staging / rundir.COMMIT, commit + "\n")
+    staging.rename(folder / CODE)
     return {"commit": commit, "digest": digest(folder)}
 
 
-def readable(folder: Path, config: FrozenConfigDict) -> str:
-    """The config as a file for the copied code, which refuses keys that came after it.
+def config_text(folder: Path, config: FrozenConfigDict) -> str:
+    """The config as JSON for the copied code, without keys that the code does not know.
 
-    Raises UsageError if one of them asks for something.
+    Raises UsageError if such a key is not at its default.
     """
     known = configs.flatten(configs.read(str(folder / CODE / BASE), {}))
     kept = config.to_dict()
@@ -56,32 +55,32 @@ def readable(folder: Path, config: FrozenConfigDict) -> str:
 
 
 def digest(folder: Path) -> str:
-    """Of every file of the copy, names included, also of those that came later."""
+    """Digest of all files of the copy and their names, including added files."""
     code = folder / CODE
     paths = sorted(path for path in code.rglob("*") if path.is_file())
-    found = [path for path in paths if "__pycache__" not in path.parts]
-    parts = [(str(path.relative_to(code)), path.read_bytes()) for path in found]
+    sources = [path for path in paths if "__pycache__" not in path.parts]
+    parts = [(str(path.relative_to(code)), path.read_bytes()) for path in sources]
     return "2:" + files.digest(*itertools.chain(*parts), length=16)
 
 
 def has_digest(folder: Path, known: str) -> bool:
-    """Whether that is a digest of the copy, by the law of its version."""
+    """Whether `known` is the digest of the copy, in its version of the digest."""
     return known == (digest(folder) if known.startswith("2:") else _digest_1(folder))
 
 
 def _digest_1(folder: Path) -> str:
-    """What plans of version 1 wrote down."""
+    """Digest of the copy as plans of version 1 have it."""
     code = folder / CODE
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in _files(code):
         text = path.read_bytes()
-        found.update(f"{path.relative_to(code)}\0{len(text)}\0".encode() + text)
-    return found.hexdigest()[:16]
+        hasher.update(f"{path.relative_to(code)}\0{len(text)}\0".encode() + text)
+    return hasher.hexdigest()[:16]
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Not what Python compiles of them, which it does as it runs."""
+    """The source files under a root, without compiled Python files."""
     for part in PARTS:
         path = root / part
-        found = [path] if path.is_file() else sorted(path.rglob("*.py"))
-        yield from (each for each in found if "__pycache__" not in each.parts)
+        paths = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        yield from (path for path in paths if "__pycache__" not in path.parts)

@@ -1,4 +1,4 @@
-"""How far each run of a sweep is, told by its directory and nothing else."""
+"""States of the runs of a sweep, derived from their directories alone."""
 
 import math
 from pathlib import Path
@@ -6,57 +6,57 @@ from pathlib import Path
 from bert_jax.run import config as configs
 from bert_jax.run import record, rundir
 from bert_jax.run.record import Ended, Record
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 
 WAITING = "waiting"  # for the run that it starts from
 READY = "ready"
 RUNNING = "running"
-STOPPED = "stopped"  # begun, and to be continued
+STOPPED = "stopped"  # begun; the sweep continues it
 DIVERGED = "diverged"
 FOREIGN = "foreign"  # the directory holds another run
-LACKING = "lacks rows"  # done, but not evaluated on all shared rows of the plan
+LACKING = "lacks rows"  # done, but some shared rows of the plan are not evaluated
 DONE = "done"
 ENDED = (DIVERGED, FOREIGN, DONE)
 
 
-def of(folder: Path, run: Planned) -> str:
-    """The state of a run of the sweep in that folder. Raises UsageError for a run whose
-    files do not agree."""
+def run_state(folder: Path, run: PlannedRun) -> str:
+    """Return the state of a run in a sweep's folder. Raises UsageError if its files are
+    inconsistent."""
     workdir = folder / run.name
     begun = record.read(workdir) if rundir.is_run(workdir) else None
     parent = _parent(folder, run, begun)
     if parent is None:
         return WAITING
     if begun is None:
-        return RUNNING if rundir.is_held(workdir) else READY
+        return RUNNING if rundir.is_leased(workdir) else READY
     if begun.run["fingerprint"] != configs.fingerprint(run.config, parent):
         return FOREIGN
     if begun.result:
         return DONE
-    if rundir.is_held(workdir):
+    if rundir.is_leased(workdir):
         return RUNNING
     return DIVERGED if _is_diverged(workdir) else STOPPED
 
 
-def left(folder: Path, run: Planned) -> str:
-    """The state of a run as far as a sweep has work with it: `of`, but a done run that
-    lacks shared rows of the plan is not done with."""
-    state, workdir = of(folder, run), folder / run.name
+def sweep_state(folder: Path, run: PlannedRun) -> str:
+    """The state of a run for scheduling: `run_state`, but LACKING for a done run that
+    lacks shared rows of the plan."""
+    state, workdir = run_state(folder, run), folder / run.name
     result = result_of(workdir)
     if state != DONE or not result or not rundir.lacking(result, run.config):
         return state
-    return RUNNING if rundir.is_held(workdir) else LACKING
+    return RUNNING if rundir.is_leased(workdir) else LACKING
 
 
 def result_of(workdir: Path) -> Ended | None:
-    """Its result.json, None before there is one."""
+    """The contents of a run's result.json, None if there is none."""
     return record.read(workdir).result if rundir.is_run(workdir) else None
 
 
-def _parent(folder: Path, run: Planned, begun: Record | None) -> str | None:
-    """The identity of what the run starts from, None while that is not done.
+def _parent(folder: Path, run: PlannedRun, begun: Record | None) -> str | None:
+    """The identity of the parent run, None if that is not done.
 
-    Of a run outside the sweep it is what the run itself wrote down.
+    For a parent outside the sweep, the identity that the run recorded.
     """
     if not run.needs:
         return begun.run["parent"] if begun else ""
@@ -65,7 +65,8 @@ def _parent(folder: Path, run: Planned, begun: Record | None) -> str | None:
 
 
 def _is_diverged(workdir: Path) -> bool:
-    """Whether its last line says so, or of an older version its last loss."""
+    """Whether the last log line records divergence; in older versions, a last loss that
+    is not finite."""
     log = rundir.read_metrics(workdir)
     if not log:
         return False

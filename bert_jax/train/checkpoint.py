@@ -116,7 +116,7 @@ def require_state(run: Path, step: int) -> None:
 
 def _best(run: Path, kept: list[int]) -> int | None:
     """The best step, which metrics.jsonl tells: it must be what the newest saw."""
-    step = best.of_run(run)
+    step = best.run_step(run)
     if step is not None and kept:
         folder = run / rundir.CHECKPOINTS / str(kept[-1])
         if reason := manifest.metrics_fault(folder):

@@ -43,7 +43,7 @@ def main(workdir: Path, step: int | None, overrides: Mapping[str, str]) -> int:
         if jax.process_index() == 0:
             print(_table_of(setup, step, name, found))
     if jax.process_index() == 0:
-        with files.only_drawn(workdir / rundir.CURVE):
+        with files.warn_if_not_drawn(workdir / rundir.CURVE):
             print(f"learning curve: {curve.draw(workdir)}")
     return 0
 

@@ -237,5 +237,5 @@ def draw(summary: Summary, path: Path) -> None:
     panel.legend(frameon=False, fontsize=8, ncols=3, loc="upper center")
     panel.set_ylim(-1, 2)
     panel.spines[["top", "right", "left"]].set_visible(False)
-    with files.only_drawn(path):
+    with files.warn_if_not_drawn(path):
         figure.savefig(path)

@@ -103,7 +103,7 @@ class Training:
         return found is not None
 
     def is_out_of_patience(self) -> bool:
-        return best.is_long_ago(self.config, self._history, self.step)
+        return best.is_patience_exhausted(self.config, self._history, self.step)
 
     def check_finite(self, step: int) -> None:
         """Raise Diverged if the run would end with an evaluation, that of a step, which

@@ -26,7 +26,7 @@ def documents_of(split):
     ]
 
 
-def test_tokens_come_with_the_offsets_of_sentences_and_documents(folder):
+def test_tokens_have_sentence_and_document_offsets(folder):
     prepared = store.prepare(config_of(folder), silent)
     expected = [
         [[THE, CAT, SAT, STOP], [THE, DOG, RAN, BANG]],
@@ -46,9 +46,9 @@ def test_tokens_come_with_the_offsets_of_sentences_and_documents(folder):
         )
 
 
-def test_the_audit_counts_what_was_read_said_and_saved(folder):
-    said = []
-    prepared = store.prepare(config_of(folder), said.append)
+def test_audit_counts_are_reported_and_saved(folder):
+    messages = []
+    prepared = store.prepare(config_of(folder), messages.append)
     audit = json.loads((prepared.directory / "audit.json").read_text())
     assert audit == prepared.manifest["audit"]
     assert audit["duplicates"] == audit["empty"] == 1
@@ -63,12 +63,12 @@ def test_the_audit_counts_what_was_read_said_and_saved(folder):
         audit[name]["unknown"] * audit[name]["tokens"] for name in build.NAMES.values()
     ]
     assert sum(unknown) == pytest.approx(1)
-    text = "\n".join(said)
+    text = "\n".join(messages)
     assert "corpus: corpus.jsonl, an object a document" in text
     assert "exact duplicates, dropped            1\n" in text
 
 
-def test_held_out_are_the_different_documents_of_smallest_hash():
+def test_held_out_documents_have_smallest_hash():
     hashes = np.array([50, 10, 30, 10, 20, 40], np.uint64)
     d, t, v = build.DROPPED, build.TRAIN, build.VALID
     assert build.assign(hashes, 0.05).tolist() == [t, v, t, d, v, t]
@@ -111,25 +111,25 @@ def test_processes_give_what_one_gives(folder, monkeypatch):
     assert together.manifest == alone.manifest
 
 
-def test_a_long_document_in_several_parts_is_one_document(folder, monkeypatch):
-    whole = store.prepare(config_of(folder), silent)
+def test_parts_of_long_document_are_one_document(folder, monkeypatch):
+    undivided = store.prepare(config_of(folder), silent)
     monkeypatch.setattr(build, "BATCH", 10)
     parts = store.prepare(config_of(folder, **{"data.cache": f"{folder}/o"}), silent)
-    assert parts.fingerprint == whole.fingerprint
+    assert parts.fingerprint == undivided.fingerprint
 
 
 def test_progress_says_the_share_and_the_time_left(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(build.time, "monotonic", lambda: now[0])
-    said = []
-    progress = build.Progress(said.append, "tokenising", 1000)
+    messages = []
+    progress = build.StageProgress(messages.append, "tokenising", 1000)
     for _ in range(3):
         now[0] += 4
         progress.add(200)
-    unknown = build.Progress(said.append, "reading", 0)
+    unknown = build.StageProgress(messages.append, "reading", 0)
     now[0] += 10
     unknown.add(3_000_000)
-    assert said == ["tokenising: 40%, 12 s left", "reading: 3 million characters"]
+    assert messages == ["tokenising: 40%, 12 s left", "reading: 3 million characters"]
 
 
 # How much is held out.
@@ -161,22 +161,22 @@ def files_of(folder, sizes):
 def test_auto_holds_out_about_the_share(tmp_path, sizes):
     """FAULTS 56: of exactly five files 42 % of the tokens were held out."""
     _, survey, splits = build._documents(files_of(tmp_path, sizes), silent)
-    held_out = survey.sizes[splits == build.VALID].sum()
-    assert held_out <= 0.11 * survey.characters
+    valid = survey.sizes[splits == build.VALID].sum()
+    assert valid <= 0.11 * survey.characters
     assert (splits == build.VALID).sum() >= 2
 
 
-def test_another_parting_is_said_and_only_where_needed(tmp_path):
+def test_finer_documents_are_reported_if_needed(tmp_path):
     """FAULTS 56: fifty even files stay what they were, and five are said to be parted."""
-    said = []
+    messages = []
     data = files_of(tmp_path, [20] * 50)
-    assert build._documents(data, said.append)[0] is data
-    assert not said
+    assert build._documents(data, messages.append)[0] is data
+    assert not messages
     for path in sorted(tmp_path.glob("*.txt"))[5:]:
         path.unlink()
-    parted = build._documents(data, said.append)[0]
-    assert "whole, 4" in said[0] and "few or uneven: consecutive" in said[0]
-    assert corpus.describe(parted) in said[0]
+    parted = build._documents(data, messages.append)[0]
+    assert "whole, 4" in messages[0] and "few or uneven: consecutive" in messages[0]
+    assert corpus.describe(parted) in messages[0]
 
 
 def test_empty_records_are_counted(folder):
@@ -234,33 +234,35 @@ def test_a_vocabulary_of_another_script_is_refused(folder):
         store.prepare(config, silent)
 
 
-def test_a_few_unknown_words_are_told(folder):
+def test_few_unknown_words_are_reported(folder):
     """FAULTS 2: below the share that is refused."""
-    said = []
+    messages = []
     rng = np.random.default_rng(0)
     texts = [f"the cat sat {i} {letters(rng, 120) if i < 2 else ''}" for i in range(99)]
-    store.prepare(written(folder, texts, **TRAINED), said.append)
-    assert any("words that are [UNK] are" in line for line in said)
+    store.prepare(written(folder, texts, **TRAINED), messages.append)
+    assert any("words that are [UNK] are" in line for line in messages)
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "reported"),
     [({}, True), ({"tokenizer.strip_accents": "never"}, False)],
 )
-def test_dropped_characters_are_told(folder, keys, told):
+def test_dropped_characters_are_reported(folder, keys, reported):
     """FAULTS 10: of Thai 42 of 55 characters were left, unsaid."""
-    said = []
+    messages = []
     texts = [f"{THAI} {i}" for i in range(40)]
-    prepared = store.prepare(written(folder, texts, **TRAINED, **keys), said.append)
-    assert any("strip_accents=never keeps them" in line for line in said) == told
+    prepared = store.prepare(written(folder, texts, **TRAINED, **keys), messages.append)
+    assert (
+        any("strip_accents=never keeps them" in line for line in messages) == reported
+    )
     marks = [w for w in prepared.tokenizer.vocabulary if w.endswith("\u0e35")]
-    assert bool(marks) != told
+    assert bool(marks) != reported
 
 
 def test_plain_text_drops_nothing(folder):
-    said = []
+    messages = []
     store.prepare(
         written(folder, [f"Un caf\u00e9 {i}" for i in range(40)], **TRAINED),
-        said.append,
+        messages.append,
     )
-    assert not any("strip_accents" in line for line in said)
+    assert not any("strip_accents" in line for line in messages)

@@ -45,11 +45,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_read_with_what_is_below_it_in_order(folder):
+def test_folder_is_read_recursively_in_order(folder):
     assert texts(folder) == ["One.", "Two.", "Four.", "Five.", "Three."]
 
 
-def test_paths_folders_and_globs_are_read_in_turn_and_each_file_once(folder):
+def test_paths_folders_and_globs_are_read_once(folder):
     spec = f"{folder}/b.txt, {folder}/*.txt,{folder}/deep"
     assert texts(spec) == ["Two.", "One.", "Three."]
     assert texts(f"{folder}/**/*.gz") == ["Three."]
@@ -88,14 +88,14 @@ def test_what_is_not_read_is_counted_by_kind(folder):
         write(folder / name, "No corpus.")
     (folder / "loop").symlink_to(folder / "deep")
     (folder / "gone.txt").symlink_to(folder / "nowhere.txt")
-    said = corpus.describe(data_config(files=f"{folder}"))
-    assert said == (
+    description = corpus.describe(data_config(files=f"{folder}"))
+    assert description == (
         "4 files, a file a document; 2 .md left out, 1 .csv left out, "
         "1 .json.gz left out, 1 broken link left out, 1 hidden left out, "
         "1 linked folder left out, 1 without a suffix left out"
     )
-    said = corpus.describe(data_config(files=f"{folder}/*"))
-    assert "2 .md left out" in said and "1 folder left out" in said
+    description = corpus.describe(data_config(files=f"{folder}/*"))
+    assert "2 .md left out" in description and "1 folder left out" in description
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_blank_lines_part_documents(tmp_path):
     assert found[1].name == f"{path}#2"
 
 
-def test_byte_order_marks_line_ends_and_form_feeds_are_no_text(tmp_path):
+def test_control_marks_are_no_text(tmp_path):
     content = "\ufeffOne.\r\nTwo.\r\n\r\nThree\r\n\f\r\nand four.\rFive.".encode()
     path = write(tmp_path / "a.txt", content)
     assert texts(path, documents="blank_line") == [
@@ -169,7 +169,7 @@ had not listened.
     )
 
 
-def test_lines_that_are_sentences_or_paragraphs_are_left_alone():
+def test_unwrapped_lines_are_kept():
     assert wrap_width(["A sentence.", "Another one.", "And a third."]) == 0
     assert wrap_width(["A title", "x " * 300 + "end.", "y " * 200 + "end."]) == 0
     assert wrap_width(["One line without a mark"]) == 0
@@ -197,9 +197,9 @@ def test_auto_makes_documents_of_a_single_short_story(tmp_path, form):
     assert sum(words) == 60 * 44
     assert len(words) >= 10
     assert min(words) >= 44
-    said = corpus.describe(data_config(files=str(path), documents="auto"))
-    assert "story.txt" in said
-    assert "consecutive paragraphs or sentences" in said
+    description = corpus.describe(data_config(files=str(path), documents="auto"))
+    assert "story.txt" in description
+    assert "consecutive paragraphs or sentences" in description
 
 
 def test_auto_makes_documents_of_chinese_text(tmp_path):
@@ -211,7 +211,7 @@ def test_auto_makes_documents_of_chinese_text(tmp_path):
     assert len(found) >= 10
 
 
-def test_auto_keeps_many_files_whole(tmp_path):
+def test_auto_makes_each_of_many_files_a_document(tmp_path):
     for i in range(files.AUTO_FILES):
         write(tmp_path / f"{i}.txt", f"{STORY}\n\n" * 50)
     assert len(texts(tmp_path, documents="auto")) == files.AUTO_FILES
@@ -219,7 +219,7 @@ def test_auto_keeps_many_files_whole(tmp_path):
     assert corpus.describe(data) == "5 files, a file a document"
 
 
-def test_windows_end_at_a_paragraph_when_there_is_one():
+def test_windows_end_at_paragraphs_if_possible():
     paragraphs = ["Aaaa aaaa.", "Bbbb. Cccc. Dddd. Eeee.", "F."]
     assert list(files.windows(paragraphs, 10)) == [
         "Aaaa aaaa.",
@@ -267,8 +267,8 @@ def test_one_empty_file_among_others_is_named(folder):
 
 
 def test_a_damaged_gzip_file_is_named(tmp_path):
-    whole = gzip.compress(b"One line of text.\n" * 1000)
-    (tmp_path / "cut.txt.gz").write_bytes(whole[:-20])
+    compressed = gzip.compress(b"One line of text.\n" * 1000)
+    (tmp_path / "cut.txt.gz").write_bytes(compressed[:-20])
     with pytest.raises(UsageError, match="cut.txt.gz, after line .*end-of-stream"):
         texts(tmp_path / "cut.txt.gz")
     (tmp_path / "no.txt.gz").write_bytes(b"One line of text.\n")
@@ -323,7 +323,7 @@ def test_other_encodings_are_read_when_named(tmp_path):
         texts(path, encoding="utf-9")
 
 
-def test_another_field_of_an_object_can_be_the_text(tmp_path):
+def test_text_field_can_be_chosen(tmp_path):
     path = write(tmp_path / "a.jsonl", json.dumps({"body": "Café.\n\nTwo."}))
     assert texts(path, text_field="body") == ["Café.\nTwo."]
 
@@ -331,7 +331,7 @@ def test_another_field_of_an_object_can_be_the_text(tmp_path):
 # What a corpus is known by.
 
 
-def test_the_identity_of_files_follows_their_content_and_reading(tmp_path):
+def test_files_identity_depends_on_content_and_options(tmp_path):
     path = write(tmp_path / "a.txt", "One.\n\nTwo.")
     before = corpus.identity(data_config(files=str(path)))
     assert corpus.identity(data_config(files=f"{tmp_path}/*.txt")) == before
@@ -355,7 +355,7 @@ def test_the_news_is_read_without_importing_its_package():
     assert corpus.identity(data)["package"] == news.PACKAGE
 
 
-def test_a_missing_news_package_is_named_with_the_mend(monkeypatch):
+def test_missing_news_package_is_named(monkeypatch):
     monkeypatch.setattr(news, "PACKAGE", "no_such_package")
     with pytest.raises(UsageError, match="no_such_package: run `make env`, or pip"):
         news.identity(data_config())
@@ -405,7 +405,7 @@ def test_a_tfds_dataset_is_read_without_tensorflow(tfds_folder):
     assert len(list(corpus.documents(tfds_config(tfds_folder, tfds_split="train[:4]"))))
 
 
-def test_a_tfds_dataset_is_known_by_its_content_and_reading(tfds_folder, tmp_path):
+def test_tfds_identity_depends_on_content_and_options(tfds_folder, tmp_path):
     """FAULTS 1: two tfds_dir may hold other data of one name and version."""
     before = corpus.identity(tfds_config(tfds_folder))
     assert before["name"] == "bert_jax_tiny/1.0.0"

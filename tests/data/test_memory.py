@@ -49,8 +49,8 @@ def growth(body: str) -> tuple[str, float]:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    said, _, size = done.stdout.strip().rpartition("\n")
-    return said, float(size)
+    message, _, size = done.stdout.strip().rpartition("\n")
+    return message, float(size)
 
 
 def read_corpus(path, documents="file") -> str:
@@ -77,8 +77,8 @@ def write(path, start: bytes, line: bytes):
 def test_one_huge_line_of_a_corpus_is_bounded(tmp_path, name):
     """FAULTS 44: named with its line number before it is read."""
     path = write(tmp_path / name, b"One.\n", b"word ")
-    said, size = growth(read_corpus(path))
-    assert f"{name}, line 2: longer than 10,000,000 characters" in said
+    message, size = growth(read_corpus(path))
+    assert f"{name}, line 2: longer than 10,000,000 characters" in message
     assert size < ROOM
 
 
@@ -86,16 +86,16 @@ def test_one_huge_line_of_a_corpus_is_bounded(tmp_path, name):
 def test_one_huge_line_of_a_table_is_bounded(tmp_path, start):
     """FAULTS 44: 600 MB without a line end took 2.3 GB."""
     path = write(tmp_path / "a.csv", b"text,label\n" + start, b"word ")
-    said, size = growth(read_table(path))
-    assert "a.csv, line 2: longer than 10,000,000 characters" in said
+    message, size = growth(read_table(path))
+    assert "a.csv, line 2: longer than 10,000,000 characters" in message
     assert size < ROOM
 
 
 def test_a_quote_that_is_never_closed_is_bounded(tmp_path):
     """FAULTS 44: the rest of the file was one row, held in memory."""
     path = write(tmp_path / "a.csv", b'text,label\n"', b"a\n")
-    said, size = growth(read_table(path))
-    assert "a.csv, line 2: a quote opens here that is never closed" in said
+    message, size = growth(read_table(path))
+    assert "a.csv, line 2: a quote opens here that is never closed" in message
     assert size < 2 * ROOM
 
 
@@ -103,6 +103,6 @@ def test_a_quote_that_is_never_closed_is_bounded(tmp_path):
 def test_a_text_without_blank_lines_is_bounded(tmp_path, line):
     """FAULTS 43: 1.2 MB of .gz took 5.3 GB."""
     path = write(tmp_path / "a.txt.gz", b"", line)
-    said, size = growth(read_corpus(path, "blank_line"))
-    assert "characters or 2,000,000 lines; say --config.data.documents=auto" in said
+    message, size = growth(read_corpus(path, "blank_line"))
+    assert "characters or 2,000,000 lines; say --config.data.documents=auto" in message
     assert size < 2 * ROOM

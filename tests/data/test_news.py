@@ -18,7 +18,7 @@ def splits():
     return {name: list(sources.packaged_news(None, name, "")) for name in sources.NEWS}
 
 
-def test_no_article_is_in_two_splits_or_twice_in_one(splits):
+def test_articles_are_unique_across_splits(splits):
     texts = [record.text for records in splits.values() for record in records]
     assert len(set(texts)) == len(texts)
     assert set(texts) == {document.text for document in news.documents(None)}

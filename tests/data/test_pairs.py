@@ -67,20 +67,20 @@ def segments_of(row, length):
 # The table of chunks, by hand. The budget of nsp is length - 3, of single length - 2.
 
 
-def test_a_chunk_is_filled_and_the_next_starts_with_the_sentence_that_was_cut():
+def test_next_chunk_repeats_the_cut_sentence():
     assert chunks_of([[4, 4, 4]], "nsp", 9) == [(0, 6), (4, 6), (8, 4)]
 
 
-def test_a_chunk_that_ends_with_its_sentence_is_followed_without_overlap():
+def test_chunk_ending_with_sentence_has_no_overlap():
     assert chunks_of([[3, 3, 3]], "nsp", 9) == [(0, 6), (6, 3)]
 
 
-def test_a_long_sentence_goes_on_where_it_was_cut():
+def test_long_sentence_continues_at_its_cut():
     assert chunks_of([[2, 10, 3]], "nsp", 8) == [(0, 5), (2, 5), (7, 5), (12, 3)]
     assert chunks_of([[2, 10, 2]], "single", 7) == [(0, 5), (2, 5), (7, 5), (12, 2)]
 
 
-def test_a_long_sentence_goes_on_at_the_start_of_the_word_that_was_cut():
+def test_long_sentence_continues_at_cut_word():
     assert chunks_of([[12]], "single", 7, inside_words=[5, 6]) == [
         (0, 5),
         (4, 5),
@@ -88,7 +88,7 @@ def test_a_long_sentence_goes_on_at_the_start_of_the_word_that_was_cut():
     ]
 
 
-def test_a_word_longer_than_the_budget_is_cut_and_not_lost():
+def test_overlong_word_is_cut_and_kept():
     assert chunks_of([[9]], "single", 6, inside_words=range(1, 9)) == [
         (0, 4),
         (4, 4),
@@ -100,7 +100,7 @@ def test_chunks_stay_inside_their_document():
     assert chunks_of([[2, 2], [5], [3]], "nsp", 20) == [(0, 4), (4, 5), (9, 3)]
 
 
-def test_one_word_is_left_out_of_pairs_and_kept_alone():
+def test_single_words_are_no_pairs():
     documents = [[3], [4, 4]]
     assert chunks_of(documents, "nsp", 20, inside_words=[1, 2]) == [(3, 8)]
     assert chunks_of(documents, "single", 20, inside_words=[1, 2]) == [(0, 3), (3, 8)]
@@ -162,7 +162,7 @@ def test_every_token_is_in_some_chunk(kind, data):
 
 
 @given(data=st.data())
-def test_in_nsp_only_chunks_without_an_inner_start_are_left_out(data):
+def test_nsp_leaves_out_unsplittable_chunks(data):
     text, length = data.draw(texts("nsp", 1))
     kept = pairs.chunk_table(text, "nsp", length)
     every = pairs.chunks(text, length - 3)
@@ -210,7 +210,7 @@ def test_sop_rows(data):
 
 @pytest.mark.parametrize("kind", ["nsp", "sop"])
 @given(data=st.data())
-def test_the_label_changes_which_text_is_shown_and_nothing_of_its_shape(kind, data):
+def test_label_does_not_change_shapes(kind, data):
     # A sentence of one token ends where it starts: there is nothing to shorten.
     text, length = data.draw(texts(kind, 2))
     draws = pairs.uniform
@@ -248,7 +248,7 @@ def test_rows_depend_on_seed_and_version():
     assert (ids(0, 0) != ids(1, 0)).any() and (ids(0, 0) != ids(0, 1)).any()
 
 
-def test_every_sentence_of_other_documents_is_as_likely_a_partner():
+def test_partners_are_uniform_over_other_documents():
     # Sentences of 3 against a rest of at most 3: all have room.
     text = text_of([[3, 3], [3] * 7, [3] * 5], "nsp")
     table = pairs.chunk_table(text, "nsp", 9)
@@ -275,9 +275,9 @@ def corpus(sentences_per_document, shortest, longest):
     documents = [lengths[a:b] for a, b in itertools.pairwise(bounds)]
     split = split_of(documents, np.zeros(lengths.sum(), np.uint16))
     size = len(split.tokens)
-    whole = random.random(size) < 0.75
+    is_word = random.random(size) < 0.75
     words, pieces = random.integers(*WORDS, size), random.integers(*PIECES, size)
-    split.tokens[:] = np.where(whole, words, pieces)
+    split.tokens[:] = np.where(is_word, words, pieces)
     split.tokens[random.random(size) < 0.02] = ABBREVIATION
     ends = np.where(random.random(len(lengths)) < 0.9, END, MARK)
     split.tokens[split.sentences[1:] - 1] = ends
@@ -363,20 +363,20 @@ CORPORA = {
 @pytest.mark.parametrize("length", [32, 128])
 @pytest.mark.parametrize("kind", ["nsp", "sop"])
 @pytest.mark.parametrize("name", CORPORA)
-def test_lengths_truncation_and_ends_predict_the_label_at_chance(name, kind, length):
+def test_shape_features_predict_label_at_chance(name, kind, length):
     batch, documents = labelled(corpus(*CORPORA[name]), kind, length, 20_000)
     assert_at_chance(shape_of(batch), batch, documents)
 
 
 @pytest.mark.parametrize("kind", ["nsp", "sop"])
 @pytest.mark.parametrize("name", ["one to four sentences", "long documents"])
-def test_where_no_sentence_is_longer_than_a_chunk_the_starts_tell_nothing(name, kind):
+def test_starts_of_short_sentences_predict_nothing(name, kind):
     batch, documents = labelled(corpus(*CORPORA[name]), kind, 128, 20_000)
     assert_at_chance(starts_of(batch), batch, documents)
 
 
 @pytest.mark.parametrize("kind", ["nsp", "sop"])
-def test_that_guess_finds_ends_that_were_not_made_to_agree(kind):
+def test_predictor_detects_unequal_ends(kind):
     with mock.patch.object(pairs, "_agree", lambda text, one, two, size, draw: size):
         batch, documents = labelled(corpus(*CORPORA["one sentence"]), kind, 32, 20_000)
     with pytest.raises(AssertionError):

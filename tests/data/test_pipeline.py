@@ -15,7 +15,7 @@ from bert_jax.data.store import Split
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run.config import UsageError
 
-WHOLE = slice(None)
+ALL_ROWS = slice(None)
 
 
 class Vocabulary(NamedTuple):
@@ -41,7 +41,7 @@ def pipeline(documents=12, sentences=9, kind="nsp", copies=0, seed=0):
     return Pipeline(split, cast(Tokenizer, vocabulary), config, seed)
 
 
-def assert_same(one, two):
+def assert_equal(one, two):
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
@@ -51,12 +51,12 @@ def assert_same(one, two):
 def epoch(pipe, number):
     """All rows of an epoch, by batches of one."""
     count = pipe.num_examples
-    rows = [pipe.batch(number * count + i, 1, WHOLE) for i in range(count)]
+    rows = [pipe.batch(number * count + i, 1, ALL_ROWS) for i in range(count)]
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def test_the_keys_of_a_batch():
-    batch = pipeline().batch(3, 4, WHOLE)
+    batch = pipeline().batch(3, 4, ALL_ROWS)
     assert {name: (array.shape, array.dtype) for name, array in batch.items()} == {
         "ids": ((4, 16), np.int32),
         "types": ((4, 16), np.int32),
@@ -70,7 +70,7 @@ def test_the_keys_of_a_batch():
 
 
 @pytest.mark.parametrize("kind", ["nsp", "sop", "single", "full"])
-def test_an_epoch_sees_every_example_once_in_a_new_order(kind):
+def test_epochs_are_permutations(kind):
     pipe = pipeline(kind=kind)
     orders = [epoch(pipe, number)["example_ids"].tolist() for number in range(3)]
     assert all(sorted(order) == list(range(pipe.num_examples)) for order in orders)
@@ -83,18 +83,18 @@ def test_an_epoch_sees_every_example_once_in_a_new_order(kind):
     chosen=st.lists(st.integers(0, 39), min_size=1, max_size=9, unique=True),
     kind=st.sampled_from(["nsp", "sop"]),
 )
-def test_a_row_is_the_same_whoever_asks_for_it(step, size, chosen, kind):
+def test_rows_are_equal_for_any_host(step, size, chosen, kind):
     pipe = pipeline(kind=kind)
     rows = np.array([row % size for row in chosen])
-    whole = pipe.batch(step, size, WHOLE)
+    full = pipe.batch(step, size, ALL_ROWS)
     part = pipeline(kind=kind).batch(step, size, rows)
-    assert_same(part, {name: array[rows] for name, array in whole.items()})
+    assert_equal(part, {name: array[rows] for name, array in full.items()})
 
 
-def test_a_row_does_not_depend_on_the_size_of_the_batch():
+def test_rows_do_not_depend_on_batch_size():
     pipe = pipeline()
-    small = [pipe.batch(step, 5, WHOLE) for step in range(4)]
-    large = pipe.batch(0, 20, WHOLE)
+    small = [pipe.batch(step, 5, ALL_ROWS) for step in range(4)]
+    large = pipe.batch(0, 20, ALL_ROWS)
     for name in large.keys() - {"rows"}:
         joined = np.concatenate([batch[name] for batch in small])
         np.testing.assert_array_equal(joined, large[name])
@@ -104,7 +104,7 @@ def test_a_batch_straddles_epochs():
     pipe = pipeline()
     count = pipe.num_examples
     size = count - 1
-    batch = pipe.batch(1, size, WHOLE)
+    batch = pipe.batch(1, size, ALL_ROWS)
     assert batch["epochs"].tolist() == [0] + [1] * (size - 1)
     order = epoch(pipe, 1)["example_ids"]
     np.testing.assert_array_equal(batch["example_ids"][1:], order[: size - 1])
@@ -129,9 +129,9 @@ def test_copies_repeat_in_turn_while_epochs_count_on():
     assert (epochs[0]["example_ids"] != epochs[2]["example_ids"]).any()
 
 
-def test_evaluation_fills_its_last_batch_with_rows_of_no_weight():
+def test_evaluation_pads_last_batch_with_weight_0():
     pipe = pipeline()
-    batches = list(pipe.evaluation(7, 0, WHOLE))
+    batches = list(pipe.evaluation(7, 0, ALL_ROWS))
     assert {batch["ids"].shape for batch in batches} == {(7, 16)}
     weights = np.concatenate([batch["weights"] for batch in batches])
     examples = np.concatenate([batch["example_ids"] for batch in batches])
@@ -140,18 +140,18 @@ def test_evaluation_fills_its_last_batch_with_rows_of_no_weight():
     assert pipe.num_examples % 7 and (weights[pipe.num_examples :] == 0).all()
 
 
-def test_evaluation_is_the_same_for_every_seed():
+def test_evaluation_does_not_depend_on_seed():
     for one, two in zip(
-        pipeline(seed=0).evaluation(8, 0, WHOLE),
-        pipeline(seed=1).evaluation(8, 0, WHOLE),
+        pipeline(seed=0).evaluation(8, 0, ALL_ROWS),
+        pipeline(seed=1).evaluation(8, 0, ALL_ROWS),
         strict=True,
     ):
-        assert_same(one, two)
+        assert_equal(one, two)
 
 
 def test_evaluation_of_some_is_spread_over_the_text():
     pipe = pipeline()
-    batches = list(pipe.evaluation(4, 6, WHOLE))
+    batches = list(pipe.evaluation(4, 6, ALL_ROWS))
     examples = np.concatenate([batch["example_ids"] for batch in batches])[:6]
     assert sum(batch["weights"].sum() for batch in batches) == 6
     assert (np.diff(examples) >= pipe.num_examples // 6).all()
@@ -160,9 +160,11 @@ def test_evaluation_of_some_is_spread_over_the_text():
 def test_hosts_share_the_rows_of_an_evaluation():
     pipe = pipeline()
     hosts = [pipe.evaluation(8, 0, rows) for rows in (slice(0, 4), np.arange(4, 8))]
-    for whole, first, second in zip(pipe.evaluation(8, 0, WHOLE), *hosts, strict=True):
-        both = {k: np.concatenate([first[k], second[k]]) for k in whole}
-        assert_same(whole, both)
+    for full, first, second in zip(
+        pipe.evaluation(8, 0, ALL_ROWS), *hosts, strict=True
+    ):
+        both = {k: np.concatenate([first[k], second[k]]) for k in full}
+        assert_equal(full, both)
 
 
 def test_the_audit_counts_padding_and_labels():
@@ -177,7 +179,7 @@ def test_the_audit_counts_padding_and_labels():
 def test_too_few_examples_for_a_batch_are_refused():
     pipe = pipeline()
     with pytest.raises(UsageError, match=f"{pipe.num_examples} examples .* of 1000"):
-        pipe.batch(0, 1000, WHOLE)
+        pipe.batch(0, 1000, ALL_ROWS)
 
 
 def test_one_document_is_refused_for_nsp_alone():
@@ -215,9 +217,9 @@ def test_documents_too_short_are_counted(kind, short):
 
 def test_prefetch_gives_the_batches_in_order():
     pipe = pipeline()
-    batches = prefetch(lambda step: pipe.batch(step, 4, WHOLE), 5, 3)
+    batches = prefetch(lambda step: pipe.batch(step, 4, ALL_ROWS), 5, 3)
     for step, batch in enumerate(itertools.islice(batches, 10), 5):
-        assert_same(batch, pipe.batch(step, 4, WHOLE))
+        assert_equal(batch, pipe.batch(step, 4, ALL_ROWS))
     batches.close()
 
 
@@ -229,7 +231,7 @@ def test_prefetch_stays_within_its_depth():
     assert made in ([0], [0, 1], [0, 1, 2])
 
 
-def test_prefetch_raises_what_its_thread_raised_at_that_batch():
+def test_prefetch_raises_errors_at_their_batch():
     def make(step):
         if step == 2:
             raise UsageError("broken")

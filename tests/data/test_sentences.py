@@ -63,7 +63,7 @@ def test_no_text_is_no_sentence():
     assert sentences("") == sentences(" \n\t\n ") == []
 
 
-def test_a_run_without_an_end_is_cut_at_a_space():
+def test_endless_sentence_is_cut_at_space():
     words = ["word"] * 3000
     cut = sentences(" ".join(words))
     assert " ".join(cut).split(" ") == words

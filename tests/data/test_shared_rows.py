@@ -45,7 +45,7 @@ def unmasked(batch):
     return ids
 
 
-def test_single_and_pair_rows_ask_for_the_same(made, corpus):
+def test_single_and_pair_rows_have_equal_targets(made, corpus):
     """FAULTS 54: targets, their count and their unigram loss, to the last bit."""
     single, pair = read(made["single"]), read(made["pair"])
     for name in ("targets", "target_weights", "example_ids"):
@@ -59,7 +59,7 @@ def test_single_and_pair_rows_ask_for_the_same(made, corpus):
     assert one == two != 0
 
 
-def test_single_and_pair_rows_hide_the_same(made, corpus):
+def test_single_and_pair_rows_have_equal_masks(made, corpus):
     """Without [CLS] and [SEP] their ids are the same, masks included."""
     outer = {corpus.tokenizer.cls_id, corpus.tokenizer.sep_id, corpus.tokenizer.pad_id}
     single, pair = read(made["single"])["ids"], read(made["pair"])["ids"]
@@ -83,15 +83,15 @@ def test_pairs_are_cut_at_sentences_or_middle_words(made, corpus):
     first = (batch["ids"] == corpus.tokenizer.sep_id).argmax(1) - 1
     seen = set()
     for number, size in zip(batch["example_ids"], first, strict=True):
-        start, whole = table.starts[number], table.sizes[number]
-        places = start + np.arange(1, whole)
+        start, full_size = table.starts[number], table.sizes[number]
+        places = start + np.arange(1, full_size)
         sentences = places[text.between_sentences(places)] - start
         words = np.flatnonzero(text.boundary(places)) + 1
         seen.add(len(sentences) > 0)
         if len(sentences):
             assert size in sentences
         else:
-            assert abs(2 * size - whole) == abs(2 * words - whole).min()
+            assert abs(2 * size - full_size) == abs(2 * words - full_size).min()
     assert seen == {True, False}
 
 
@@ -102,7 +102,7 @@ def test_half_of_nsp_rows_are_random_pairs(made):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_masks_are_bert_s_own(made, corpus, kind):
+def test_masks_follow_bert_shares(made, corpus, kind):
     batch, tokenizer = read(made[kind]), corpus.tokenizer
     outer = {tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id}
     maskable = sum(
@@ -122,11 +122,11 @@ def test_masks_are_bert_s_own(made, corpus, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_the_same_for_any_batch_and_hosts(made, kind):
-    whole = read(made[kind], 16)
+def test_rows_do_not_depend_on_batch_or_hosts(made, kind):
+    full_size = read(made[kind], 16)
     shared = read(made[kind], 12, hosts=(slice(0, 6), np.arange(6, 12)))
-    for name in whole.keys() - {"rows"}:
-        np.testing.assert_array_equal(whole[name], shared[name], err_msg=name)
+    for name in full_size.keys() - {"rows"}:
+        np.testing.assert_array_equal(full_size[name], shared[name], err_msg=name)
 
 
 def test_fillers_ask_for_nothing(made):
@@ -138,7 +138,7 @@ def test_fillers_ask_for_nothing(made):
     assert len(list(rows.evaluation(size, 3, slice(None)))) == 1
 
 
-def test_a_model_that_knows_one_type_is_shown_one(made, corpus):
+def test_untyped_rows_have_one_type(made, corpus):
     plain = shared_rows.make(["pair"], corpus.valid, corpus.tokenizer, LENGTH, False)
     one, two = read(plain["pair"]), read(made["pair"])
     assert not one["types"].any()
@@ -161,7 +161,7 @@ def words_of(size, count):
 
 
 @given(size=st.integers(1, 40), number=st.integers(0, 10**6))
-def test_whole_words_keep_their_share_at_any_length(size, number):
+def test_word_masks_keep_their_share(size, number):
     ids, inside = words_of(size, max(2, 120 // size))
     numbers = number + np.arange(64)
     many, here = np.repeat(ids, 64, 0), np.repeat(inside, 64, 0)
@@ -170,14 +170,14 @@ def test_whole_words_keep_their_share_at_any_length(size, number):
     assert chosen.mean() == pytest.approx(0.15, rel=0.1)
 
 
-def test_short_words_are_masked_whole():
+def test_short_words_are_masked_completely():
     ids, inside = words_of(2, 60)
     many, here = np.repeat(ids, 64, 0), np.repeat(inside, 64, 0)
     chosen, _ = shared_rows.mask(many, here, np.arange(64), "word", Words)  # pyright: ignore
     np.testing.assert_array_equal(chosen[:, ::2], chosen[:, 1::2])
 
 
-def test_a_chunk_of_one_word_is_left_out_of_all_kinds(tmp_path):
+def test_single_word_chunks_are_left_out(tmp_path):
     config = generated(tmp_path, documents=40)
     made = store.prepare(config, silent)
     split = made.valid

@@ -21,14 +21,14 @@ from tests.storing import config_of, generated, left_in, silent
 # Found again.
 
 
-def test_a_store_is_found_again_whatever_the_pairs_and_the_length(folder):
+def test_store_does_not_depend_on_pairs_or_length(folder):
     first = store.prepare(config_of(folder), silent)
-    said = []
+    messages = []
     other = config_of(folder, **{"data.pairs": "single", "data.length": 64})
-    again = store.prepare(other, said.append)
+    again = store.prepare(other, messages.append)
     assert again.directory == first.directory
     assert again.fingerprint == first.fingerprint
-    assert said == [f"store: {first.directory}, prepared before"]
+    assert messages == [f"store: {first.directory}, prepared before"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_two_prepares_of_one_text_are_equal(folder):
     assert store.prepare(config, silent).manifest == first.manifest
 
 
-def test_the_sha256_of_the_manifest_are_those_of_the_files(folder):
+def test_manifest_sha256_match_files(folder):
     prepared = store.prepare(config_of(folder), silent)
     for name, file in prepared.manifest["files"].items():
         assert output.describe((prepared.directory / name).read_bytes()) == file
@@ -104,7 +104,7 @@ def is_alive(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_killed_prepare_leaves_no_store_and_no_process(folder):
+def test_killed_prepare_leaves_nothing(folder):
     config = generated(folder)
     killed = script(
         folder,
@@ -139,7 +139,7 @@ def test_a_killed_prepare_leaves_no_store_and_no_process(folder):
     assert len(prepared.train.documents) + len(prepared.valid.documents) == 302
 
 
-def test_leftovers_of_other_stores_are_removed_but_not_those_of_the_living(folder):
+def test_only_leftovers_of_dead_prepares_are_removed(folder):
     cache = folder / "cache"
     for name in (".dead.tmp", "old.building", ".alive.tmp"):
         (cache / name).mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_two_prepares_at_once_make_one_store(folder):
 
 
 @pytest.mark.parametrize("limit", [1, 5_000])
-def test_a_full_disk_is_one_clear_line_and_leaves_nothing(folder, limit):
+def test_full_disk_is_one_line_without_leftovers(folder, limit):
     config = generated(folder)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))

@@ -110,15 +110,15 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_fault_is_named_with_file_and_line(name, tmp_path):
-    kind, changes, content, said = BAD[name]
+    kind, changes, content, message = BAD[name]
     path = write(tmp_path / "bad", content)
     with pytest.raises(UsageError) as error:
         read.read(config(kind, train=path, valid=path, **changes))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "bad" in str(error.value) or "task.train" in str(error.value)
 
 
-def test_impossible_questions_are_read_where_questions_may_have_no_answer(tmp_path):
+def test_impossible_questions_are_read(tmp_path):
     path = write(tmp_path / "t", squad(QA | {"answers": [], "is_impossible": True}))
     changes = {"format": "squad", "train": path, "valid": path, "no_answer": True}
     assert read.read(config("span", **changes)).train[0].answers == ()
@@ -136,7 +136,7 @@ def test_a_test_set_without_labels_is_refused(tmp_path):
     assert "bad.jsonl, line 1" in str(error.value)
 
 
-def test_a_task_without_a_column_of_labels_is_refused():
+def test_task_without_label_column_is_refused():
     with pytest.raises(UsageError, match="task.label is empty"):
         read.read(config("classify", train="unread", label=""))
 

@@ -28,14 +28,14 @@ def small(tmp_path_factory):
     )
 
 
-def test_the_longest_piece_is_taken_first_and_offsets_are_of_characters(small):
+def test_longest_token_first_with_character_offsets(small):
     encoding = small.encode("The unaffable  Café!")
     assert encoding.tokens == ["the", "un", "##aff", "##able", "cafe", "[UNK]"]
     assert encoding.ids == [9, 6, 7, 8, 11, 1]
     assert encoding.offsets == [(0, 3), (4, 6), (6, 9), (9, 13), (15, 19), (19, 20)]
 
 
-def test_chinese_characters_are_words_of_their_own(small):
+def test_chinese_characters_are_single_words(small):
     assert small.encode("a今天a").offsets == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
@@ -58,7 +58,7 @@ def test_inputs_are_framed_and_may_name_the_mask(small):
     assert inputs["ids"].dtype == inputs["types"].dtype == np.int32
 
 
-def test_pairs_are_cut_from_the_longer_text_and_padded(small):
+def test_pairs_are_truncated_longest_first_and_padded(small):
     inputs = small.encode_inputs(
         ["the cat the cat the", "cat"], ["a a", "the"], 7, pad=True
     )
@@ -136,7 +136,7 @@ def test_a_huge_vocabulary_is_refused_unread(tmp_path):
         tokenizer.load(tmp_path, True)
 
 
-def test_saved_and_loaded_it_is_the_same(small, tmp_path):
+def test_save_and_load_round_trip(small, tmp_path):
     small.save(tmp_path / "tokenizer.json")
     loaded = tokenizer.load(tmp_path, True)
     assert loaded.fingerprint == small.fingerprint
@@ -162,7 +162,7 @@ def test_two_trainings_are_equal_byte_for_byte(tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_trained_vocabulary_has_the_specials_first_and_then_the_alphabet():
+def test_trained_vocabulary_starts_with_specials_and_alphabet():
     trained = tokenizer.train(TEXT, 1000, True)
     alphabet = sorted(set("".join(TEXT).lower()) - {" "})
     assert trained.vocabulary[:5] == SPECIALS
@@ -173,20 +173,20 @@ def test_a_trained_vocabulary_has_the_specials_first_and_then_the_alphabet():
     assert not tokenizer.train(TEXT, 1000, False).lowercase
 
 
-def test_a_vocabulary_is_no_larger_than_asked_and_keeps_the_frequent_characters():
+def test_vocabulary_size_limits_alphabet_by_frequency():
     rare = "".join(chr(0x4E00 + i) for i in range(500))
     trained = tokenizer.train([rare, "the cat " * 100], 64, True)
     assert trained.vocab_size <= 64
     assert not trained.encode("the cat").ids.count(trained.unk_id)
 
 
-def test_a_vocabulary_trained_on_chinese_text_covers_its_characters():
+def test_vocabulary_of_chinese_text_covers_characters():
     many = "".join(chr(0x4E00 + i) for i in range(3000))  # more than an alphabet's 1000
     trained = tokenizer.train([CHINESE, many], 8000, True)
     assert trained.unk_id not in trained.encode(CHINESE + many).ids
 
 
-def test_a_vocabulary_too_small_for_any_text_is_refused():
+def test_too_small_vocabulary_is_refused():
     with pytest.raises(UsageError, match="tokenizer.vocab_size=5 cannot hold"):
         tokenizer.train(TEXT, 5, True)
 
@@ -197,13 +197,13 @@ def test_a_vocabulary_without_special_tokens_is_refused(tmp_path):
         tokenizer.load(path, True)
 
 
-def test_windows_line_ends_are_no_part_of_a_vocabulary(tmp_path):
+def test_windows_line_ends_are_not_in_vocabulary(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_bytes("\r\n".join([*SPECIALS, "a"]).encode())
     assert tokenizer.load(path, True).vocabulary == [*SPECIALS, "a"]
 
 
-def test_a_vocabulary_that_is_not_there_or_no_text_is_refused(tmp_path):
+def test_missing_or_binary_vocabulary_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no vocabulary at"):
         tokenizer.load(tmp_path, True)
     (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe\x00")
@@ -229,7 +229,7 @@ def test_a_tokenizer_json_of_another_kind_is_refused(small, tmp_path):
         tokenizer.load(path, True)
 
 
-def test_a_tokenizer_json_with_a_hole_in_its_ids_is_refused(small, tmp_path):
+def test_tokenizer_json_with_missing_id_is_refused(small, tmp_path):
     path = change(
         small,
         tmp_path / "tokenizer.json",
@@ -239,7 +239,7 @@ def test_a_tokenizer_json_with_a_hole_in_its_ids_is_refused(small, tmp_path):
         tokenizer.load(path, True)
 
 
-def test_a_tokenizer_json_of_the_other_case_is_refused(small, tmp_path):
+def test_tokenizer_json_of_other_case_is_refused(small, tmp_path):
     small.save(tmp_path / "tokenizer.json")
     with pytest.raises(UsageError, match="set --config.tokenizer.lowercase=True"):
         tokenizer.load(tmp_path, False)
@@ -320,7 +320,7 @@ def test_three_sentences_are_cut_to_four_tokens(bert):
     assert inputs["lengths"].tolist() == [4, 4, 4]
 
 
-def test_a_question_and_its_context_are_two_types_and_offsets_find_the_answer(bert):
+def test_question_and_context_have_types_and_offsets(bert):
     inputs = bert.encode_inputs([QUESTION], [CONTEXT], 512, pad=False)
     [ids], [types], [offsets] = inputs["ids"], inputs["types"], inputs["offsets"]
     assert " ".join(map(str, ids)) == (

@@ -42,7 +42,7 @@ def marked():
     return tokenizer.parse(made.to_str(), "tokenizer.json")
 
 
-def test_added_special_tokens_are_whole_through_every_door(marked):
+def test_added_special_tokens_stay_single_tokens(marked):
     """FAULTS 16: training, predict and score read `ids`, the notebook `encode_inputs`."""
     text = "[E1] Anna [E2] lives NewWord"
     ids = [14, 7, 15, 8, 16]
@@ -203,7 +203,7 @@ def test_a_tokenizer_json_made_wrong_is_one_line(changes):
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "message"),
     [
         (
             {"content": "cat", "id": 14},
@@ -212,19 +212,19 @@ def test_a_tokenizer_json_made_wrong_is_one_line(changes):
         ({"content": "[E1]", "id": 20}, "its ids are not 0 to 14, each once"),
     ],
 )
-def test_an_added_token_of_another_id_is_named(added, said):
+def test_an_added_token_of_another_id_is_named(added, message):
     flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
     token = dict.fromkeys(flags, False) | added
-    with pytest.raises(UsageError, match=f"f.json.*{said}"):
+    with pytest.raises(UsageError, match=f"f.json.*{message}"):
         tokenizer.parse(content(added_tokens=[token]), "f.json")
 
 
 @given(st.text(alphabet=string.ascii_letters + "\n[]{}\ufeff#", max_size=40))
-def test_any_vocab_txt_is_read_or_refused_in_one_line(text):
+def test_any_vocab_txt_is_read_or_refused(text):
     try:
-        ids, said = vocabulary.read_lines("\n".join(SPECIALS) + "\n" + text, "v.txt")
+        ids, message = vocabulary.read_lines("\n".join(SPECIALS) + "\n" + text, "v.txt")
     except UsageError as error:
         assert "\n" not in str(error)
     else:
         assert sorted(ids.values()) == list(range(len(ids)))
-        assert len(said) <= 1
+        assert len(message) <= 1

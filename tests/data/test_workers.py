@@ -18,7 +18,7 @@ def test_a_large_vocabulary_takes_four_bytes():
     assert workers.dtype(2**16 + 1) is np.uint32
 
 
-def test_a_child_loads_no_jax_and_its_death_is_reported(folder):
+def test_child_loads_no_jax_and_reports_death(folder):
     tokenizer = tokenizers.load(folder, True)
     loaded = (
         "import sys; from bert_jax.data import workers; print('jax' in sys.modules)"

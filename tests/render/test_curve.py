@@ -31,7 +31,7 @@ def test_every_kind_of_run_can_be_drawn(tmp_path, log):
     assert path.parent == tmp_path
 
 
-def test_what_is_no_number_is_not_drawn_nor_averaged(tmp_path, monkeypatch):
+def test_nonfinite_values_are_not_drawn(tmp_path, monkeypatch):
     """Kind B: one such loss took twenty logs of the running mean with it."""
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, _: figures.append(figure))

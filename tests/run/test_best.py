@@ -35,10 +35,12 @@ def test_what_comes_later_does_not_count():
 
 def test_without_keep_best_there_is_none():
     assert best.step(config(keep_best=False), history(0.5, 0.7), 20) is None
-    assert not best.is_long_ago(config(1, keep_best=False), history(0.9, 0.1), 20)
+    assert not best.is_patience_exhausted(
+        config(1, keep_best=False), history(0.9, 0.1), 20
+    )
 
 
-def test_a_score_that_is_no_number_is_the_worst():
+def test_nonfinite_score_is_worst():
     assert best.step(config(), history(math.nan, -0.3, math.nan), 30) == 20
     assert best.step(config(), history(math.nan, math.inf), 20) is None
 
@@ -55,11 +57,13 @@ def test_the_metric_is_the_one_that_decides():
 )
 def test_patience_counts_evaluations_after_the_best(until, expected):
     found = history(0.5, 0.7, 0.6, 0.7, 0.9)
-    assert best.is_long_ago(config(patience=2), found, until) is expected
+    assert best.is_patience_exhausted(config(patience=2), found, until) is expected
 
 
-def test_steps_without_an_evaluation_do_not_count_and_a_better_one_starts_anew():
+def test_patience_counts_evaluations_since_best():
     found = history(0.5, 0.4, 0.6, 0.5)
     found.add(45, {"train/loss": 1.0})
-    assert not best.is_long_ago(config(patience=2), found, 45)
-    assert not best.is_long_ago(config(patience=0), history(0.9, 0.1, 0.1), 30)
+    assert not best.is_patience_exhausted(config(patience=2), found, 45)
+    assert not best.is_patience_exhausted(
+        config(patience=0), history(0.9, 0.1, 0.1), 30
+    )

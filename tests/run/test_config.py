@@ -28,7 +28,7 @@ def test_every_config_file_is_valid_also_when_shrunk(file):
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if "bert_" in f])
-def test_phase_two_sees_512_tokens_and_is_another_run(file):
+def test_phase_two_has_512_tokens_and_another_id(file):
     one, two = load(file, {}), load(f"{file}:512", {})
     assert (one.data.length, two.data.length) == (128, 512)
     assert (one.train.steps, two.train.steps) == (900_000, 100_000)
@@ -73,7 +73,7 @@ def test_the_paper_s_hyper_parameters():
     assert objective.mask_random_share == 0.1
 
 
-def test_overrides_are_read_by_the_type_of_their_key():
+def test_overrides_are_parsed_by_key_type():
     config = load(
         DEMO,
         {
@@ -88,12 +88,12 @@ def test_overrides_are_read_by_the_type_of_their_key():
     assert config.train.keep_powers is True
 
 
-def test_a_whole_number_serves_where_a_float_is_wanted():
+def test_integer_is_accepted_for_float():
     assert load(DEMO, {"optim.clip_norm": "1"}).optim.clip_norm == 1.0
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("model.num_layer", "2", "did you mean model.num_layers?"),
         ("modle.dropout", "0", "there is no config key modle.dropout"),
@@ -132,10 +132,10 @@ def test_a_whole_number_serves_where_a_float_is_wanted():
         ("parallel.mesh", "0x1x1", "parallel.mesh must read DATAxFSDPxTENSOR"),
     ],
 )
-def test_a_mistake_is_named(key, value, said):
+def test_a_mistake_is_named(key, value, message):
     with pytest.raises(UsageError) as error:
         load(DEMO, {key: value})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert key.split(".")[-1] in str(error.value)
 
 
@@ -143,7 +143,7 @@ TASK = {"objective.kind": "classify", "task.train": "train.tsv"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"task.train": ""}, "task.train is empty: name the labelled data"),
         ({"task.format": "xml"}, "task.format must be tsv | csv | jsonl"),
@@ -174,10 +174,10 @@ TASK = {"objective.kind": "classify", "task.train": "train.tsv"}
         ({"objective.kind": "mlm", "train.keep_best": "true"}, "which a pretraining"),
     ],
 )
-def test_a_mistake_of_a_task_is_named(changes, said):
+def test_a_mistake_of_a_task_is_named(changes, message):
     with pytest.raises(UsageError) as error:
         load("configs/finetune/recipe.py", TASK | changes)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_what_a_task_may_say_is_let_through():
@@ -190,14 +190,14 @@ def test_what_a_task_may_say_is_let_through():
     load(recipe, TASK | {"model.attention": "causal", "objective.pool": "last"})
 
 
-def test_all_mistakes_of_a_config_are_said_together():
+def test_all_mistakes_of_a_config_are_reported():
     with pytest.raises(UsageError) as error:
         load(DEMO, {"model.num_heads": "7", "model.dropout": "nan"})
     assert len(str(error.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (
             "config.model.dropout = None",
@@ -210,7 +210,7 @@ def test_all_mistakes_of_a_config_are_said_together():
         ("1 / 0", "ZeroDivisionError"),
     ],
 )
-def test_a_mistake_in_a_file_is_named(tmp_path, body, said):
+def test_a_mistake_in_a_file_is_named(tmp_path, body, message):
     path = tmp_path / "own.py"
     path.write_text(
         "from configs import base\n\n\ndef get_config():\n"
@@ -218,7 +218,7 @@ def test_a_mistake_in_a_file_is_named(tmp_path, body, said):
     )
     with pytest.raises(UsageError) as error:
         load(str(path), {})
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -232,7 +232,7 @@ def test_a_file_without_argument_refuses_one():
         load(f"{DEMO}:512", {})
 
 
-def test_an_argument_that_a_file_does_not_know_is_named():
+def test_unknown_file_argument_is_named():
     with pytest.raises(UsageError, match="bert_tiny.py: KeyError: '256'"):
         load("configs/pretrain/bert_tiny.py:256", {})
 
@@ -246,7 +246,7 @@ def test_canonical_json_reads_back_equal(tmp_path):
     assert fingerprint(again, "") == fingerprint(config, "")
 
 
-def test_a_config_json_from_before_a_key_existed_takes_its_base_value(tmp_path):
+def test_older_config_json_takes_later_values(tmp_path):
     config = load(DEMO, {"train.steps": "900"})
     old = config.to_dict()
     del old["objective"]["pair_weight"], old["seed"]
@@ -262,7 +262,7 @@ def test_a_broken_config_json_is_one_line(tmp_path):
         load(str(path), {})
 
 
-def test_the_fingerprint_follows_what_is_computed_and_not_how():
+def test_fingerprint_ignores_execution():
     plain = fingerprint(load(DEMO, {}), "")
     flat = configs.flatten(load(DEMO, {}))
     for key in configs.EXECUTION:
@@ -276,7 +276,7 @@ def test_the_fingerprint_follows_what_is_computed_and_not_how():
         assert fingerprint(load(DEMO, {key: value}), "") != plain, key
 
 
-def test_the_parent_stands_in_the_fingerprint_by_its_identity_not_its_path():
+def test_fingerprint_has_parent_identity_not_path():
     one = load(DEMO, {"init_from": "runs/a"})
     two = load(DEMO, {"init_from": "elsewhere/a"})
     assert fingerprint(one, "abc/10") == fingerprint(two, "abc/10")

@@ -22,16 +22,16 @@ def test_exit_codes_are_those_that_scripts_rely_on():
 
 
 @pytest.mark.parametrize("number", exits.SIGNALS)
-def test_a_signal_asks_for_a_stop_and_says_so_once(number, capfd):
+def test_signal_requests_stop_and_prints_once(number, capfd):
     with exits.Stopping(alone) as stopping:
         assert not stopping()
         signal.raise_signal(number)
         signal.raise_signal(signal.SIGTERM)
         assert stopping()
         assert stopping()
-    said = capfd.readouterr().err
+    message = capfd.readouterr().err
     name = signal.Signals(number).name
-    assert said.strip() == f"{name}: stopping after this step; saving"
+    assert message.strip() == f"{name}: stopping after this step; saving"
 
 
 def test_a_second_interrupt_ends_at_once():
@@ -42,7 +42,7 @@ def test_a_second_interrupt_ends_at_once():
         assert stopping()
 
 
-def test_an_interrupt_after_another_signal_is_not_yet_the_second():
+def test_interrupt_after_other_signal_is_first_interrupt():
     with exits.Stopping(alone) as stopping:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGINT)
@@ -83,7 +83,7 @@ with Stopping(lambda requested: requested) as stopping:
 """
 
 
-def test_handlers_that_c_code_replaced_can_be_installed_again():
+def test_replaced_handlers_can_be_installed_again():
     command = [sys.executable, "-c", STOLEN]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True

@@ -19,7 +19,7 @@ class Shape(TypedDict):
 GOOD = {"name": "a", "steps": 3, "metrics": {"loss": 1.5}, "more": [1]}
 
 
-def test_json_of_the_right_types_is_read_whole(tmp_path):
+def test_json_of_right_types_is_read(tmp_path):
     files.write_json(tmp_path / "x.json", GOOD)
     assert files.read_json(tmp_path / "x.json", Shape) == GOOD
 
@@ -86,19 +86,19 @@ def test_digest_tells_where_parts_end():
     assert files.digest("ab", b"c", length=12) == files.digest(b"ab", "c", length=12)
 
 
-def test_directory_appears_whole_or_not_at_all(tmp_path):
+def test_directory_appears_atomically(tmp_path):
     target = tmp_path / "made"
-    with pytest.raises(OSError, match="full"), files.whole_directory(target) as new:
+    with pytest.raises(OSError, match="full"), files.atomic_directory(target) as new:
         (new / "part").write_text("1")
         raise OSError("full")
     assert not list(tmp_path.iterdir())
-    with files.whole_directory(target) as new:
+    with files.atomic_directory(target) as new:
         (new / "part").write_text("1")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     assert (target / "part").read_text() == "1"
 
 
-def test_second_holder_of_a_lock_is_told_the_first(tmp_path, monkeypatch):
+def test_second_locker_gets_text_of_first(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "PAUSE", 0)
     path = tmp_path / "lock"
     assert not files.is_locked(path)

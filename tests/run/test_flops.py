@@ -21,7 +21,7 @@ def tiny():
 
 # Two layers: 6 * 2 * (4*16 + 2*4*16) = 2304 for the weights, 12 * 2 * 10 * 4 = 960 for
 # attention; the head 6 * (16 + 100*4) = 2496 at each predicted position.
-def test_masked_lm_pays_for_the_head_at_the_predicted_positions_only():
+def test_masked_lm_head_costs_predicted_positions_only():
     assert flops.predicted(tiny()) == 2
     assert flops.flops_per_token(tiny(), 10) == pytest.approx(
         2304 + 960 + 2496 * 2 / 10
@@ -35,7 +35,7 @@ def test_a_pair_loss_adds_one_pooler_a_sequence():
     assert added == pytest.approx(6 * 16 / 10)
 
 
-def test_causal_lm_predicts_every_token_but_the_first_and_has_no_pooler():
+def test_causal_lm_predicts_length_minus_one():
     config = tiny()
     config.objective.kind = "clm"
     config.objective.pair = "nsp"
@@ -44,27 +44,27 @@ def test_causal_lm_predicts_every_token_but_the_first_and_has_no_pooler():
     )
 
 
-def test_a_fractional_number_of_predictions_counts_as_its_maximum():
+def test_fractional_predictions_round_up():
     config = tiny()
     config.objective.mask_rate = 0.15  # of 8: 1.2, so one or two
     assert flops.predicted(config) == 2
 
 
-def test_the_total_is_per_token_times_every_token_of_every_step():
+def test_total_is_per_token_times_tokens():
     config = tiny()
     config.train.batch = 3
     total = flops.training_flops(config, 7, 10)
     assert total == pytest.approx(7 * 3 * 10 * flops.flops_per_token(config, 10))
 
 
-def test_a_task_costs_its_encoder_at_the_length_of_its_examples():
+def test_task_costs_encoder_at_example_length():
     config = tiny()
     config.objective.kind = "tag"
     attention = 12 * 2 * 2.5 * 4
     assert flops.flops_per_token(config, 2.5) == pytest.approx(2304 + attention)
 
 
-def test_bert_base_costs_what_the_formula_of_its_sizes_gives():
+def test_bert_base_flops_match_formula():
     config = base.get_config()
     config.model.vocab_size = 30522
     share = flops.predicted(config) / 128
@@ -94,5 +94,5 @@ def test_bert_base_costs_what_the_formula_of_its_sizes_gives():
         ("NVIDIA GeForce RTX 4090", None),
     ],
 )
-def test_the_peak_is_that_of_the_datasheet_or_unknown(kind, peak):
+def test_peak_is_datasheet_value_or_none(kind, peak):
     assert flops.peak(kind) == peak

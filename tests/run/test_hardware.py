@@ -42,13 +42,13 @@ def test_another_is_refused(text):
         hardware.chip(text)
 
 
-def test_simulated_devices_are_asked_for_beside_what_is_set(monkeypatch):
+def test_simulated_devices_extend_xla_flags(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--some=1")
     flags = hardware.environment("cpu:4")["XLA_FLAGS"]
     assert flags == "--some=1 --xla_force_host_platform_device_count=4"
 
 
-def test_an_h100_is_compiled_for_where_jax_has_its_plugin(monkeypatch, tmp_path):
+def test_h100_needs_cuda_plugin(monkeypatch, tmp_path):
     found = importlib.machinery.ModuleSpec("jax_plugins", None, is_package=True)
     found.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
@@ -58,9 +58,7 @@ def test_an_h100_is_compiled_for_where_jax_has_its_plugin(monkeypatch, tmp_path)
     assert "--xla_gpu_autotune_level=0" in hardware.environment("h100:8")["XLA_FLAGS"]
 
 
-def test_libtpu_is_looked_for_where_jax_would_and_beside_the_packages(
-    monkeypatch, tmp_path
-):
+def test_libtpu_search_paths(monkeypatch, tmp_path):
     monkeypatch.delenv("TPU_LIBRARY_PATH", raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     beside = tmp_path / "tpu" / "libtpu" / "libtpu.so"
@@ -72,7 +70,7 @@ def test_libtpu_is_looked_for_where_jax_would_and_beside_the_packages(
     beside.parent.mkdir(parents=True)
     beside.touch()
     assert hardware.environment("v5e:2x4")["TPU_LIBRARY_PATH"] == str(beside)
-    own = tmp_path / "own.so"
-    own.touch()
-    monkeypatch.setenv("TPU_LIBRARY_PATH", str(own))
-    assert hardware.environment("v5e:2x4")["TPU_LIBRARY_PATH"] == str(own)
+    library = tmp_path / "own.so"
+    library.touch()
+    monkeypatch.setenv("TPU_LIBRARY_PATH", str(library))
+    assert hardware.environment("v5e:2x4")["TPU_LIBRARY_PATH"] == str(library)

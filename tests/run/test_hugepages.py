@@ -23,7 +23,7 @@ def kernel(tmp_path, monkeypatch):
     return saying
 
 
-def test_a_kernel_that_waits_to_be_asked_is_asked(kernel):
+def test_madvise_kernel_gets_setting(kernel):
     path = kernel("always [madvise] never\n")
     assert hugepages.environment({}, path) == {
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
@@ -42,7 +42,7 @@ def test_what_the_user_tunes_is_left_alone(kernel):
     assert hugepages.environment({"GLIBC_TUNABLES": "glibc.malloc.check=1"}, path) == {}
 
 
-def test_without_such_a_kernel_or_glibc_nothing_is_asked(kernel, monkeypatch, tmp_path):
+def test_other_kernels_and_glibc_get_nothing(kernel, monkeypatch, tmp_path):
     assert hugepages.environment({}, tmp_path / "absent") == {}
     monkeypatch.setattr(hugepages, "_glibc", lambda: (2, 34))
     assert hugepages.environment({}, kernel("always [madvise] never\n")) == {}
@@ -52,10 +52,10 @@ def test_without_such_a_kernel_or_glibc_nothing_is_asked(kernel, monkeypatch, tm
     not hugepages.environment({}, hugepages.KERNEL),
     reason="this machine has no use for it",
 )
-def test_a_process_that_starts_again_keeps_its_number_and_its_arguments():
+def test_restarted_process_keeps_pid_and_arguments():
     code = (
         "import os, sys; from bert_jax.run import hugepages as pages; print(os.getpid(), flush=True); "
-        "pages.start_again(); print(os.environ[pages.TUNABLES], sys.flags.utf8_mode, "
+        "pages.restart_process(); print(os.environ[pages.TUNABLES], sys.flags.utf8_mode, "
         "sys.argv, sys.prefix)"
     )
     command = [sys.executable, "-X", "utf8", "-c", code, "an argument"]
@@ -65,5 +65,5 @@ def test_a_process_that_starts_again_keeps_its_number_and_its_arguments():
     )
     first, second, last = done.stdout.splitlines()
     assert first == second
-    said = f"{hugepages.WISH} 1 {['-c', 'an argument']} {sys.prefix}"
-    assert last == said
+    message = f"{hugepages.SETTING} 1 {['-c', 'an argument']} {sys.prefix}"
+    assert last == message

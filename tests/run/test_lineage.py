@@ -41,7 +41,7 @@ def child(tmp_path):
 
 
 @pytest.mark.parametrize("step", ["", "checkpoints/7"])
-def test_the_shape_and_the_vocabulary_are_the_parent_s(parent, step):
+def test_shape_and_vocabulary_are_inherited(parent, step):
     config = lineage.load(PLAIN, {"init_from": str(parent / step)})
     model = config.model
     assert (model.num_layers, model.model_dim, model.mlp_dim) == (3, 48, 96)
@@ -86,13 +86,13 @@ def test_an_override_that_contradicts_the_parent_is_refused(parent, number):
         lineage.load(PLAIN, wish)
 
 
-def test_to_repeat_the_parent_s_sizes_is_no_contradiction(parent, child):
+def test_repeating_parent_sizes_is_allowed(parent, child):
     file = child("config.model.update(num_layers=3, model_dim=48)")
     config = lineage.load(file, {"init_from": str(parent), "model.mlp_dim": "96"})
     assert config.model.mlp_dim == 96
 
 
-def test_the_whole_is_checked_with_what_was_taken_over(parent):
+def test_config_is_checked_after_inheritance(parent):
     """The parent has no more than 128 positions."""
     wish = {"init_from": str(parent), "data.length": "200"}
     with pytest.raises(
@@ -106,9 +106,7 @@ def test_a_parent_that_is_no_run_is_named(tmp_path):
         lineage.load(PLAIN, {"init_from": str(tmp_path / "nowhere")})
 
 
-def test_a_run_is_known_by_its_parent_s_identity_and_not_by_its_place(
-    straight, tmp_path
-):
+def test_run_identity_has_parent_identity_not_path(straight, tmp_path):
     """Nor does it matter whether the last step is named."""
 
     def identity(source):

@@ -77,11 +77,11 @@ DAMAGE = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "said"), DAMAGE)
-def test_damage_is_named(folder, spoil, said):
+@pytest.mark.parametrize(("spoil", "message"), DAMAGE)
+def test_damage_is_named(folder, spoil, message):
     """FAULTS 40."""
     spoil(folder)
-    assert said in fault(folder)
+    assert message in fault(folder)
 
 
 def test_a_copy_under_another_step_is_named(folder):

@@ -35,7 +35,7 @@ def test_json_comes_back(tmp_path):
     assert os.listdir(tmp_path) == ["x.json"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_failed_write_keeps_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x.json"
     files.write_json(path, {"a": 1})
 
@@ -67,7 +67,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     assert seen <= set(sizes)
 
 
-def test_a_directory_is_a_run_once_its_config_and_facts_are_there(tmp_path, run):
+def test_directory_with_config_and_run_json_is_run(tmp_path, run):
     assert rundir.is_run(run)
     assert rundir.read(run, rundir.CONFIG)["seed"] == 0
     with pytest.raises(UsageError, match=r"is no run: it lacks config.json"):
@@ -105,7 +105,7 @@ def test_create_goes_on_where_it_was_killed(tmp_path, run):
     rundir.create(begun)
 
 
-def test_a_run_is_done_when_its_result_is_of_this_config(run):
+def test_run_is_done_with_result_of_its_config(run):
     identity = configs.fingerprint(CONFIG, "")
     assert not record.is_done(run, identity)
     end_run(run, {"valid/mlm_loss": 3.0})
@@ -118,7 +118,7 @@ def append(workdir, *lines):
         file.writelines(lines)
 
 
-def test_the_last_line_of_each_step_and_key_counts(tmp_path):
+def test_last_line_of_step_and_key_counts(tmp_path):
     append(
         tmp_path,
         rundir.metrics_line(2, {"train/loss": 3.0, "train/lr": 0.1}),
@@ -142,8 +142,8 @@ def test_a_torn_line_loses_itself_alone(tmp_path_factory, cut):
     append(workdir, rundir.metrics_line(9, {"x": 9.0}))
     ends = itertools.accumulate(len(line) for line in lines)
     # A line that lacks nothing but its line feed is whole.
-    whole = sum(end - 1 <= cut for end in ends)
-    expected = {step: {"x": step / 3} for step in range(whole)} | {9: {"x": 9.0}}
+    complete = sum(end - 1 <= cut for end in ends)
+    expected = {step: {"x": step / 3} for step in range(complete)} | {9: {"x": 9.0}}
     assert rundir.read_metrics(workdir) == expected
 
 
@@ -176,7 +176,7 @@ def holder(run):
         process.kill()
 
 
-def test_a_second_writer_is_told_who_holds_the_run(run, holder):
+def test_second_writer_error_names_lease_holder(run, holder):
     refusal = rf"is being written by process {holder.pid} on host \S+; stop it or"
     with pytest.raises(UsageError, match=refusal), rundir.lease(run, "--workdir"):
         pass
@@ -213,7 +213,7 @@ def git(directory, *arguments):
     return done.stdout.strip()
 
 
-def test_the_commit_says_whether_the_code_was_edited_since(tmp_path, monkeypatch):
+def test_commit_marks_edited_code(tmp_path, monkeypatch):
     source = checkout(tmp_path, monkeypatch)
     git(tmp_path, "init", "-q")
     assert rundir.commit() == ""

@@ -18,7 +18,7 @@ def work():
     print("the end")
     return 75
 
-sys.exit(streams.lasting("name", sys.argv[2] == "prints", work))
+sys.exit(streams.run_tolerantly("name", sys.argv[2] == "prints", work))
 """
 FULL = "standard output cannot be written: No space left on device"
 
@@ -38,15 +38,15 @@ def run(path, kind: str, shell: str) -> tuple[int, str]:
 @pytest.mark.parametrize("shell", ["| head -0", "> /dev/full", ">&-", ">&- 2>&- <&-"])
 def test_work_outlives_what_it_prints_to(shell, tmp_path):
     """FAULTS 57"""
-    code, said = run(tmp_path / "made", "works", shell)
+    code, message = run(tmp_path / "made", "works", shell)
     assert code == 75
     assert (tmp_path / "made").read_text() == "done"
-    assert "Traceback" not in said
-    assert said.count(FULL) == ("full" in shell)
+    assert "Traceback" not in message
+    assert message.count(FULL) == ("full" in shell)
 
 
 @pytest.mark.parametrize(
-    ("shell", "code", "said"),
+    ("shell", "code", "message"),
     [
         ("| head -0", exits.DONE, ""),
         ("> /dev/full", exits.USAGE, f"name: {FULL}\n"),
@@ -54,16 +54,16 @@ def test_work_outlives_what_it_prints_to(shell, tmp_path):
         ("> /dev/full 2>&1", exits.USAGE, ""),
     ],
 )
-def test_what_only_prints_ends_in_a_line(shell, code, said, tmp_path):
+def test_what_only_prints_ends_in_a_line(shell, code, message, tmp_path):
     """FAULTS 57"""
     found = run(tmp_path / "made", "prints", shell)
     assert found[0] == code
-    assert found[1].startswith(said)
-    assert found[1].count("\n") == bool(said)
+    assert found[1].startswith(message)
+    assert found[1].count("\n") == bool(message)
     assert not (tmp_path / "made").exists()
 
 
-def test_closed_streams_leave_their_numbers_free_for_no_file(tmp_path):
+def test_closed_streams_keep_their_descriptors(tmp_path):
     path = tmp_path / "made"
     assert run(path, "works", ">&- 2>&-")[0] == 75
     assert path.read_text() == "done"

@@ -12,7 +12,7 @@ from bert_jax.run import config as configs
 from bert_jax.run import exits, record, rundir
 from bert_jax.sweep import experiment as experiments
 from bert_jax.sweep import plan
-from bert_jax.sweep.plan import PRETRAIN, Planned
+from bert_jax.sweep.plan import PRETRAIN, PlannedRun
 from bert_jax.sweep.report import main as report
 
 STEPS = 6000  # of configs/demo.py
@@ -39,20 +39,20 @@ def write_experiment(path: Path, **names: object) -> Path:
     return path
 
 
-def launch(path: Path, root: Path) -> plan.Plan:
+def launch(path: Path, root: Path) -> plan.SweepPlan:
     """What the sweep would freeze."""
     experiment, problems = experiments.read(path)
     folder = root / experiment.name
-    return plan.freeze(folder, plan.draw(experiment, problems, folder, 1))
+    return plan.freeze(folder, plan.resolve(experiment, problems, folder, 1))
 
 
-def run_all(folder: Path, runs: Iterable[Planned], outcome: Outcome) -> None:
+def run_all(folder: Path, runs: Iterable[PlannedRun], outcome: Outcome) -> None:
     for planned in runs:
         metrics = outcome(planned.arm, planned.seed, planned.stage)
         finish(folder, planned, metrics)
 
 
-def begin(folder: Path, planned: Planned) -> Path:
+def begin(folder: Path, planned: PlannedRun) -> Path:
     """config.json and run.json; the run directory."""
     workdir, parent = folder / planned.name, ""
     if planned.stage != PRETRAIN:
@@ -72,7 +72,7 @@ def begin(folder: Path, planned: Planned) -> Path:
     return workdir
 
 
-def finish(folder: Path, planned: Planned, metrics: dict[str, float]) -> Path:
+def finish(folder: Path, planned: PlannedRun, metrics: dict[str, float]) -> Path:
     """A done run, with a learning curve down to its metrics."""
     workdir = begin(folder, planned)
     steps = STEPS if planned.stage == PRETRAIN else 200
@@ -102,7 +102,7 @@ def finish(folder: Path, planned: Planned, metrics: dict[str, float]) -> Path:
     return workdir
 
 
-def diverge(folder: Path, planned: Planned) -> Path:
+def diverge(folder: Path, planned: PlannedRun) -> Path:
     workdir = begin(folder, planned)
     write_log(workdir, {20: {"train/loss": 9.0}, 40: {"train/loss": float("nan")}})
     return workdir
@@ -145,8 +145,8 @@ class Sweep:
 
 
 def loss(value: float) -> dict[str, float]:
-    own = {"valid/mlm_loss": value, "valid/unigram_loss": 6.0}
-    return {**own, "valid/pair_accuracy": 0.62}
+    losses = {"valid/mlm_loss": value, "valid/unigram_loss": 6.0}
+    return {**losses, "valid/pair_accuracy": 0.62}
 
 
 def learns(arm: str, seed: int, stage: str) -> dict[str, float]:

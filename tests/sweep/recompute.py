@@ -44,14 +44,14 @@ def side(gaps: list[float], together: int = 1) -> int:
 
 def expected(sweep: Sweep) -> list[Row]:
     rows: list[Row] = []
-    told: list[tuple[str, str]] = []
+    claims_seen: list[tuple[str, str]] = []
     for metric, directions in sweep.expect.items():
         for arm in directions:
             claim = metric, other(metric)
-            if (metric, arm) not in told:
+            if (metric, arm) not in claims_seen:
                 word = verdict(sweep, [each for each in claim if each], arm)
                 rows += [expectation(sweep, each, arm, word) for each in claim if each]
-                told += [(each, arm) for each in claim]
+                claims_seen += [(each, arm) for each in claim]
     return rows
 
 
@@ -110,8 +110,8 @@ def learnt(sweep: Sweep) -> bool:
         return False
     if not any("objective.pair" in changes for changes in sweep.changes.values()):
         return True
-    own = "valid/pair_accuracy"
-    key = own if all(own in m for m in done) else "valid/nsp/pair_accuracy"
+    unshared = "valid/pair_accuracy"
+    key = unshared if all(unshared in m for m in done) else "valid/nsp/pair_accuracy"
     return interval([m[key] for m in done])[0] > 0.55
 
 
@@ -121,7 +121,7 @@ def scaled(factor: float, of, gaps: list[float], least: int) -> list[float]:
 
 def measured(sweep: Sweep, metric: str) -> list[Row]:
     factor, name, step = unit(metric)
-    unknown = sweep.rows(metric) == "unknown"
+    rows_unknown = sweep.rows(metric) == "unknown"
     baselines = {arm: unigrams(sweep, arm, metric) for arm in sweep.arms}
     all_gaps = {arm: sweep.gaps(arm, metric) for arm in sweep.arms}
     del all_gaps[sweep.baseline]
@@ -149,7 +149,7 @@ def measured(sweep: Sweep, metric: str) -> list[Row]:
         row["detectable"] = [factor * wide / math.sqrt(len(gaps))] if paired else []
         good = side(gaps) * (-1 if metric.endswith("loss") else 1)
         words = {1: "better", -1: "worse", 0: "undecided"}
-        word = "rows unknown" if unknown else words[good]
+        word = "rows unknown" if rows_unknown else words[good]
         row["reads"] = word if paired else "–"
         rows.append(row)
     return rows
@@ -181,15 +181,15 @@ def phases(sweep: Sweep, stage: str) -> list[list[Row]]:
         row: Row = {"arm": arm, "runs": [len(some)]}
         total = sum(sum(seconds.values()) for seconds in some)
         for name in names:
-            own = sum(seconds.get(name, 0) for seconds in some)
-            row[name] = [own / len(some), 100 * own / total] if some else []
+            phase = sum(seconds.get(name, 0) for seconds in some)
+            row[name] = [phase / len(some), 100 * phase / total] if some else []
         rows.append(row)
     return [rows] if names else []
 
 
 def taken(sweep: Sweep, stage: str) -> list[Row]:
-    own = [m for m in sweep.metrics if sweep.locate(m)[0] == stage]
-    own = [m for m in own if sweep.rows(m) != "differ"][:1]
+    metrics = [m for m in sweep.metrics if sweep.locate(m)[0] == stage]
+    metrics = [m for m in metrics if sweep.rows(m) != "differ"][:1]
     rows = []
     for arm in sweep.arms:
         done = sweep.done(arm, stage).values()
@@ -199,7 +199,7 @@ def taken(sweep: Sweep, stage: str) -> list[Row]:
             row[header] = [total / len(done), total] if done else []
         hours = sum(r["result"]["seconds"] * len(r["devices"]) / 3600 for r in done)
         row["device hours"] = [hours / len(done), hours] if done else []
-        for metric in own:
+        for metric in metrics:
             row |= bought(sweep, arm, metric)
         rows.append(row)
     return rows
@@ -231,7 +231,7 @@ def flops(sweep: Sweep, arm: str, metric: str) -> float:
 
 
 def traced(sweep: Sweep, stage: str) -> list[Row]:
-    own = [metric for metric in sweep.metrics if sweep.locate(metric)[0] == stage]
+    metrics = [metric for metric in sweep.metrics if sweep.locate(metric)[0] == stage]
     rows = []
     for (arm, seed, its), run in sweep.runs.items():
         if its != stage or not run:
@@ -244,7 +244,7 @@ def traced(sweep: Sweep, stage: str) -> list[Row]:
         }
         row |= {name: run[name] for name in ("data", "tokenizer")}
         row["steps"] = [ended["steps"]] if "steps" in ended else []
-        for metric in own:
+        for metric in metrics:
             key = sweep.locate(metric)[1]
             values = [ended["metrics"][key]] if key in ended["metrics"] else []
             row[key] = [unit(metric)[0] * value for value in values]

@@ -9,7 +9,7 @@ import pytest
 from bert_jax.run import rundir
 from bert_jax.sweep import board
 from bert_jax.sweep.cluster.local import Event
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from tests.sweep import pretending
 
 
@@ -29,14 +29,14 @@ def shown(tmp_path, capsys):
     folder = tmp_path / "runs/try"
 
     def show(events, running=()) -> list[str]:
-        tasks = {run.name: Task(run.name, folder / run.name, "") for run in runs}
+        tasks = {run.name: RunTask(run.name, folder / run.name, "") for run in runs}
         local = SimpleNamespace(
             running=[SimpleNamespace(task=tasks[name]) for name in running]
         )
-        told = board.Board(folder, runs, local)
+        shown_board = board.Board(folder, runs, local)
         for name, *rest in events:
-            told.tell(Event(tasks[name], *rest))
-        told.close()
+            shown_board.show(Event(tasks[name], *rest))
+        shown_board.close()
         return capsys.readouterr().err.splitlines()
 
     show.folder = folder
@@ -48,14 +48,14 @@ NAME = "a/seed_0/pretrain"
 
 def test_a_run_begins_and_ends(shown):
     events = [(NAME, None, 0.0, False), (NAME, 0, 75.4, False)]
-    said = shown(events)
-    assert said[0] == f"{NAME}: begun"
-    assert said[1].startswith("0 of 2 runs ended")
-    assert said[2] == f"{NAME}: done after 1:15"
+    lines = shown(events)
+    assert lines[0] == f"{NAME}: begun"
+    assert lines[1].startswith("0 of 2 runs ended")
+    assert lines[2] == f"{NAME}: done after 1:15"
 
 
 @pytest.mark.parametrize(
-    ("code", "again", "said"),
+    ("code", "again", "lines"),
     [
         (75, True, "stopped and saved after 0:02; again"),
         (76, True, "stalled after 0:02; again: lower it"),
@@ -65,38 +65,38 @@ def test_a_run_begins_and_ends(shown):
         (1, False, "crashed with 1 after 0:02: lower it"),
     ],
 )
-def test_an_end_is_told_with_the_last_words_of_the_run(shown, code, again, said):
+def test_end_is_shown_with_last_log_line(shown, code, again, lines):
     log = shown.folder / "a/seed_0/pretrain.log"
     log.parent.mkdir(parents=True)
     log.write_text("first\nlower it\n\n")
-    assert shown([(NAME, code, 2.0, again)])[0].startswith(f"{NAME}: {said}")
+    assert shown([(NAME, code, 2.0, again)])[0].startswith(f"{NAME}: {lines}")
 
 
-def test_what_runs_is_told_with_its_step_and_loss(shown):
+def test_running_run_is_shown_with_step_and_loss(shown):
     workdir = shown.folder / NAME
     workdir.mkdir(parents=True)
     line = rundir.metrics_line(3000, {"train/loss": 5.25})
     (workdir / rundir.METRICS).write_text(line + '{"step": 3001, "tra')
-    said = shown([(NAME, None, 0.0, False)], running=[NAME, "a/seed_1/pretrain"])
-    assert f"{NAME}  loss 5.250  step 3000 of 6000" in said[1]
-    assert "a/seed_1/pretrain  starting" in said[1]
+    lines = shown([(NAME, None, 0.0, False)], running=[NAME, "a/seed_1/pretrain"])
+    assert f"{NAME}  loss 5.250  step 3000 of 6000" in lines[1]
+    assert "a/seed_1/pretrain  starting" in lines[1]
 
 
-def test_what_an_earlier_launch_did_is_not_taken_for_speed(shown):
+def test_earlier_launches_do_not_count_as_speed(shown):
     workdir = shown.folder / NAME
     workdir.mkdir(parents=True)
     (workdir / rundir.METRICS).write_text(
         rundir.metrics_line(3000, {"train/loss": 5.0})
     )
-    said = shown([(NAME, None, 0.0, False)], running=[NAME])
-    assert said[1].startswith("0 of 2 runs ended;")
+    lines = shown([(NAME, None, 0.0, False)], running=[NAME])
+    assert lines[1].startswith("0 of 2 runs ended;")
 
 
-def test_the_last_whole_line_with_a_loss_counts(tmp_path):
-    assert board.tail(tmp_path) == {}
+def test_last_complete_line_with_loss_counts(tmp_path):
+    assert board.last_metrics(tmp_path) == {}
     rows = [{"step": n, "train/loss": 1.0} for n in range(500)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     text += '{"step": 500, "valid/mlm_loss": 1.0}\nnull\n{"st'
     Path(tmp_path / rundir.METRICS).write_text(text)
-    assert board.tail(tmp_path)["step"] == 499
+    assert board.last_metrics(tmp_path)["step"] == 499
     assert board.last_line(tmp_path / "nothing") == ""

@@ -59,7 +59,7 @@ def test_seeds_may_be_listed_and_metrics_added(write):
     assert found.stages == ("pretrain", "sst2")
 
 
-def test_a_metric_is_of_the_stage_that_it_begins_with():
+def test_metric_prefix_is_the_stage():
     then = {"sst2": "x.py"}
     assert experiment.locate("sst2/test/f1", then) == ("sst2", "test/f1")
     assert experiment.locate("valid/mlm_loss", then) == ("pretrain", "valid/mlm_loss")
@@ -68,7 +68,7 @@ def test_a_metric_is_of_the_stage_that_it_begins_with():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("../x", "no folder's name"),
         ("a b", "no folder's name"),
@@ -81,15 +81,15 @@ def test_a_metric_is_of_the_stage_that_it_begins_with():
         ("code", "would be the sweep's own code"),
     ],
 )
-def test_an_arm_whose_name_is_no_folder_of_its_own_is_refused(write, name, said):
+def test_bad_arm_names_are_refused(write, name, message):
     with pytest.raises(UsageError) as refused:
         experiment.load(write('"b"', repr(name)))
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value)) < 200
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('BASELINE = "a"', 'BASELINE = "c"', "BASELINE 'c' is none of a, b"),
         ("SEEDS = 3", "SEEDS = 0", "SEEDS must be"),
@@ -136,10 +136,10 @@ def test_an_arm_whose_name_is_no_folder_of_its_own_is_refused(write, name, said)
         ('{"optim.learning_rate": 1e-4}', "{3: 1}", "keys are texts, not 'b'"),
     ],
 )
-def test_a_mistake_is_named(write, old, new, said):
+def test_a_mistake_is_named(write, old, new, message):
     with pytest.raises(UsageError) as refused:
         experiment.load(write(old, new))
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_all_mistakes_are_named_together(write):
@@ -159,7 +159,7 @@ def test_what_is_no_python_file_is_no_experiment(tmp_path, name):
 @pytest.mark.parametrize(
     "name", ["sentence_pair", "mask_rate", "direction", "size", "masking_kind"]
 )
-def test_the_experiments_that_we_ship_say_what_would_contradict_them(name):
+def test_shipped_experiments_state_contradictions(name):
     found = experiment.load(ROOT / "experiments" / f"{name}.py")
     assert found.question.endswith("?")
     assert "contradict" in found.claim

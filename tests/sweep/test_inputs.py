@@ -26,7 +26,7 @@ def sweep(tmp_path, tiny):
             SEEDS=1,
             THEN={"task": str(tmp_path / "task.py")},
         )
-        return main.drawn(path, tmp_path / "runs", 1)
+        return main.resolve_runs(path, tmp_path / "runs", 1)
 
     return make
 
@@ -41,12 +41,12 @@ def get_config():
 """
 
 
-def test_each_corpus_is_prepared_once_and_each_task_read(sweep, tmp_path):
+def test_corpora_and_tasks_are_read_once(sweep, tmp_path):
     file = tmp_path / "train.tsv"
     file.write_text("".join(f"{n % 2}\tthe king saw {n}\n" for n in range(40)))
-    said = []
-    inputs.prepare(*sweep(TASK.format(file=str(file))), said.append)
-    assert sum(line.startswith("store: ") for line in said) == 1
+    messages = []
+    inputs.prepare(*sweep(TASK.format(file=str(file))), messages.append)
+    assert sum(line.startswith("store: ") for line in messages) == 1
 
 
 def test_a_task_that_cannot_be_read_stops_everything(sweep, tmp_path):
@@ -54,7 +54,7 @@ def test_a_task_that_cannot_be_read_stops_everything(sweep, tmp_path):
         inputs.prepare(*sweep(TASK.format(file=str(tmp_path / "nothing.tsv"))), print)
 
 
-def test_data_that_changed_since_a_run_began_are_refused(sweep, tmp_path):
+def test_changed_data_of_begun_run_are_refused(sweep, tmp_path):
     folder, runs = sweep(TASK.format(file="x.tsv"))
     pretending.begin(folder, runs[0])
     with pytest.raises(UsageError) as refused:

@@ -90,18 +90,18 @@ def processes(root: Path) -> list[str]:
     return [line for path in found for line in path.read_text().split()]
 
 
-def test_runs_of_one_shape_are_lanes_of_one_process(experiment, counting, capfd):
+def test_runs_of_one_shape_share_a_process(experiment, counting, capfd):
     write(experiment.parent, {**ARMS, "deep": {"model.num_layers": 3}}, 2)
     assert main.local(experiment, counting, 2, 3) == exits.DONE
     assert set(work(counting).values()) == {STEPS}
     # Arms a and b differ in their rate alone: four runs of one shape, two of another.
     assert processes(counting) == ["3", "1", "2"]
-    said = capfd.readouterr().err
-    assert "a/seed_0/pretrain and 2 beside it: begun" in said
-    assert "12 runs ended" in said
+    message = capfd.readouterr().err
+    assert "a/seed_0/pretrain and 2 beside it: begun" in message
+    assert "12 runs ended" in message
 
 
-def test_only_the_lanes_that_are_not_done_run_again(experiment, counting):
+def test_only_unfinished_lanes_run_again(experiment, counting):
     write(experiment.parent, ARMS, 2)
     main.local(experiment, counting, 1, 4)
     gone = counting / "try/b/seed_1/pretrain"
@@ -145,8 +145,8 @@ def test_another_root_is_another_sweep(experiment, counting, tmp_path):
     assert len(results(tmp_path / "other")) == 4
 
 
-def test_a_foreign_run_stops_the_launch_before_anything_starts(experiment, counting):
-    folder, runs = main.drawn(experiment, counting, 1)
+def test_foreign_run_stops_the_launch(experiment, counting):
+    folder, runs = main.resolve_runs(experiment, counting, 1)
     plan.freeze(folder, runs)
     pretending.finish(folder, runs[0], {"valid/mlm_loss": 3.0})
     shutil.copytree(folder / runs[0].name, folder / "b/seed_0/pretrain")
@@ -168,12 +168,12 @@ def test_two_launchers_at_once_are_one_too_many(experiment, counting):
 def test_a_dry_run_writes_nothing(experiment, counting, capsys):
     assert main.dry_run(experiment, counting, 1, 0) == exits.DONE
     assert not counting.exists()
-    said = capsys.readouterr().out
-    assert "4 runs" in said
-    assert "device hours" in said
+    message = capsys.readouterr().out
+    assert "4 runs" in message
+    assert "device hours" in message
 
 
-def test_the_state_of_every_run_is_told(experiment, counting, capsys):
+def test_status_prints_every_run(experiment, counting, capsys):
     main.local(experiment, counting, 2, 1)
     shutil.rmtree(counting / "try/b/seed_0")
     assert main.status(experiment, counting) == exits.DONE
@@ -181,9 +181,7 @@ def test_the_state_of_every_run_is_told(experiment, counting, capsys):
     assert [line.split()[1] for line in lines] == ["done", "done", "ready", "waiting"]
 
 
-def test_a_run_that_cannot_go_on_is_named_with_its_last_words(
-    experiment, counting, capfd
-):
+def test_failed_run_is_reported_with_its_last_line(experiment, counting, capfd):
     broken = (snapshot.ROOT / "launch.py").read_text()
     broken = broken.replace(
         "if stopped:",
@@ -191,10 +189,10 @@ def test_a_run_that_cannot_go_on_is_named_with_its_last_words(
     )
     (snapshot.ROOT / "launch.py").write_text(broken)
     assert main.local(experiment, counting, 2, 1) == main.FAILED
-    said = capfd.readouterr().err
-    assert "a/seed_0/pretrain: crashed with 1 after" in said
-    assert "no space left" in said
-    assert "4 of 4 runs did not end" in said
+    message = capfd.readouterr().err
+    assert "a/seed_0/pretrain: crashed with 1 after" in message
+    assert "no space left" in message
+    assert "4 of 4 runs did not end" in message
 
 
 LAUNCHER = """\
@@ -207,9 +205,7 @@ sys.exit(main.local(Path(sys.argv[1]), Path(sys.argv[2]), 2, 1))
 """
 
 
-def test_no_run_is_lost_or_repeated_whenever_the_launcher_is_killed(
-    experiment, counting
-):
+def test_killed_launcher_loses_and_repeats_no_run(experiment, counting):
     """Twenty times at random moments, in turn by SIGKILL, SIGTERM and SIGINT."""
     draw = random.Random(0)
     slow = {name: {**arm, "train.log_every": 400} for name, arm in ARMS.items()}
@@ -223,9 +219,11 @@ def test_no_run_is_lost_or_repeated_whenever_the_launcher_is_killed(
         process = subprocess.Popen(command, cwd=ROOT, env=environment, **quiet)
         time.sleep(draw.uniform(0.1, 1.0))
         process.send_signal([signal.SIGKILL, signal.SIGTERM, signal.SIGINT][number % 3])
-        said = process.communicate()[1]
+        message = process.communicate()[1]
         killed += process.returncode != exits.DONE
-        assert process.returncode in (-9, -15, 1, exits.PREEMPTED, exits.DONE, -2), said
+        assert process.returncode in (-9, -15, 1, exits.PREEMPTED, exits.DONE, -2), (
+            message
+        )
         assert all(steps <= STEPS for steps in work(counting).values())
     assert killed >= 5
     done = subprocess.run(command, cwd=ROOT, env=environment, **quiet, check=False)
@@ -259,10 +257,10 @@ def test_a_sweep_trains_once_and_later_only_evaluates(experiment, tiny, tmp_path
     assert (workdir / rundir.CHECKPOINTS).stat().st_mtime_ns == saved
 
 
-def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys):
+def test_mistake_is_one_line_without_writes(tmp_path, capsys):
     root = tmp_path / "runs"
     arguments = ["sweep", str(tmp_path / "nothing.py"), f"--root={root}"]
     assert launch.main(arguments) == exits.USAGE
-    said = capsys.readouterr().err
-    assert said.endswith("is no experiment file: name one, experiments/X.py\n")
+    message = capsys.readouterr().err
+    assert message.endswith("is no experiment file: name one, experiments/X.py\n")
     assert not root.exists()

@@ -74,12 +74,12 @@ def masked(parts: setup.Setup) -> list[set[int]]:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_arms_of_one_seed_read_the_same_batches(build, base, arm):
+def test_arms_of_one_seed_read_equal_batches(build, base, arm):
     assert batches(build(ARMS[arm]), []) == batches(base, [])
 
 
 @pytest.mark.parametrize("arm", ["deeper", "causal", "post"])
-def test_arms_of_one_seed_begin_alike_wherever_shapes_agree(build, base, arm):
+def test_arms_of_one_seed_share_initial_values(build, base, arm):
     ours, theirs = initial(build(ARMS[arm])), initial(base)
     shared = [n for n in ours if n in theirs and ours[n][0] == theirs[n][0]]
     assert len(shared) > 20
@@ -94,7 +94,7 @@ def test_another_seed_is_another_order_and_other_values(build, base):
     assert all(ours[name] != theirs[name] for name in random)
 
 
-def test_arms_of_one_rate_mask_the_same_tokens_and_higher_rates_mask_more(build, base):
+def test_masks_depend_on_rate_only_and_are_nested(build, base):
     assert masked(build({"model.num_layers": 3})) == masked(base)
     replaced = {"objective.mask_token_share": 1.0, "objective.mask_random_share": 0.0}
     assert masked(build(replaced)) == masked(base)

@@ -7,7 +7,7 @@ import pytest
 from bert_jax.run import config as configs
 from bert_jax.run.config import UsageError
 from bert_jax.sweep import experiment, plan, snapshot
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 from tests.sweep.pretending import write_experiment
 
 ARMS = {"a": {}, "b": {"optim.learning_rate": 1e-4}}
@@ -28,7 +28,7 @@ def code(tmp_path, monkeypatch):
 def draw(tmp_path):
     """draw(arms, NAME=VALUE, ...): the runs of an experiment of those."""
 
-    def make(arms=ARMS, devices=1, **names) -> tuple[Planned, ...]:
+    def make(arms=ARMS, devices=1, **names) -> tuple[PlannedRun, ...]:
         usual = {
             "BASE": "configs/demo.py",
             "METRIC": "valid/mlm_loss",
@@ -38,7 +38,7 @@ def draw(tmp_path):
         path = tmp_path / "try.py"
         write_experiment(path, text="Why?", arms=arms, **usual | names)
         found, problems = experiment.read(path)
-        return plan.draw(found, problems, tmp_path / "runs/try", devices)
+        return plan.resolve(found, problems, tmp_path / "runs/try", devices)
 
     return make
 
@@ -63,7 +63,7 @@ def test_runs_come_by_arm_seed_and_stage(draw):
     assert runs[3].chain == "a/seed_1"
 
 
-def test_a_task_starts_from_its_own_arm_and_seed_and_has_its_shape(draw, tmp_path):
+def test_task_starts_from_its_arm_and_seed(draw, tmp_path):
     runs = draw(
         {"a": {}, "b": {"model.num_layers": 3}},
         THEN={"topics": "configs/finetune/topics.py"},
@@ -76,13 +76,13 @@ def test_a_task_starts_from_its_own_arm_and_seed_and_has_its_shape(draw, tmp_pat
     assert runs[1].config.model.num_layers == 2
 
 
-def test_runs_of_one_seed_differ_in_what_the_arm_changes_alone(draw):
+def test_runs_of_one_seed_differ_in_arm_only(draw):
     a, _, b, _ = (configs.flatten(run.config) for run in draw())
     assert {key for key in a if a[key] != b[key]} == {"optim.learning_rate"}
 
 
 def test_every_mistake_of_every_arm_is_named_together(draw):
-    said = refusal(
+    message = refusal(
         draw,
         {
             "a": {},
@@ -95,7 +95,7 @@ def test_every_mistake_of_every_arm_is_named_together(draw):
         },
         BASELINE="z",
     )
-    assert len(said) == 9
+    assert len(message) == 9
     for text in (
         "arm 'b c' is no folder's name",
         "BASELINE 'z' is none of",
@@ -107,43 +107,43 @@ def test_every_mistake_of_every_arm_is_named_together(draw):
         "arm equal changes nothing against arm a: leave it out",
         "arm b c changes nothing against arm a",
     ):
-        assert any(line.startswith(text) for line in said), text
+        assert any(line.startswith(text) for line in message), text
 
 
-def test_an_arm_that_equals_the_baseline_is_refused_wherever_it_stands(draw):
-    (said,) = refusal(draw, {"x": {}, "a": {"train.steps": 6000}})
-    assert said == "arm x changes nothing against the baseline a: leave it out"
+def test_arm_equal_to_baseline_is_refused(draw):
+    (message,) = refusal(draw, {"x": {}, "a": {"train.steps": 6000}})
+    assert message == "arm x changes nothing against the baseline a: leave it out"
 
 
-def test_a_whole_number_will_do_for_a_float_and_nothing_else(draw):
+def test_integers_are_accepted_for_floats_only(draw):
     run = draw({"a": {}, "b": {"model.dropout": 0, "objective.pair_weight": 2}})[-1]
     assert type(run.config.objective.pair_weight) is float
     assert refusal(draw, {"a": {}, "b": {"train.steps": True}})
     assert refusal(draw, {"a": {}, "b": {"train.steps": 2.0}})
 
 
-def test_a_batch_that_the_devices_of_a_run_do_not_divide_is_refused(draw):
+def test_indivisible_batch_is_refused(draw):
     assert draw(devices=4)
     arms = {"a": {}, "b": {"train.batch": 6}}
-    (said,) = refusal(draw, arms, devices=4)
-    assert "arm b: train.batch" in said
-    assert "6 is not divisible by the 4 devices" in said
+    (message,) = refusal(draw, arms, devices=4)
+    assert "arm b: train.batch" in message
+    assert "6 is not divisible by the 4 devices" in message
 
 
 @pytest.mark.parametrize(
-    ("metric", "said"),
+    ("metric", "message"),
     [
         ("valid/lm_loss", "a has valid/ of mlm_loss, mlm_accuracy, pair_accuracy"),
         ("topics/test/f2", "a has valid/ of task_loss, accuracy, f1"),
         ("train/loss", "a has valid/ of"),
     ],
 )
-def test_a_metric_that_no_run_will_have_is_refused(draw, metric, said):
+def test_metric_of_no_run_is_refused(draw, metric, message):
     then = {"topics": "configs/finetune/topics.py"}
-    assert any(said in line for line in refusal(draw, METRIC=metric, THEN=then))
+    assert any(message in line for line in refusal(draw, METRIC=metric, THEN=then))
 
 
-def test_a_plan_is_frozen_with_the_code_and_read_back(draw, code, tmp_path):
+def test_plan_is_frozen_with_code_and_read(draw, code, tmp_path):
     runs, folder = draw(), tmp_path / "runs/try"
     frozen = plan.freeze(folder, runs)
     assert plan.read(folder) == frozen
@@ -154,7 +154,7 @@ def test_a_plan_is_frozen_with_the_code_and_read_back(draw, code, tmp_path):
     assert copy.read_text() == "# bert_jax/train/loop.py\n"
 
 
-def test_arms_and_seeds_are_added_under_the_same_code(draw, code, tmp_path):
+def test_arms_and_seeds_are_added_with_frozen_code(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     first = plan.freeze(folder, draw())
     (code / "launch.py").write_text("# edited\n")
@@ -166,18 +166,18 @@ def test_arms_and_seeds_are_added_under_the_same_code(draw, code, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arms", "seeds", "said"),
+    ("arms", "seeds", "message"),
     [
         ({"a": {}, "b": {"optim.learning_rate": 2e-4}}, 2, "optim.learning_rate: 0.0"),
         ({"a": {}}, 2, "b/seed_0/pretrain is no longer asked for"),
         (ARMS, 1, "a/seed_1/pretrain is no longer asked for"),
     ],
 )
-def test_what_has_begun_is_not_changed(draw, code, tmp_path, arms, seeds, said):
+def test_what_has_begun_is_not_changed(draw, code, tmp_path, arms, seeds, message):
     folder = tmp_path / "runs/try"
     before = plan.freeze(folder, draw())
     lines = refusal(plan.freeze, folder, draw(arms, SEEDS=seeds))
-    assert any(said in line for line in lines)
+    assert any(message in line for line in lines)
     assert "or choose another --root" in lines[-1]
     assert plan.read(folder) == before
 
@@ -225,28 +225,28 @@ def test_an_edited_plan_is_refused(draw, code, tmp_path):
     written = json.loads(path.read_text())
     written["content"]["runs"][0]["config"]["train"]["steps"] = 7
     path.write_text(json.dumps(written))
-    (said,) = refusal(plan.read, folder)
-    assert "plan.json was edited" in said
+    (message,) = refusal(plan.read, folder)
+    assert "plan.json was edited" in message
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"content": 3}'])
 def test_a_plan_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "plan.json").write_text(text)
-    (said,) = refusal(plan.read, tmp_path)
-    assert "plan.json is not" in said
+    (message,) = refusal(plan.read, tmp_path)
+    assert "plan.json is not" in message
 
 
-def test_edited_code_is_refused_and_a_missing_plan_named(draw, code, tmp_path):
+def test_edited_code_and_missing_plan_are_refused(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
-    (said,) = refusal(plan.read, folder)
-    assert "launch the sweep first" in said
+    (message,) = refusal(plan.read, folder)
+    assert "launch the sweep first" in message
     plan.freeze(folder, draw())
     (folder / "code/launch.py").write_text("# edited\n")
-    (said,) = refusal(plan.read, folder)
-    assert "code was edited" in said
+    (message,) = refusal(plan.read, folder)
+    assert "code was edited" in message
 
 
-def test_what_python_compiles_of_the_code_is_no_edit(draw, code, tmp_path):
+def test_compiled_python_files_are_no_edit(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     plan.freeze(folder, draw())
     compiled = folder / "code/bert_jax/__pycache__/__init__.cpython.py"
@@ -255,7 +255,7 @@ def test_what_python_compiles_of_the_code_is_no_edit(draw, code, tmp_path):
     assert plan.read(folder)
 
 
-def test_a_snapshot_that_was_cut_short_is_taken_again(draw, code, tmp_path):
+def test_interrupted_snapshot_is_taken_again(draw, code, tmp_path):
     folder = tmp_path / "runs/try"
     (folder / "code").mkdir(parents=True)
     (folder / "code/launch.py").write_text("half")

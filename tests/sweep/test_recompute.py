@@ -90,13 +90,13 @@ def on_shared_rows(tmp_path_factory):
         },
     )
     for planned in sweep.runs:
-        own = learns(*planned[:3])
+        learnt = learns(*planned[:3])
         shared = {
             f"valid/{rows}/{name.removeprefix('valid/')}": value + number
             for number, rows in enumerate(("single", "pair", "nsp"))
-            for name, value in own.items()
+            for name, value in learnt.items()
         }
-        scores = {**own, **shared, "valid/mlm_accuracy": 0.3}
+        scores = {**learnt, **shared, "valid/mlm_accuracy": 0.3}
         pretending.finish(sweep.folder, planned, scores)
     odd = sweep.folder / "none/seed_1/pretrain"
     result = rundir.read(odd, rundir.RESULT)
@@ -132,7 +132,7 @@ def test_claims_on_shared_rows_are_judged_on_both(on_shared_rows):
     assert text.count("| lower than nsp | −0.") == 2
 
 
-def test_the_page_shows_the_same_cells_as_the_markdown(large):
+def test_page_cells_equal_markdown_cells(large):
     cells = re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", large.text(".html"))
     expected = [
         cell
@@ -150,8 +150,12 @@ def test_other_code_finds_every_line_of_the_csv(large):
     for line, wanted in zip(found, expected, strict=True):
         assert line.keys() == wanted.keys() | {"state"}
         for name, value in wanted.items():
-            same = value if isinstance(value, str) else pytest.approx(value, rel=1e-12)
-            assert (type(value)(line[name]) if value != "" else line[name]) == same
+            expected_value = (
+                value if isinstance(value, str) else pytest.approx(value, rel=1e-12)
+            )
+            assert (
+                type(value)(line[name]) if value != "" else line[name]
+            ) == expected_value
     states = {(run["arm"], run["seed"], run["stage"]): run["state"] for run in found}
     assert states["none", "4", "pretrain"] == "diverged"
     assert states["deep", "7", "topics"] == "foreign"
@@ -196,7 +200,7 @@ def test_the_page_needs_nothing_but_itself(large):
     assert text.count("<svg") == 4
 
 
-def test_the_same_runs_give_the_same_files(large):
+def test_equal_runs_give_equal_files(large):
     before = {suffix: large.text(suffix) for suffix in (".html", ".md", ".csv", ".svg")}
     assert large.written() == {"pairs" + suffix for suffix in before}
     large.report()

@@ -11,7 +11,7 @@ from bert_jax.run import exits
 from bert_jax.run.config import UsageError
 from bert_jax.sweep import inputs, plan, remote, snapshot
 from bert_jax.sweep.cluster import slurm
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from tests.sweep import checkout, pretending
 
 ROOT = Path(__file__).parents[2]
@@ -65,9 +65,7 @@ def sweep(experiment: Path, *options: str) -> int:
     return launch.main(["sweep", str(experiment), f"--root={root}", *options])
 
 
-def test_slurm_gets_the_chains_in_which_something_is_left(
-    experiment, cluster, submitted
-):
+def test_slurm_gets_unfinished_chains(experiment, cluster, submitted):
     folder = experiment.parent / "runs/try"
     assert sweep(experiment, "--on=slurm", f"--cluster={cluster}") == exits.DONE
     for run in plan.read(folder).runs[:3]:
@@ -86,7 +84,7 @@ def test_slurm_gets_the_chains_in_which_something_is_left(
     assert (folder / "a/seed_0/pretrain.json").is_file()
 
 
-def test_states_and_queue_are_told_together(
+def test_status_shows_states_and_queue(
     experiment, cluster, submitted, monkeypatch, capsys
 ):
     sweep(experiment, "--on=slurm", f"--cluster={cluster}")
@@ -109,7 +107,7 @@ def test_cancelling_says_how_many(experiment, cluster, submitted, monkeypatch, c
     assert "3 jobs cancelled" in capsys.readouterr().out
 
 
-def test_kubernetes_gets_a_manifest_of_a_jobset_a_chain(
+def test_kubernetes_manifest_has_one_jobset_per_chain(
     experiment, cluster, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)  # in the volume
@@ -120,7 +118,7 @@ def test_kubernetes_gets_a_manifest_of_a_jobset_a_chain(
     assert f"4 JobSets: kubectl apply -f {path}" in capsys.readouterr().out
 
 
-def test_one_run_is_handed_over_with_a_copy_of_the_code(
+def test_single_run_is_submitted_with_code_copy(
     experiment, cluster, submitted, tmp_path
 ):
     base, workdir = tmp_path / "base.json", tmp_path / "runs/one"
@@ -162,24 +160,24 @@ def test_seeds_of_one_config_are_no_job(tmp_path, experiment, cluster, capsys):
 @pytest.mark.parametrize("on", ["slurm", "kubernetes"])
 def test_a_cluster_needs_a_profile_with_its_table(on, tmp_path):
     with pytest.raises(UsageError, match=f"--on={on} needs --cluster=FILE"):
-        remote.place(on, None)
+        remote.launcher(on, None)
     path = tmp_path / "none.toml"
     path.write_text("flops_per_second = 1e12\n")
     with pytest.raises(UsageError, match=rf"has no table \[{on}\]"):
-        remote.place(on, path)
-    assert remote.place("local", path).flops_per_second == 1e12
+        remote.launcher(on, path)
+    assert remote.launcher("local", path).flops_per_second == 1e12
 
 
-def test_devices_of_a_run_are_those_of_its_hosts():
-    assert remote.place("slurm", EXAMPLE).devices == 1
-    assert remote.place("kubernetes", EXAMPLE).devices == 8
-    assert remote.place("local", None).devices == 0
+def test_run_devices_are_those_of_its_hosts():
+    assert remote.launcher("slurm", EXAMPLE).devices == 1
+    assert remote.launcher("kubernetes", EXAMPLE).devices == 8
+    assert remote.launcher("local", None).devices == 0
 
 
 def test_tasks_of_one_folder_are_one_chain():
     names = ["a/seed_0/pretrain", "a/seed_0/sst2", "a/seed_1/pretrain"]
-    tasks = [Task(name, Path("x") / name, "") for name in names]
-    assert [len(chain) for chain in remote.chains(tasks)] == [2, 1]
+    tasks = [RunTask(name, Path("x") / name, "") for name in names]
+    assert [len(chain) for chain in remote.group_chains(tasks)] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +202,7 @@ def test_a_root_that_jobs_read_otherwise_is_refused(
         f"--cluster={cluster}",
     ]
     assert launch.main(["sweep", *arguments]) == exits.USAGE
-    said = capsys.readouterr().err
-    assert repr(next(c for c in name if c in "%\\:")) in said
-    assert "which jobs cannot have in their paths: choose a --root" in said
-    assert said.count("\n") == 1 and not root.exists()
+    message = capsys.readouterr().err
+    assert repr(next(c for c in name if c in "%\\:")) in message
+    assert "which jobs cannot have in their paths: choose a --root" in message
+    assert message.count("\n") == 1 and not root.exists()

@@ -33,13 +33,13 @@ def sweep(tmp_path):
 
 def of(sweep, name: str) -> str:
     folder, runs = sweep
-    return states.of(folder, runs[name])
+    return states.run_state(folder, runs[name])
 
 
 PARENT, CHILD = "a/seed_0/pretrain", "a/seed_0/topics"
 
 
-def test_a_run_goes_from_ready_to_done_and_its_task_from_waiting_to_done(sweep):
+def test_states_of_run_and_its_task(sweep):
     folder, runs = sweep
     assert (of(sweep, PARENT), of(sweep, CHILD)) == (states.READY, states.WAITING)
     workdir = pretending.begin(folder, runs[PARENT])
@@ -51,7 +51,7 @@ def test_a_run_goes_from_ready_to_done_and_its_task_from_waiting_to_done(sweep):
     assert of(sweep, CHILD) == states.DONE
 
 
-def test_a_run_whose_lease_is_held_is_running_also_before_it_wrote_what_it_is(sweep):
+def test_leased_run_is_running_before_it_writes(sweep):
     folder, runs = sweep
     workdir = folder / PARENT
     workdir.mkdir(parents=True)
@@ -77,22 +77,22 @@ def test_a_torn_last_line_loses_nothing(sweep):
     assert of(sweep, PARENT) == states.DIVERGED
 
 
-def test_a_done_run_that_lacks_rows_is_not_done_with(sweep):
+def test_done_run_may_lack_rows(sweep):
     folder, runs = sweep
     workdir = pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
     wanted = ConfigDict(runs[PARENT].config.to_dict())
     wanted.eval.update(rows="single,pair", length=64)
     run = runs[PARENT]._replace(config=FrozenConfigDict(wanted))
-    assert states.of(folder, run) == states.DONE
-    assert states.left(folder, run) == states.LACKING
+    assert states.run_state(folder, run) == states.DONE
+    assert states.sweep_state(folder, run) == states.LACKING
     with rundir.lease(workdir, "--root"):
-        assert states.left(folder, run) == states.RUNNING
+        assert states.sweep_state(folder, run) == states.RUNNING
     lengths = {"valid/single": 64, "valid/pair": 32}
     for length, state in ((32, states.LACKING), (64, states.DONE)):
         result = rundir.read(workdir, rundir.RESULT)
         lengths["valid/pair"] = length
         record.write_result(workdir, {**result, "row_lengths": lengths})
-        assert states.left(folder, run) == state
+        assert states.sweep_state(folder, run) == state
     assert of(sweep, CHILD) == states.READY
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_result_is_named(sweep, text):
         of(sweep, PARENT)
 
 
-def test_a_task_that_started_from_another_run_is_foreign(sweep):
+def test_task_of_another_parent_is_foreign(sweep):
     folder, runs = sweep
     parent = pretending.finish(folder, runs[PARENT], {"valid/mlm_loss": 3.0})
     pretending.finish(folder, runs[CHILD], {"test/accuracy": 0.5})

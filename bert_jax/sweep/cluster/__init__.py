@@ -1,1 +1,1 @@
-"""Where runs are started: local slots, SLURM, Kubernetes manifests. Never jax."""
+"""Launchers: local slots, SLURM, Kubernetes manifests. Never imports jax."""

@@ -1,10 +1,11 @@
-"""Runs that follow each other in one place: a pretraining, and what starts from it.
+"""Chains of runs in one process: a pretraining, then the runs that start from it.
+
+Every SLURM job and every pod runs
 
     python -P -m bert_jax.sweep.cluster.chain FILE.json INDEX
 
-is what every SLURM job and every pod runs; -P keeps the folder that it is called in
-from being imported instead of the snapshot on PYTHONPATH. No state is kept: a run that
-is done leaves at once.
+-P prevents imports from the current folder instead of the snapshot on PYTHONPATH. No
+state is kept: a run that is done exits at once.
 """
 
 import contextlib
@@ -19,14 +20,14 @@ from typing import IO, Any, NotRequired, TypedDict
 
 from bert_jax.run import exits, files, rundir
 from bert_jax.run.config import UsageError
-from bert_jax.sweep.cluster.task import Task, command, environment
+from bert_jax.sweep.cluster.task import RunTask, command, environment
 
-CRASHED = 1  # what any crash of a run becomes: above 128 a chain was killed itself
-LOOK = 1.0  # seconds between looks at a run that another process writes
-DRAIN = 5.0  # seconds for what a run said last; its workers may keep the pipe open
+CRASHED = 1  # exit code for any crashed run; above 128 the chain itself was killed
+LOOK = 1.0  # seconds between checks of a run that another process writes
+DRAIN = 5.0  # seconds to read a run's last output; workers may keep the pipe open
 
-# Where the hosts of a stage meet. Of jobs that share a node, the numbers differ by less
-# than PORTS / STAGES. All are below those that Linux gives away by itself.
+# Coordinator ports of the stages. The ids of jobs that share a node differ by less than
+# PORTS / STAGES. All ports are below the ephemeral ports of Linux.
 PORT, PORTS, STAGES = 10_000, 20_000, 32
 
 
@@ -37,8 +38,8 @@ class SavedTask(TypedDict):
     beside: NotRequired[list["SavedTask"]]
 
 
-class Saved(TypedDict):
-    """A file of chains."""
+class ChainFile(TypedDict):
+    """JSON file of chains."""
 
     code: str
     folder: str
@@ -46,59 +47,63 @@ class Saved(TypedDict):
     chains: list[list[SavedTask]]
 
 
-def name(tasks: Sequence[Task]) -> str:
-    """`ARM/seed_S`, of which all the chain's tasks are stages."""
+def name(tasks: Sequence[RunTask]) -> str:
+    """The name of a chain: `ARM/seed_S`."""
     return tasks[0].name.rpartition("/")[0]
 
 
 def save(
-    path: Path, code: Path, folder: Path, chains: Sequence[Sequence[Task]], retries: int
+    path: Path,
+    code: Path,
+    folder: Path,
+    chains: Sequence[Sequence[RunTask]],
+    retries: int,
 ) -> None:
-    """Chains for `load`, in places that do not depend on the working directory."""
+    """Write chains for `load`, with absolute paths."""
     saved = {
         "code": str(code.absolute()),
         "folder": str(folder.absolute()),
         "retries": retries,
-        "chains": [[_written(task) for task in chain] for chain in chains],
+        "chains": [[_saved_task(task) for task in chain] for chain in chains],
     }
     files.write_json(path, files.checked(saved))
 
 
-def _written(task: Task) -> dict[str, Any]:
-    beside = [_written(lane) for lane in task.beside]
+def _saved_task(task: RunTask) -> dict[str, Any]:
+    beside = [_saved_task(lane) for lane in task.beside]
     workdir = str(task.workdir.absolute())
     return {**task._asdict(), "workdir": workdir, "beside": beside}
 
 
-def _read(saved: SavedTask) -> Task:
-    beside = tuple(_read(lane) for lane in saved.get("beside", []))
-    return Task(saved["name"], Path(saved["workdir"]), saved["needs"], beside)
+def _task(saved: SavedTask) -> RunTask:
+    beside = tuple(_task(lane) for lane in saved.get("beside", []))
+    return RunTask(saved["name"], Path(saved["workdir"]), saved["needs"], beside)
 
 
 def names(saved: Sequence[SavedTask]) -> list[str]:
-    """Those of all runs of a chain, as `read` gives it."""
-    return [lane.name for task in map(_read, saved) for lane in task.lanes]
+    """The names of all runs of a chain that `read` returned."""
+    return [lane.name for task in map(_task, saved) for lane in task.lanes]
 
 
-def load(path: Path, index: int) -> tuple[Path, Path, tuple[Task, ...], int]:
-    """The arguments of `run` for one chain of the file. Raises UsageError."""
+def load(path: Path, index: int) -> tuple[Path, Path, tuple[RunTask, ...], int]:
+    """Return the arguments of `run` for one chain of the file. Raises UsageError."""
     saved = read(path)
     if not 0 <= index < len(saved["chains"]):
         raise UsageError(f"{path} has {len(saved['chains'])} chains, and no {index}")
-    tasks = tuple(_read(each) for each in saved["chains"][index])
+    tasks = tuple(_task(saved_task) for saved_task in saved["chains"][index])
     return Path(saved["code"]), Path(saved["folder"]), tasks, saved["retries"]
 
 
-def read(path: Path) -> Saved:
-    """What `save` wrote. Raises UsageError."""
-    return files.read_json(path, Saved)
+def read(path: Path) -> ChainFile:
+    """Read the file that `save` wrote. Raises UsageError."""
+    return files.read_json(path, ChainFile)
 
 
-def run(code: Path, folder: Path, tasks: Sequence[Task], retries: int) -> int:
-    """Runs the tasks in order by the launch.py of `code`; an exit code of `stop`.
+def run(code: Path, folder: Path, tasks: Sequence[RunTask], retries: int) -> int:
+    """Run the tasks in order with the launch.py of `code`; the exit code.
 
-    A task that crashed is started again up to `retries` times. One that needs another
-    which did not end well is passed over; the first code that is not 0 is returned.
+    A task that crashed is started again up to `retries` times. A task that needs a
+    failed one is skipped; the first nonzero code is returned.
     """
     codes: dict[str, int] = {}
     relay = Relay()
@@ -107,54 +112,57 @@ def run(code: Path, folder: Path, tasks: Sequence[Task], retries: int) -> int:
             if codes.get(task.needs, exits.DONE) != exits.DONE:
                 codes[task.name] = codes[task.needs]
                 continue
-            hosts = join(index)
-            # Hosts that lost one fail and start together, by whoever started them.
+            hosts = host_environment(index)
+            # If one host fails, all do; SLURM or the JobSet restarts them together.
             attempts = 1 if hosts else 1 + retries
-            start = _Start(code, environment(folder) | hosts, task, relay)
-            last = start.until_over(attempts)
+            runner = _TaskRunner(code, environment(folder) | hosts, task, relay)
+            last = runner.until_over(attempts)
             if last == exits.PREEMPTED:
                 return exits.PREEMPTED
             codes |= {lane.name: _code_of(lane, task, last) for lane in task.lanes}
     return next((code for code in codes.values() if code), exits.DONE)
 
 
-def _code_of(lane: Task, task: Task, code: int) -> int:
-    """Of a process of lanes that failed, some may be done."""
+def _code_of(lane: RunTask, task: RunTask, code: int) -> int:
+    """The exit code of a lane: some lanes of a failed process may be done."""
     done = task.beside and (lane.workdir / rundir.RESULT).is_file()
     return exits.DONE if done else code
 
 
-def join(stage: int) -> dict[str, str]:
-    """What jax.distributed reads to join the hosts of a chain; {} for a single one.
+def host_environment(stage: int) -> dict[str, str]:
+    """The variables by which jax.distributed joins the hosts of a chain; {} for one
+    host.
 
-    Of SLURM's step, or of a JobSet's pod (which is given its coordinator's address).
+    From the SLURM step, or from the JobSet's pod, which is given its coordinator's
+    address.
     """
-    given = os.environ
-    if int(given.get("SLURM_NTASKS", "1")) > 1:
-        show = ["scontrol", "show", "hostnames", given["SLURM_JOB_NODELIST"]]
+    variables = os.environ
+    if int(variables.get("SLURM_NTASKS", "1")) > 1:
+        show = ["scontrol", "show", "hostnames", variables["SLURM_JOB_NODELIST"]]
         nodes = subprocess.run(show, check=True, capture_output=True, text=True)
-        at = port(int(given["SLURM_JOB_ID"]), stage)
+        coordinator_port = port(int(variables["SLURM_JOB_ID"]), stage)
         return {
-            "JAX_COORDINATOR_ADDRESS": f"{nodes.stdout.split()[0]}:{at}",
-            "JAX_NUM_PROCESSES": given["SLURM_NTASKS"],
-            "JAX_PROCESS_ID": given["SLURM_PROCID"],
+            "JAX_COORDINATOR_ADDRESS": f"{nodes.stdout.split()[0]}:{coordinator_port}",
+            "JAX_NUM_PROCESSES": variables["SLURM_NTASKS"],
+            "JAX_PROCESS_ID": variables["SLURM_PROCID"],
         }
-    if "JOB_COMPLETION_INDEX" in given and "JAX_COORDINATOR_ADDRESS" in given:
-        host, _, first = given["JAX_COORDINATOR_ADDRESS"].rpartition(":")
+    if "JOB_COMPLETION_INDEX" in variables and "JAX_COORDINATOR_ADDRESS" in variables:
+        host, _, first = variables["JAX_COORDINATOR_ADDRESS"].rpartition(":")
         return {
             "JAX_COORDINATOR_ADDRESS": f"{host}:{int(first) + stage}",
-            "JAX_NUM_PROCESSES": given["JAX_NUM_PROCESSES"],
-            "JAX_PROCESS_ID": given["JOB_COMPLETION_INDEX"],
+            "JAX_NUM_PROCESSES": variables["JAX_NUM_PROCESSES"],
+            "JAX_PROCESS_ID": variables["JOB_COMPLETION_INDEX"],
         }
     return {}
 
 
 def port(job: int, stage: int) -> int:
+    """The coordinator's port for a SLURM job and a stage."""
     return PORT + (job * STAGES + stage) % PORTS
 
 
 class Relay:
-    """Hands a signal on to the run, and remembers that one came."""
+    """Signal handler that forwards signals to the run and records that one came."""
 
     def __init__(self):
         self.stopping = False
@@ -166,30 +174,32 @@ class Relay:
             child.terminate()
 
     def receive(self, number: int, frame) -> None:
-        # As SIGTERM: SLURM and a terminal signal the run too, and a second SIGINT
+        # Send SIGTERM: SLURM and a terminal signal the run too, and a second SIGINT
         # would end it in mid-step.
         self.stopping = True
         if self._child is not None:
             self._child.terminate()
 
 
-class _Start:
-    """One task, with all that starting it takes."""
+class _TaskRunner:
+    """Runner of the attempts of one task."""
 
-    def __init__(self, code: Path, given: dict[str, str], task: Task, relay: Relay):
-        self._command, self._environment = command(code, task), given
+    def __init__(
+        self, code: Path, environment: dict[str, str], task: RunTask, relay: Relay
+    ):
+        self._command, self._environment = command(code, task), environment
         self._task, self._relay = task, relay
-        # Like the run's lease, its log belongs to the first host.
-        self._first = int(given.get("JAX_PROCESS_ID", "0")) == 0
+        # Only the first host writes the run's log, as it has the run's lease.
+        self._first = int(environment.get("JAX_PROCESS_ID", "0")) == 0
 
     def until_over(self, attempts: int) -> int:
-        """The code of the last attempt."""
+        """Run up to `attempts` attempts; the exit code of the last."""
         code = CRASHED
         while attempts:
             self._await_lease()
             if self._relay.stopping:
                 return exits.PREEMPTED
-            code = self._once()
+            code = self._attempt()
             if code in exits.FINAL and not self._lost_lease(code):
                 return code
             if code == exits.PREEMPTED or self._relay.stopping:
@@ -200,23 +210,24 @@ class _Start:
         return CRASHED
 
     def _await_lease(self) -> None:
-        """Another process may still write the run, perhaps of a node thought dead."""
-        if not self._held():
+        """Wait while another process, perhaps of a node thought dead, writes the
+        run."""
+        if not self._is_leased():
             return
         self._say(f"waiting for another process, which writes {self._task.workdir}")
-        while self._held() and not self._relay.stopping:
+        while self._is_leased() and not self._relay.stopping:
             time.sleep(LOOK)
 
-    def _held(self) -> bool:
+    def _is_leased(self) -> bool:
         lanes = self._task.lanes if self._first else ()
-        return any(rundir.is_held(lane.workdir) for lane in lanes)
+        return any(rundir.is_leased(lane.workdir) for lane in lanes)
 
     def _lost_lease(self, code: int) -> bool:
-        """Whether the run was refused because another process came first."""
-        return code == exits.USAGE and self._held()
+        """Whether the run was refused because another process had its lease."""
+        return code == exits.USAGE and self._is_leased()
 
-    def _once(self) -> int:
-        """One attempt's exit code; below 0 a signal ended it."""
+    def _attempt(self) -> int:
+        """Run one attempt; its exit code, negative if a signal ended it."""
         path = self._task.log if self._first else Path(os.devnull)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as log:
@@ -239,10 +250,10 @@ class _Start:
         print(f"{self._task.name}: {text}", file=sys.stderr, flush=True)
 
 
-def _copy(said: IO[bytes], log: IO[bytes]) -> None:
-    """What the run says, to its log and onwards; a full disk must not block it."""
-    with said:
-        for part in iter(lambda: os.read(said.fileno(), 1 << 16), b""):
+def _copy(output: IO[bytes], log: IO[bytes]) -> None:
+    """Copy the run's output to its log and to stdout; a full disk must not block it."""
+    with output:
+        for part in iter(lambda: os.read(output.fileno(), 1 << 16), b""):
             for file in (log, sys.stdout.buffer):
                 with contextlib.suppress(OSError, ValueError):  # ValueError: closed
                     file.write(part)

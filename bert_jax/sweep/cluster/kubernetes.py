@@ -1,7 +1,7 @@
-"""Chains as JobSets, for TPU slices and GPU nodes; written here, run by kubectl.
+"""JobSet manifests of chains, for TPU slices and GPU nodes; kubectl applies them.
 
 API: jobset.x-k8s.io/v1alpha2, and a Job's podFailurePolicy (Kubernetes 1.31). Pods see
-the sweep under the paths that it has here, on a volume that both mount.
+the sweep under the same paths as this machine, on a volume that both mount.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ from bert_jax.run import exits
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import chain as chains_
 from bert_jax.sweep.cluster.profiles import EXAMPLE, Kubernetes, Profile
-from bert_jax.sweep.cluster.task import PYTHONPATH, Task, check_path
+from bert_jax.sweep.cluster.task import PYTHONPATH, RunTask, check_path
 
 RECORDS = "kubernetes"
-RUN = "run"  # the one replicated job, and its container
+RUN = "run"  # name of the only replicated job and of its container
 VOLUME = "runs"
 SLUG = 36  # so that NAME-run-0-9999-abcde, a pod's longest name, stays below 63
 
-# The nodes of a slice belong to one JobSet, as its hosts must sit on one slice.
+# A slice's nodes belong to one JobSet: its hosts must be on one slice.
 EXCLUSIVE = {
     "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
 }
@@ -38,16 +38,16 @@ HEAD = """\
 
 
 def manifest(
-    chains: Sequence[Sequence[Task]],
+    chains: Sequence[Sequence[RunTask]],
     code: Path,
     folder: Path,
     profile: Profile,
     name: str,
 ) -> str:
-    """A YAML document for each chain, to be given to kubectl.
+    """Return a YAML document for each chain, for kubectl.
 
-    Writes SWEEP/kubernetes/NAME.json beside, which the pods of that name read. The
-    names follow from folder and chain alone. Raises UsageError.
+    Writes SWEEP/kubernetes/NAME.json, which the pods of that name read. The names
+    depend on folder and chain alone. Raises UsageError.
     """
     if profile.kubernetes is None:
         raise UsageError(f"{profile.path} has no table [kubernetes]; see {EXAMPLE}")
@@ -55,24 +55,26 @@ def manifest(
     _check_mounted(profile, code, folder, Path.cwd())
     documents = []
     for chain in chains:
-        own = _name(folder, name, chain)
-        listed = folder / RECORDS / f"{own}.json"
+        jobset_name = _name(folder, name, chain)
+        listed = folder / RECORDS / f"{jobset_name}.json"
         listed.parent.mkdir(parents=True, exist_ok=True)
         # No retries in place: the JobSet counts them.
         chains_.save(listed, code, folder, [chain], 0)
-        documents.append(_jobset(own, _slug(name), listed, code, profile.kubernetes))
+        documents.append(
+            _jobset(jobset_name, _slug(name), listed, code, profile.kubernetes)
+        )
     head = HEAD.format(
         count=len(chains),
         name=name,
         claim=profile.kubernetes.claim,
         namespace=profile.kubernetes.namespace,
-        label=_text(_labels(_slug(name))),
+        label=_selector(_labels(_slug(name))),
     )
     return head + yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True)
 
 
 def check(folder: Path) -> None:
-    """Raises UsageError for a folder that a manifest cannot name."""
+    """Refuse a folder that a manifest cannot name. Raises UsageError."""
     check_path(folder, PYTHONPATH)
 
 
@@ -88,11 +90,11 @@ def _check_mounted(profile: Profile, *paths: Path) -> None:
         )
 
 
-def _name(folder: Path, name: str, chain: Sequence[Task]) -> str:
-    """A DNS label (RFC 1035) that no other chain has, short enough for its pods."""
-    whole = chains_.name(chain)
-    mark = hashlib.sha256(f"{folder.absolute()} {whole}".encode()).hexdigest()[:8]
-    return f"{_slug(f'{name}-{whole}')}-{mark}"
+def _name(folder: Path, name: str, chain: Sequence[RunTask]) -> str:
+    """A unique DNS label (RFC 1035) of a chain, short enough for its pods."""
+    chain_name = chains_.name(chain)
+    mark = hashlib.sha256(f"{folder.absolute()} {chain_name}".encode()).hexdigest()[:8]
+    return f"{_slug(f'{name}-{chain_name}')}-{mark}"
 
 
 def _slug(text: str) -> str:
@@ -108,7 +110,7 @@ def _labels(sweep: str) -> dict[str, str]:
     }
 
 
-def _text(labels: dict[str, str]) -> str:
+def _selector(labels: dict[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
@@ -126,7 +128,7 @@ def _jobset(
             **({"annotations": EXCLUSIVE} if on_slice else {}),
         },
         "spec": {
-            # Pod 0 is reached as NAME-run-0-0.NAME, also before it is ready.
+            # Pod 0 is reachable as NAME-run-0-0.NAME before it is ready.
             "network": {
                 "enableDNSHostnames": True,
                 "subdomain": name,
@@ -154,7 +156,8 @@ def _jobset(
 
 
 def _job(name: str, listed: Path, code: Path, cluster: Kubernetes) -> dict[str, Any]:
-    """A pod a host. A crash of one fails the job, and with it restarts the JobSet."""
+    """The Job: one pod a host. If one crashes the job fails, and the JobSet
+    restarts."""
     return {
         "completionMode": "Indexed",
         "completions": cluster.hosts,
@@ -229,5 +232,5 @@ def _environment(name: str, code: Path, cluster: Kubernetes) -> list[dict[str, s
 
 
 def _literal(text: str) -> str:
-    """As Kubernetes reads it, which puts a variable in the place of $(NAME)."""
+    """Escape $ in a text, since Kubernetes expands $(NAME)."""
     return text.replace("$", "$$")

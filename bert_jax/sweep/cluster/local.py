@@ -1,8 +1,7 @@
-"""Runs on this machine, a process each, in slots that share its devices.
+"""Local launcher: one process per task, in slots that share the machine's devices.
 
-The launcher decides nothing that a repeated command could not decide again: what is
-done, stopped or not begun is told by the run directories. It may be killed at any
-moment, and its runs then save and leave.
+The launcher keeps no state: the run directories show which runs are done, stopped or
+not begun. It may be killed at any moment; its runs then save and exit.
 """
 
 import contextlib
@@ -18,45 +17,45 @@ from typing import IO, NamedTuple
 from bert_jax.run import exits
 from bert_jax.sweep.cluster import leash as leashes
 from bert_jax.sweep.cluster.slots import Slot
-from bert_jax.sweep.cluster.task import Task, command, environment, together
+from bert_jax.sweep.cluster.task import RunTask, command, environment, join_lanes
 
-POLL = 0.05  # seconds between looks at the processes
-LOOK = 2.0  # seconds between looks at runs that another process writes
+POLL = 0.05  # seconds between polls of the processes
+LOOK = 2.0  # seconds between checks of runs that another process writes
 
-OVER = "over"  # done, or not to be started any more
+OVER = "over"  # done, or not to be started again
 READY = "ready"
 WAITING = "waiting"  # for another run
-BUSY = "busy"  # written by a process that is not ours
+BUSY = "busy"  # written by a process of another launcher
 
 
 class Running(NamedTuple):
-    task: Task
+    task: RunTask
     slot: Slot
     process: subprocess.Popen
-    since: float  # of time.monotonic(), which no clock set back disturbs
+    since: float  # time.monotonic(), unaffected by clock changes
 
 
 class Event(NamedTuple):
-    """What the launcher tells: a task began, or ended with a code."""
+    """Event of the launcher: a task began, or ended with a code."""
 
-    task: Task
+    task: RunTask
     code: int | None  # None: it began
     seconds: float
     again: bool  # it will be started again
 
 
 class Local:
-    """Runs tasks until none is left that may be started.
+    """Launcher that runs tasks until none can be started.
 
-    `look` tells of a task whether it is OVER, READY, WAITING or BUSY. A task that was
-    preempted is started again, one that crashed up to `retries` times; a mistake or a
-    divergence would only repeat itself.
+    `look` returns OVER, READY, WAITING or BUSY for a task. A preempted task is started
+    again, a crashed one up to `retries` times. A usage error or a divergence would
+    repeat, so such a task is not.
     """
 
     def __init__(
         self,
-        tasks: Sequence[Task],
-        look: Callable[[Task], str],
+        tasks: Sequence[RunTask],
+        look: Callable[[RunTask], str],
         code: Path,
         folder: Path,
         slots: Sequence[Slot],
@@ -71,10 +70,10 @@ class Local:
         self.running: list[Running] = []
         self.codes: dict[str, int] = {}  # the last exit code of each task
         self._signals = 0
-        self._asked = False
+        self._signalled = False
 
     def run(self) -> Iterator[Event | None]:
-        """Yields what happens, and None at every look, so that it can be drawn."""
+        """Yield events, and None at every poll, so that progress can be drawn."""
         stale = True
         looked = 0.0
         with exits.handled(self._receive):
@@ -86,9 +85,9 @@ class Local:
                     if stale or time.monotonic() - looked > LOOK:
                         looked, stale = time.monotonic(), False
                         yield from self._start()
-                        if not self.running and not self._may_go_on():
+                        if not self.running and not self._can_continue():
                             break
-                    self._press()
+                    self._forward_signals()
                     yield None
                     time.sleep(POLL)
             finally:
@@ -98,16 +97,16 @@ class Local:
     def stopping(self) -> bool:
         return self._signals > 0
 
-    def _may_go_on(self) -> bool:
-        """Whether anything may still come of the tasks that are left."""
+    def _can_continue(self) -> bool:
+        """Whether any remaining task is ready or busy."""
         return any(self._state(task)[0] in (READY, BUSY) for task in self._open)
 
-    def _state(self, task: Task) -> tuple[str, list[Task]]:
-        """That of a process, and the lanes that it would train: those that are over do
-        not count."""
-        found = {lane: self._look(lane) for lane in task.lanes}
-        worst = (s for s in (BUSY, WAITING, READY) if s in found.values())
-        return next(worst, OVER), [lane for lane in found if found[lane] == READY]
+    def _state(self, task: RunTask) -> tuple[str, list[RunTask]]:
+        """The state of a process, and the lanes that it would train: those that are
+        READY."""
+        states = {lane: self._look(lane) for lane in task.lanes}
+        worst = (s for s in (BUSY, WAITING, READY) if s in states.values())
+        return next(worst, OVER), [lane for lane in states if states[lane] == READY]
 
     def _start(self) -> Iterator[Event]:
         for task in list(self._open):
@@ -118,20 +117,20 @@ class Local:
                 self._open.remove(task)
             elif state == READY:
                 self._open.remove(task)
-                running = self._spawn(together(left), self._free.pop(0))
+                running = self._spawn(join_lanes(left), self._free.pop(0))
                 self.running.append(running)
                 yield Event(running.task, None, 0.0, again=False)
 
-    def _spawn(self, task: Task, slot: Slot) -> Running:
+    def _spawn(self, task: RunTask, slot: Slot) -> Running:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         with task.log.open("ab") as log:
             process = self._popen(task, slot, log)
         return Running(task, slot, process, time.monotonic())
 
-    def _popen(self, task: Task, slot: Slot, log: IO[bytes]) -> subprocess.Popen:
+    def _popen(self, task: RunTask, slot: Slot, log: IO[bytes]) -> subprocess.Popen:
         cores = ",".join(map(str, slot.cores))
         leash = [sys.executable, leashes.__file__, str(os.getpid()), cores]
-        # In a session of its own: the terminal's Ctrl-C reaches the launcher alone.
+        # A new session: the terminal's Ctrl-C reaches the launcher alone.
         return subprocess.Popen(
             [*leash, *command(self._code, task)],
             stdin=subprocess.DEVNULL,
@@ -142,19 +141,19 @@ class Local:
         )
 
     def _ended(self) -> Iterator[Event]:
-        for each in list(self.running):
-            code = each.process.poll()
+        for running in list(self.running):
+            code = running.process.poll()
             if code is None:
                 continue
-            self.running.remove(each)
-            self._free.append(each.slot)
-            self.codes[each.task.name] = code
-            again = self._starts_again(each.task, code)
+            self.running.remove(running)
+            self._free.append(running.slot)
+            self.codes[running.task.name] = code
+            again = self._starts_again(running.task, code)
             if again:
-                self._open.insert(0, each.task)
-            yield Event(each.task, code, time.monotonic() - each.since, again)
+                self._open.insert(0, running.task)
+            yield Event(running.task, code, time.monotonic() - running.since, again)
 
-    def _starts_again(self, task: Task, code: int) -> bool:
+    def _starts_again(self, task: RunTask, code: int) -> bool:
         if code in exits.FINAL or self._signals:
             return False
         if code == exits.PREEMPTED:
@@ -166,19 +165,22 @@ class Local:
         self._signals += 1
         os.write(2, b"\nstopping: the runs save; again kills them\n")
 
-    def _press(self) -> None:
-        """Passes the first signal on, once; a second kills. A process that is still
-        starting has no handler yet and ends at once, which loses nothing."""
+    def _forward_signals(self) -> None:
+        """Forward the first signal once; kill at the second.
+
+        A process that is still starting has no handler yet and ends at once, which
+        loses nothing.
+        """
         if self._signals > 1:
             self._kill()
-        elif self._signals and not self._asked:
-            self._asked = True
-            for each in self.running:
-                each.process.send_signal(signal.SIGTERM)
+        elif self._signals and not self._signalled:
+            self._signalled = True
+            for running in self.running:
+                running.process.send_signal(signal.SIGTERM)
 
     def _kill(self) -> None:
-        for each in self.running:
+        for running in self.running:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(each.process.pid, signal.SIGKILL)
-        for each in self.running:
-            each.process.wait()
+                os.killpg(running.process.pid, signal.SIGKILL)
+        for running in self.running:
+            running.process.wait()

@@ -1,7 +1,7 @@
-"""A cluster profile: what a SLURM or a Kubernetes cluster wants to know, as TOML.
+"""Cluster profiles: settings of a SLURM or a Kubernetes cluster, as TOML.
 
-`configs/cluster/example.toml` lists every key with a comment. Each of the two tables
-may be left out, but then whole: nothing here supplies a default.
+`configs/cluster/example.toml` lists every key with a comment. Either table may be left
+out, but a table must have all its keys: there are no defaults.
 """
 
 import difflib
@@ -17,7 +17,7 @@ EXAMPLE = "configs/cluster/example.toml"
 
 
 class Slurm(NamedTuple):
-    """Of one run; time_limit in minutes."""
+    """SLURM settings of one run; time_limit in minutes."""
 
     partition: str
     account: str
@@ -34,7 +34,8 @@ class Slurm(NamedTuple):
 
 
 class Kubernetes(NamedTuple):
-    """Of one run. topology: that of a TPU slice, "" for GPU nodes."""
+    """Kubernetes settings of one run. topology: that of a TPU slice, "" for GPU
+    nodes."""
 
     image: str
     namespace: str
@@ -49,7 +50,7 @@ class Kubernetes(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """flops_per_second: what one device really does, for estimates."""
+    """Cluster profile. flops_per_second: measured rate of one device, for estimates."""
 
     path: Path
     flops_per_second: float
@@ -67,7 +68,7 @@ KINDS: dict[str, type] = {
         for key, kind in table.__annotations__.items()
     },
 }
-LEAST = {  # of the whole numbers
+LEAST = {  # minima of integers
     "slurm.time_limit": 1,
     "slurm.nodes": 1,
     "slurm.gpus_per_node": 0,
@@ -82,7 +83,7 @@ LEAST = {  # of the whole numbers
     "kubernetes.max_restarts": 0,
 }
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123, section 2.1
-FORMS = {  # of the texts
+PATTERNS = {  # of texts
     "kubernetes.image": (r"\S+", "the name of an image"),
     "kubernetes.namespace": (LABEL, "a DNS label such as default"),
     "kubernetes.claim": (rf"{LABEL}(\.{LABEL})*", "the name of a volume claim"),
@@ -90,21 +91,48 @@ FORMS = {  # of the texts
     "kubernetes.accelerator": (r"[\w.-]*", "the value of a node's label"),
     "kubernetes.topology": (r"(\d+(x\d+){1,2})?", 'such as 2x4, or "" for GPUs'),
 }
-# What a job array of ours sets itself.
-OURS = {"array", "chdir", "error", "job-name", "no-requeue", "ntasks", "open-mode"}
-OURS |= {"ntasks-per-node", "output", "parsable", "requeue", "signal", "wait", "wrap"}
-OURS |= {"account", "cpus-per-task", "gpus-per-node", "mem", "nodes", "partition"}
-OURS |= {"time"}
+# sbatch options that the sweep sets itself.
+RESERVED_OPTIONS = {
+    "array",
+    "chdir",
+    "error",
+    "job-name",
+    "no-requeue",
+    "ntasks",
+    "open-mode",
+}
+RESERVED_OPTIONS |= {
+    "ntasks-per-node",
+    "output",
+    "parsable",
+    "requeue",
+    "signal",
+    "wait",
+    "wrap",
+}
+RESERVED_OPTIONS |= {
+    "account",
+    "cpus-per-task",
+    "gpus-per-node",
+    "mem",
+    "nodes",
+    "partition",
+}
+RESERVED_OPTIONS |= {"time"}
 
 
 def load(path: Path) -> Profile:
-    """The profile in a file. Raises UsageError naming every mistake, one a line."""
+    """Read the profile of a file. Raises UsageError naming every mistake, one a
+    line."""
     flat = _flatten(_parse(path))
     if type(flat.get(FLOPS)) is int:
         flat[FLOPS] = float(flat[FLOPS])
     if isinstance(flat.get("slurm.time_limit"), str):
         flat["slurm.time_limit"] = _minutes(flat["slurm.time_limit"])
-    problems = _of_keys(flat) or [*_of_values(flat), *_of_consistency(flat)]
+    problems = _key_problems(flat) or [
+        *_value_problems(flat),
+        *_consistency_problems(flat),
+    ]
     if problems:
         raise UsageError("\n".join(f"{path}: {problem}" for problem in problems))
     tables = {name: _table(name, flat) for name in TABLES}
@@ -121,7 +149,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _flatten(nested: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys, one level deep, to values."""
+    """Flatten nested tables to dotted keys, one level deep."""
     flat = {}
     for key, value in nested.items():
         if isinstance(value, dict):
@@ -132,16 +160,17 @@ def _flatten(nested: dict[str, Any]) -> dict[str, Any]:
 
 
 def _minutes(text: str) -> int | str:
-    """HH:MM:SS or D-HH:MM:SS in minutes, rounded up; other text as it is."""
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text)
-    if not found:
+    """Convert HH:MM:SS or D-HH:MM:SS to minutes, rounded up; return other text
+    unchanged."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text)
+    if not match:
         return text
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return (days * 24 + hours) * 60 + minutes + math.ceil(seconds / 60)
 
 
-def _of_keys(flat: dict[str, Any]) -> list[str]:
-    """Keys that do not exist, that lack, and values of another type."""
+def _key_problems(flat: dict[str, Any]) -> list[str]:
+    """Unknown keys, missing keys, and values of a wrong type."""
     problems = [_unknown(key) for key in flat if key not in KINDS]
     present = {key.partition(".")[0] for key in flat}
     for key, kind in KINDS.items():
@@ -149,7 +178,7 @@ def _of_keys(flat: dict[str, Any]) -> list[str]:
             if key.partition(".")[0] in present or key == FLOPS:
                 problems.append(f"lacks {key}; {EXAMPLE} says what it is")
         elif type(flat[key]) is not kind:
-            problems.append(f"{key} must be {_named(key)}, not {flat[key]!r}")
+            problems.append(f"{key} must be {_type_name(key)}, not {flat[key]!r}")
     return problems
 
 
@@ -159,7 +188,7 @@ def _unknown(key: str) -> str:
     return f"there is no key {key}; {hint}"
 
 
-def _named(key: str) -> str:
+def _type_name(key: str) -> str:
     if key == "slurm.time_limit":
         return "minutes, or text HH:MM:SS"
     words = {int: "a whole number", float: "a number", str: "text in quotes"}
@@ -167,21 +196,21 @@ def _named(key: str) -> str:
     return words[KINDS[key]]
 
 
-def _of_values(flat: dict[str, Any]) -> list[str]:
-    """Values out of their range."""
+def _value_problems(flat: dict[str, Any]) -> list[str]:
+    """Values out of range."""
     problems = []
     if not 0 < flat[FLOPS] < math.inf:
         problems.append(f"{FLOPS} must be a positive number, not {flat[FLOPS]}")
     for key, least in LEAST.items():
         if key in flat and flat[key] < least:
             problems.append(f"{key} must be at least {least}, not {flat[key]}")
-    for key, (form, words) in FORMS.items():
+    for key, (form, words) in PATTERNS.items():
         if key in flat and not re.fullmatch(form, flat[key]):
             problems.append(f"{key} must be {words}, not {flat[key]!r}")
-    return [*problems, *_of_lines(flat), *_of_options(flat)]
+    return [*problems, *_setup_problems(flat), *_option_problems(flat)]
 
 
-def _of_lines(flat: dict[str, Any]) -> list[str]:
+def _setup_problems(flat: dict[str, Any]) -> list[str]:
     return [
         f"slurm.setup must be a list of texts, not {line!r}"
         for line in flat.get("slurm.setup", [])
@@ -189,10 +218,10 @@ def _of_lines(flat: dict[str, Any]) -> list[str]:
     ]
 
 
-def _of_options(flat: dict[str, Any]) -> list[str]:
+def _option_problems(flat: dict[str, Any]) -> list[str]:
     problems = []
     for name, value in flat.get("slurm.options", {}).items():
-        if name.replace("_", "-") in OURS:
+        if name.replace("_", "-") in RESERVED_OPTIONS:
             problems.append(f"slurm.options.{name} is set by the sweep itself")
         elif not isinstance(value, str | int) or value is False:
             problems.append(
@@ -202,7 +231,7 @@ def _of_options(flat: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _of_consistency(flat: dict[str, Any]) -> list[str]:
+def _consistency_problems(flat: dict[str, Any]) -> list[str]:
     """Keys that contradict each other."""
     problems = []
     if "slurm.time_limit" in flat:
@@ -217,11 +246,11 @@ def _of_consistency(flat: dict[str, Any]) -> list[str]:
     if re.fullmatch(r"\d+(x\d+)+", flat.get("kubernetes.topology", "")):
         topology = flat["kubernetes.topology"]
         chips = math.prod(int(side) for side in topology.split("x"))
-        hosts, each = flat["kubernetes.hosts"], flat["kubernetes.devices_per_host"]
-        if chips != hosts * each:
+        hosts, per_host = flat["kubernetes.hosts"], flat["kubernetes.devices_per_host"]
+        if chips != hosts * per_host:
             problems.append(
                 f"kubernetes.topology {topology} has {chips} chips, but {hosts} hosts "
-                f"of {each} have {hosts * each}"
+                f"of {per_host} have {hosts * per_host}"
             )
     return problems
 

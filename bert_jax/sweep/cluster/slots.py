@@ -1,4 +1,4 @@
-"""A machine's devices, in as many equal parts as runs that share it."""
+"""Slots: equal parts of a machine's devices, one for each concurrent run."""
 
 import os
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from bert_jax.run.config import UsageError
 
 
 class Slot(NamedTuple):
-    """cores: that its process may use, () for all. environment: what it sees of the
-    accelerators. devices: how many those are, 1 for the processor."""
+    """Resources of one process. cores: () for all. environment: variables that select
+    its accelerators. devices: their number, 1 for the CPU."""
 
     cores: tuple[int, ...]
     environment: dict[str, str]
     devices: int
 
 
-def share(count: int) -> list[Slot]:
-    """So many slots of this machine. Raises UsageError where they come out uneven."""
+def split_machine(count: int) -> list[Slot]:
+    """Split this machine into `count` slots. Raises UsageError if they are uneven."""
     if count < 1:
         raise UsageError(f"--slots={count}: one or more are expected")
     cores, gpus = _cores(), _gpus()
@@ -26,19 +26,19 @@ def share(count: int) -> list[Slot]:
         raise UsageError(
             f"--slots={count} does not divide the {len(gpus)} GPUs of this machine"
         )
-    parts = [_part(cores, count, number) for number in range(count)]
+    parts = [_slot_cores(cores, count, number) for number in range(count)]
     if not gpus:
         return [Slot(part, {}, 1) for part in parts]
-    each = len(gpus) // count
-    visible = [gpus[i * each : (i + 1) * each] for i in range(count)]
+    per_slot = len(gpus) // count
+    visible = [gpus[i * per_slot : (i + 1) * per_slot] for i in range(count)]
     return [
-        Slot(part, {"CUDA_VISIBLE_DEVICES": ",".join(own)}, each)
-        for part, own in zip(parts, visible)
+        Slot(part, {"CUDA_VISIBLE_DEVICES": ",".join(gpu_names)}, per_slot)
+        for part, gpu_names in zip(parts, visible)
     ]
 
 
-def _part(cores: Sequence[int], count: int, number: int) -> tuple[int, ...]:
-    """Of more slots than cores, several share one."""
+def _slot_cores(cores: Sequence[int], count: int, number: int) -> tuple[int, ...]:
+    """The cores of slot `number`; with more slots than cores, slots share cores."""
     if not cores or count == 1:
         return ()
     if count > len(cores):

@@ -1,10 +1,10 @@
-"""Chains as SLURM job arrays: submitted, looked up and cancelled.
+"""SLURM job arrays of chains: submitted, queried and cancelled.
 
-submitit writes the batch script; `sbatch` is called here, so that no job depends on a
-file which the launcher writes after it. Each submission leaves SWEEP/slurm/NNNN.json,
-written before, and NNNN stands in the name of its jobs: a launcher that is killed at
-any moment loses and doubles nothing. Only squeue, scontrol, sbatch and scancel are
-asked; sacct needs a daemon that not every cluster has.
+submitit writes the batch script. `sbatch` is called here, so that no job depends on a
+file that the launcher writes afterwards. Each submission first writes
+SWEEP/slurm/NNNN.json, and NNNN is part of its jobs' names: a launcher killed at any
+moment neither loses nor duplicates jobs. Only squeue, scontrol, sbatch and scancel are
+called; sacct needs a daemon that not every cluster has.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from bert_jax.run import files
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import chain as chains_
 from bert_jax.sweep.cluster.profiles import EXAMPLE, Profile, Slurm
-from bert_jax.sweep.cluster.task import PYTHONPATH, Task, check_path
+from bert_jax.sweep.cluster.task import PYTHONPATH, RunTask, check_path
 
 RECORDS = "slurm"
 LOCK = "lock"
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 QUEUE = "%j|%F|%K|%T|%N|%r"  # name, array's id, index, state, nodes, reason
-# In the name of an output file, %j is a number. submitit replaces patterns of its own
-# in it too, so that doubling the sign is no way out; a backslash switches them off.
+# Output file names expand %j and the like. submitit expands patterns of its own too, so
+# % cannot be escaped by doubling; a backslash disables expansion.
 PATTERNS = "%\\"
 NOT_IN_NAMES = re.compile(r"[^\w.-]")
-DIED = 128  # a shell's exit code above this says by which signal a process died
+SIGNALLED = 128  # shell exit codes above this name the signal that killed a process
 
-# Runs in the batch shell after srun, so once for all hosts. A job that a person cancels
-# or that SLURM preempts is not RUNNING any more, and SLURM decides about it.
+# Runs in the batch shell after srun, once for all hosts. A job that was cancelled or
+# preempted is not RUNNING any more; SLURM decides about it.
 AFTERWARDS = """\
 code=$?
 again=no
@@ -55,7 +55,7 @@ exit $code"""
 
 
 class Job(NamedTuple):
-    """An element of a job array that SLURM has not ended."""
+    """An unfinished element of a SLURM job array."""
 
     tasks: list[str]  # by name
     array: str
@@ -65,7 +65,7 @@ class Job(NamedTuple):
 
     @property
     def chains(self) -> set[str]:
-        """`ARM/seed_S`: several if they are lanes."""
+        """The chains of the job, `ARM/seed_S`: several if its runs are lanes."""
         return {task.rpartition("/")[0] for task in self.tasks}
 
     def __str__(self) -> str:
@@ -79,15 +79,15 @@ class Job(NamedTuple):
 
 
 def submit(
-    chains: Sequence[Sequence[Task]],
+    chains: Sequence[Sequence[RunTask]],
     code: Path,
     folder: Path,
     profile: Profile,
     name: str,
 ) -> str:
-    """Submits those chains that SLURM has not already; what to tell the person.
+    """Submit the chains that are not in the queue; a message for the user.
 
-    Raises UsageError, with SLURM's words where it refuses.
+    Raises UsageError, with SLURM's message if it refuses.
     """
     if profile.slurm is None:
         raise UsageError(f"{profile.path} has no table [slurm]; see {EXAMPLE}")
@@ -99,42 +99,42 @@ def submit(
         new = [c for c in chains if known.isdisjoint(_names(c))]
         parts = _split(new)
         slurm = _shared(profile.slurm, len(parts))
-        said = [_array(part, code, folder, slurm, name, lock) for part in parts]
+        messages = [_array(part, code, folder, slurm, name, lock) for part in parts]
     if len(new) < len(chains):
-        said.append(f"{len(chains) - len(new)} are in the queue already")
-    return "\n".join(said)
+        messages.append(f"{len(chains) - len(new)} are in the queue already")
+    return "\n".join(messages)
 
 
 def check(folder: Path) -> None:
-    """Raises UsageError for a folder that a batch script cannot name."""
+    """Refuse a folder that a batch script cannot name. Raises UsageError."""
     check_path(folder, PATTERNS + PYTHONPATH)
 
 
 def status(folder: Path, name: str) -> dict[str, str]:
-    """What SLURM says of each chain that it has not ended: "queued (Resources)",
-    "running on n1". Raises UsageError."""
+    """The SLURM state of each unfinished chain: "queued (Resources)", "running on n1".
+    Raises UsageError."""
     jobs = _jobs(folder, name)
     return {chain: str(job) for job in jobs for chain in job.chains}
 
 
 def cancel(folder: Path, name: str) -> int:
-    """Takes the sweep's jobs from SLURM, how many; the running ones save first."""
+    """Cancel the sweep's jobs; their number. Running jobs save first."""
     jobs = _jobs(folder, name)
     if jobs:
-        _ask("scancel", *sorted({job.array for job in jobs}))
+        _call("scancel", *sorted({job.array for job in jobs}))
     return len(jobs)
 
 
 @contextlib.contextmanager
 def _locked(records: Path) -> Iterator[TextIO]:
-    """One submission at a time. An sbatch that outlives its launcher holds the lock
-    too, so the next launcher finds in the queue what that one submitted."""
+    """Lock the records for one submission. An sbatch that outlives its launcher keeps
+    the lock, so the next launcher sees its job in the queue."""
     with files.lock(records / LOCK, waiting=lambda: None) as lock:
         yield lock
 
 
 def _jobs(folder: Path, name: str) -> list[Job]:
-    """What SLURM has of this sweep, by the names of the submissions."""
+    """The jobs of this sweep in SLURM's queue, by the names of the submissions."""
     _check_installed()
     records = {
         _job_name(folder, name, path.stem): path
@@ -143,7 +143,7 @@ def _jobs(folder: Path, name: str) -> list[Job]:
     if not records:
         return []
     names = f"--name={','.join(records)}"
-    rows = _ask("squeue", "--noheader", "--array", f"--format={QUEUE}", names)
+    rows = _call("squeue", "--noheader", "--array", f"--format={QUEUE}", names)
     jobs = []
     for line in rows.splitlines():
         try:
@@ -156,25 +156,26 @@ def _jobs(folder: Path, name: str) -> list[Job]:
     return jobs
 
 
-def _names(chain: Sequence[Task]) -> list[str]:
+def _names(chain: Sequence[RunTask]) -> list[str]:
     return [lane.name for task in chain for lane in task.lanes]
 
 
 def _job_name(folder: Path, name: str, number: str) -> str:
-    """Unlike that of a sweep of the same name in another root."""
+    """The name of a submission's jobs, unique among sweeps of one name in several
+    roots."""
     mark = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:6]
     return f"{NOT_IN_NAMES.sub('_', name)}-{mark}-{number}"
 
 
-def _split(chains: list[Sequence[Task]]) -> list[list[Sequence[Task]]]:
-    """Into arrays of the size that this SLURM takes."""
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"))
-    size = (found and int(found[1])) or len(chains) or 1
+def _split(chains: list[Sequence[RunTask]]) -> list[list[Sequence[RunTask]]]:
+    """Split chains into arrays of at most the cluster's MaxArraySize."""
+    match = re.search(r"MaxArraySize\s*=\s*(\d+)", _call("scontrol", "show", "config"))
+    size = (match and int(match[1])) or len(chains) or 1
     return [chains[start : start + size] for start in range(0, len(chains), size)]
 
 
 def _shared(slurm: Slurm, arrays: int) -> Slurm:
-    """The profile for each of several arrays, which together run max_parallel."""
+    """The profile with max_parallel divided among several arrays."""
     return slurm._replace(max_parallel=max(1, slurm.max_parallel // max(1, arrays)))
 
 
@@ -184,21 +185,21 @@ def _next(records: Path) -> Path:
 
 
 def _array(
-    chains: list[Sequence[Task]],
+    chains: list[Sequence[RunTask]],
     code: Path,
     folder: Path,
     slurm: Slurm,
     name: str,
     lock: TextIO,
 ) -> str:
-    """Submits one job array; what to tell of it."""
+    """Submit one job array; a message for the user."""
     listed = _next(folder / RECORDS)
-    # It stays even if sbatch fails: after a time-out the job may exist.
+    # Kept even if sbatch fails: after a time-out the job may exist.
     chains_.save(listed, code, folder, chains, slurm.retries)
     job = _job_name(folder, name, listed.stem)
     script = listed.with_suffix(".sh")
     files.write_text(script, _script(listed, code, len(chains), slurm, job))
-    number = _ask("sbatch", "--parsable", str(script.absolute()), keep=lock).strip()
+    number = _call("sbatch", "--parsable", str(script.absolute()), keep=lock).strip()
     number = number.partition(";")[0]  # what follows is the cluster's name
     return f"submitted {len(chains)} as job array {number}, named {job}"
 
@@ -220,13 +221,15 @@ def _script(listed: Path, code: Path, count: int, slurm: Slurm, job: str) -> str
         array_parallelism=slurm.max_parallel,
         stderr_to_stdout=True,
         additional_parameters={"requeue": True, **slurm.options},
-        # srun does not take over what sbatch was told about processors.
+        # srun does not inherit --cpus-per-task from sbatch.
         srun_args=[f"--cpus-per-task={slurm.cpus_per_task}", "--open-mode=append"]
-        + ["--kill-on-bad-exit=0"],  # 75 is a bad exit to it: the others still save
+        + [
+            "--kill-on-bad-exit=0"
+        ],  # 75 counts as a bad exit: the other hosts still save
         setup=[*slurm.setup, *_setup(code)],
         teardown=[
             AFTERWARDS.format(
-                retries=slurm.retries, retried=DIED if slurm.nodes == 1 else 0
+                retries=slurm.retries, retried=SIGNALLED if slurm.nodes == 1 else 0
             )
         ],
     )
@@ -252,17 +255,22 @@ def _check_installed() -> None:
             )
 
 
-def _ask(command: str, *arguments: str, keep: TextIO | None = None) -> str:
-    """What a command of SLURM prints; `keep` stays open in it. Raises UsageError."""
-    done = subprocess.run(
+def _call(command: str, *arguments: str, keep: TextIO | None = None) -> str:
+    """Return the output of a SLURM command, which inherits `keep`. Raises
+    UsageError."""
+    process = subprocess.run(
         [command, *arguments],
         check=False,
         capture_output=True,
         text=True,
         pass_fds=[keep.fileno()] if keep else [],
     )
-    if done.returncode:
-        words = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
-        said = "; ".join(word.removeprefix(f"{command}: error: ") for word in words)
-        raise UsageError(f"{command} refused: {said or f'code {done.returncode}'}")
-    return done.stdout
+    if process.returncode:
+        words = [
+            line.strip() for line in (process.stderr or process.stdout).splitlines()
+        ]
+        message = "; ".join(word.removeprefix(f"{command}: error: ") for word in words)
+        raise UsageError(
+            f"{command} refused: {message or f'code {process.returncode}'}"
+        )
+    return process.stdout

@@ -1,4 +1,4 @@
-"""One run to be started: where it lives, its command, its environment."""
+"""Tasks: runs to be started, with their directory, command and environment."""
 
 import os
 import sys
@@ -10,21 +10,21 @@ from bert_jax.run import hardware
 from bert_jax.run.exits import UsageError
 
 COMPILED = "compiled"
-PYTHONPATH = ":"  # parts it, with no way to write one that does not
+PYTHONPATH = ":"  # separator of PYTHONPATH, which cannot be escaped
 
 
-class Task(NamedTuple):
-    """needs: the name of the task whose run this one starts from, "" for none.
-    beside: those that the same process trains, as lanes of one step."""
+class RunTask(NamedTuple):
+    """A run to be started. needs: the name of the task whose run it starts from, "" for
+    none. beside: further runs that the process trains, as lanes of one step."""
 
     name: str
     workdir: Path
     needs: str
-    beside: tuple["Task", ...] = ()
+    beside: tuple["RunTask", ...] = ()
 
     @property
-    def lanes(self) -> tuple["Task", ...]:
-        """Each run of the process as a task by itself."""
+    def lanes(self) -> tuple["RunTask", ...]:
+        """The runs of the process, each as a task of one lane."""
         return (self._replace(beside=()), *self.beside)
 
     @property
@@ -41,24 +41,21 @@ class Task(NamedTuple):
         return self.workdir.with_name(f"{self.workdir.name}.log")
 
 
-def command(code: Path, task: Task) -> list[str]:
-    """Starts or continues the run with the launch.py of that folder."""
+def command(code: Path, task: RunTask) -> list[str]:
+    """The command that starts or continues a run with the launch.py in `code`."""
     launch = [sys.executable, str(code / "launch.py"), "train"]
     for lane in task.lanes:
         launch += [f"--config={lane.config}", f"--workdir={lane.workdir}"]
     return launch
 
 
-def together(lanes: Sequence[Task]) -> Task:
-    """One task of several, or of one."""
+def join_lanes(lanes: Sequence[RunTask]) -> RunTask:
+    """Join one or more tasks into one with several lanes."""
     return lanes[0]._replace(beside=tuple(lanes[1:]))
 
 
 def check_path(folder: Path, forbidden: str) -> None:
-    """Refuse a folder with a character that whatever starts its jobs reads as another.
-
-    Raises UsageError.
-    """
+    """Refuse a folder whose path holds a forbidden character. Raises UsageError."""
     path = str(folder.absolute())
     if bad := [character for character in path if character in forbidden]:
         raise UsageError(
@@ -68,10 +65,10 @@ def check_path(folder: Path, forbidden: str) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """That of this process, with the sweep's compilation cache.
+    """The environment of this process, with the sweep's compile cache.
 
-    Programs that are equal are compiled once for all runs. What was compiled for one
-    kind of processor may not run on another, so each kind has its own.
+    Equal programs are compiled once for all runs. Programs compiled for one kind of
+    processor may not run on another, so each kind has its own cache.
     """
     cache = folder / COMPILED / hardware.processor()
     return {

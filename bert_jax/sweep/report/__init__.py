@@ -1,1 +1,1 @@
-"""The verb report: an experiment's answer."""
+"""The `report` command: results of a sweep."""

@@ -1,4 +1,4 @@
-"""Arms against the baseline in one metric, by pairs of runs of one seed."""
+"""Comparison of arms with the baseline in one metric, by pairs of runs of one seed."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 
 from bert_jax.sweep.experiment import Experiment, locate, lower_is_better
 from bert_jax.sweep.report import results
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.results import RunResult
 from bert_jax.tasks import intervals as statistics
 
 NO_INTERVAL = (math.nan, math.nan)
@@ -17,13 +17,14 @@ UNIGRAM = "unigram_loss"  # of the same rows, beside such a loss
 
 
 class Arm(NamedTuple):
-    """An arm in one metric; numbers that so few seeds do not tell are nan.
+    """Results of an arm in one metric; numbers that need more seeds are nan.
 
-    scores: by seed. unigram: the mean unigram loss of the rows behind the scores.
-    differences: arm minus baseline, by common seed; none of the baseline itself. spread:
-    standard deviation of one seed. interval: at 95 % by itself; simultaneous: at 95 %
-    together with all that EXPECT lists, if it lists this arm. p: of sign flips, `holm`
-    adjusted over the arms. detectable: by as many pairs that differ as much.
+    scores: by seed. unigram: mean unigram loss of the rows behind the scores.
+    differences: arm minus baseline, by common seed; empty for the baseline. spread:
+    standard deviation over seeds. interval: 95 % for this arm alone; simultaneous: 95 %
+    for all claims of EXPECT together, if it lists this arm. p: of the sign-flip test;
+    `holm`: adjusted over the arms. detectable: difference detectable with this number
+    of pairs and their spread.
     """
 
     name: str
@@ -46,11 +47,12 @@ class Arm(NamedTuple):
         return side(self.interval)
 
 
-class Table(NamedTuple):
-    """The arms of an experiment, in its order, in one metric.
+class ComparisonTable(NamedTuple):
+    """Comparison of all arms of an experiment, in its order, in one metric.
 
-    unlike: how what was measured on differs between the runs, "" if it does not; then
-    there are no differences. rows: its fingerprint, "" unless every run noted it.
+    mismatch: how the runs differ in the rows they were measured on, "" if they do not;
+    if they do, there are no differences. rows: fingerprint of the rows, "" unless every
+    run recorded it.
     """
 
     metric: str
@@ -58,7 +60,7 @@ class Table(NamedTuple):
     key: str
     baseline: str
     arms: tuple[Arm, ...]
-    unlike: str
+    mismatch: str
     rows: str
 
     @property
@@ -66,18 +68,18 @@ class Table(NamedTuple):
         return [arm for arm in self.arms if arm.name != self.baseline]
 
     @property
-    def found(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether any run has the metric."""
         return any(arm.scores for arm in self.arms)
 
     @property
-    def unknown(self) -> bool:
-        """Whether some run does not say what it was measured on."""
-        return self.found and not self.unlike and not self.rows
+    def rows_unknown(self) -> bool:
+        """Whether some run did not record the rows it was measured on."""
+        return self.has_scores and not self.mismatch and not self.rows
 
     def gain(self, arm: Arm) -> int:
-        """1 if the arm is better than the baseline, -1 if worse, 0 if not known."""
-        if self.unknown:
+        """1 if the arm is better than the baseline, -1 if worse, 0 if undecided."""
+        if self.rows_unknown:
             return 0
         return -arm.sign if lower_is_better(self.metric) else arm.sign
 
@@ -88,50 +90,54 @@ def side(interval: tuple[float, float]) -> int:
     return int(low > 0) - int(high < 0)
 
 
-def tables(experiment: Experiment, runs: list[Run]) -> list[Table]:
+def tables(experiment: Experiment, runs: list[RunResult]) -> list[ComparisonTable]:
     """A table for each metric."""
     return [_table(experiment, metric, runs) for metric in experiment.metrics]
 
 
-def _table(experiment: Experiment, metric: str, runs: list[Run]) -> Table:
+def _table(
+    experiment: Experiment, metric: str, runs: list[RunResult]
+) -> ComparisonTable:
     stage, key = locate(metric, experiment.then)
-    own = [run for run in runs if run.planned.stage == stage and key in run.metrics]
-    unlike = results.unlike(own, key)
-    rows = {results.rows_of(run, key) for run in own}
+    with_metric = [
+        run for run in runs if run.planned.stage == stage and key in run.metrics
+    ]
+    mismatch = results.mismatch(with_metric, key)
+    rows = {results.rows_of(run, key) for run in with_metric}
     expected = experiment.expect.get(metric, {})
     intervals = sum(map(len, experiment.expect.values()))
-    own_by_arm = {
-        name: [run for run in own if run.planned.arm == name]
+    by_arm = {
+        name: [run for run in with_metric if run.planned.arm == name]
         for name in experiment.arms
     }
     scores = {
-        name: {run.planned.seed: run.metrics[key] for run in found}
-        for name, found in own_by_arm.items()
+        name: {run.planned.seed: run.metrics[key] for run in arm_runs}
+        for name, arm_runs in by_arm.items()
     }
     baseline = experiment.baseline
     arms = [
         _arm(
             name,
             values,
-            {} if unlike or name == baseline else scores[baseline],
+            {} if mismatch or name == baseline else scores[baseline],
             intervals if name in expected else 0,
-        )._replace(unigram=_unigram(own_by_arm[name], key))
+        )._replace(unigram=_unigram(by_arm[name], key))
         for name, values in scores.items()
     ]
-    known = not unlike and len(rows) == 1
-    return Table(
+    known = not mismatch and len(rows) == 1
+    return ComparisonTable(
         metric,
         stage,
         key,
         baseline,
         tuple(_adjusted(arms)),
-        unlike,
+        mismatch,
         rows.pop() if known else "",
     )
 
 
-def _unigram(runs: list[Run], key: str) -> float:
-    """The mean unigram loss of the rows that a language model's metric is of."""
+def _unigram(runs: list[RunResult], key: str) -> float:
+    """The mean unigram loss of a language-model metric's rows."""
     prefix, _, name = key.rpartition("/")
     if name not in LANGUAGE_LOSSES:
         return math.nan
@@ -140,7 +146,7 @@ def _unigram(runs: list[Run], key: str) -> float:
 
 
 def _adjusted(arms: list[Arm]) -> list[Arm]:
-    """With the p of each corrected for their number."""
+    """The arms with Holm-adjusted p."""
     tested = [arm for arm in arms if not math.isnan(arm.p)]
     adjusted = statistics.holm([arm.p for arm in tested])
     holm = dict(zip([arm.name for arm in tested], adjusted, strict=True))
@@ -150,7 +156,8 @@ def _adjusted(arms: list[Arm]) -> list[Arm]:
 def _arm(
     name: str, scores: dict[int, float], reference: Mapping[int, float], intervals: int
 ) -> Arm:
-    """`intervals`: how many must hold at once, 0 if nothing is expected of the arm."""
+    """Compare one arm. intervals: number of simultaneous ones, 0 if nothing is expected
+    of it."""
     differences = {
         seed: score - reference[seed]
         for seed, score in scores.items()
@@ -179,7 +186,8 @@ def _arm(
 
 
 def _interval(gaps: list[float], together: int) -> tuple[float, float]:
-    """That of their mean, at 95 % for so many at once."""
+    """The 95 % interval of the mean of `gaps`, for `together` simultaneous
+    intervals."""
     if len(gaps) < 2 or not together:
         return NO_INTERVAL
     width = float(statistics.simultaneous_half(gaps, together))

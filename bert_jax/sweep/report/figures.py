@@ -1,4 +1,4 @@
-"""The figures of a report: differences, learning curves, scores.
+"""Figures of a report: differences, learning curves, scores.
 
 The baseline is grey, an arm blue.
 """
@@ -14,40 +14,42 @@ from matplotlib.ticker import MaxNLocator
 
 from bert_jax.render.drawing import FAINT, GREY, INK, Draw, svg
 from bert_jax.sweep.experiment import lower_is_better
-from bert_jax.sweep.report.comparison import Arm, Table
+from bert_jax.sweep.report.comparison import Arm, ComparisonTable
 from bert_jax.sweep.report.formatting import unit
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.results import RunResult
 from bert_jax.tasks import intervals
 
 WIDTH = 4.8  # inches of one figure; two stand side by side
-LONGEST, NARROW = 26, 16  # characters of a name, and of one above a narrow panel
-EARLY = 0.5  # of the steps: what is before does not set the scale
+LONGEST, NARROW = 26, 16  # characters of a name; of a narrow panel's title
+EARLY = 0.5  # fraction of steps that does not set the scale
 STEPS = (1, 2, 2.5, 5, 10)  # of ticks
 Curve = dict[int, list[float]]  # step -> the values of the seeds
 
 
-def pair(table: Table, runs: list[Run]) -> tuple[str, str]:
-    """Two figures of one height: every difference of two runs of a seed, with their
-    mean and its interval, by arm; the metric by step where it was followed, else the
-    scores."""
+def pair(table: ComparisonTable, runs: list[RunResult]) -> tuple[str, str]:
+    """Draw two figures of one height: differences, and learning curves or scores.
+
+    The first has every difference of a pair of runs, with mean and interval, by arm;
+    the second the metric by step if it was recorded, else the scores.
+    """
     forest, course = _draws(table, runs)
     height = _height(table, runs)
     return svg([forest], [height], WIDTH), svg([course], [height], WIDTH)
 
 
-def whole(tables: list[Table], runs: list[Run]) -> str:
-    """Both side by side, a row for each metric whose runs compare; "" of none."""
-    shown = [table for table in tables if not table.unlike]
+def overview(tables: list[ComparisonTable], runs: list[RunResult]) -> str:
+    """Draw both figures side by side, a row for each comparable metric; "" if none."""
+    shown = [table for table in tables if not table.mismatch]
     draws = [draw for table in shown for draw in _draws(table, runs)]
     heights = [_height(table, runs) for table in shown]
     return svg(draws, heights, WIDTH) if shown else ""
 
 
-def has_curves(table: Table, runs: list[Run]) -> bool:
+def has_curves(table: ComparisonTable, runs: list[RunResult]) -> bool:
     return any(len(curve) > 1 for curve in _curves(table, runs).values())
 
 
-def _draws(table: Table, runs: list[Run]) -> tuple[Draw, Draw]:
+def _draws(table: ComparisonTable, runs: list[RunResult]) -> tuple[Draw, Draw]:
     def forest(canvas: FigureBase) -> None:
         _forest(canvas, table)
 
@@ -60,12 +62,12 @@ def _draws(table: Table, runs: list[Run]) -> tuple[Draw, Draw]:
     return forest, course
 
 
-def _height(table: Table, runs: list[Run]) -> float:
+def _height(table: ComparisonTable, runs: list[RunResult]) -> float:
     rows = _grid(len(table.others))[1] if has_curves(table, runs) else 0
     return max(0.8 + 0.38 * len(table.arms), 2.2, 0.5 + 1.2 * rows)
 
 
-def _forest(canvas: FigureBase, table: Table) -> None:
+def _forest(canvas: FigureBase, table: ComparisonTable) -> None:
     panel, kind = canvas.subplots(), unit(table.metric)
     panel.axvline(0, color=GREY, lw=0.8)
     for row, arm in enumerate(table.others):
@@ -81,21 +83,21 @@ def _forest(canvas: FigureBase, table: Table) -> None:
     better = "left" if lower_is_better(table.metric) else "right"
     panel.set_xlabel(
         f"{table.metric}, {kind.step}: {better} is better\n"
-        f"arm − {_named(table.baseline)}"
+        f"arm − {_label(table.baseline)}"
     )
     _rows(panel, table.others)
 
 
 def _rows(panel: Axes, arms: list[Arm]) -> None:
-    """A line for each arm, named at its left, the first on top."""
-    panel.set_yticks(range(len(arms)), [_named(arm.name) for arm in arms])
+    """Label a line for each arm, the first on top."""
+    panel.set_yticks(range(len(arms)), [_label(arm.name) for arm in arms])
     panel.set_ylim(len(arms) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
     panel.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
 
 
-def _named(name: str) -> str:
+def _label(name: str) -> str:
     return _cut(name, LONGEST)
 
 
@@ -104,13 +106,13 @@ def _cut(name: str, room: int) -> str:
 
 
 def _grid(panels: int) -> tuple[int, int]:
-    """Columns and rows."""
+    """Number of columns and rows of panels."""
     columns = 1 if panels < 2 else 2 if panels < 9 else 3
     return columns, max(1, math.ceil(panels / columns))
 
 
-def _curves(table: Table, runs: list[Run]) -> dict[str, Curve]:
-    """Of every arm, over its finished runs."""
+def _curves(table: ComparisonTable, runs: list[RunResult]) -> dict[str, Curve]:
+    """Learning curves of every arm, over its finished runs."""
     curves: dict[str, Curve] = {arm.name: defaultdict(list) for arm in table.arms}
     for run in runs:
         if run.done and run.planned.stage == table.stage:
@@ -121,8 +123,10 @@ def _curves(table: Table, runs: list[Run]) -> dict[str, Curve]:
     return curves
 
 
-def _learning(canvas: FigureBase, table: Table, curves: dict[str, Curve]) -> None:
-    """A panel for each arm, with the baseline in each."""
+def _learning(
+    canvas: FigureBase, table: ComparisonTable, curves: dict[str, Curve]
+) -> None:
+    """Draw a panel for each arm, with the baseline in each."""
     shown = [arm.name for arm in table.others] or [table.baseline]
     columns, rows = _grid(len(shown))
     room = LONGEST if columns < 3 else NARROW
@@ -140,12 +144,12 @@ def _learning(canvas: FigureBase, table: Table, curves: dict[str, Curve]) -> Non
     values = [factor * value for value in _late(curves)]
     margin = 0.06 * (max(values) - min(values)) or 1.0
     panels[0, 0].set_ylim(min(values) - margin, max(values) + margin)
-    canvas.supxlabel(f"step ({_named(table.baseline)} in grey)", fontsize=9)
+    canvas.supxlabel(f"step ({_label(table.baseline)} in grey)", fontsize=9)
     canvas.supylabel(f"{table.key}, {unit(table.metric).name}", fontsize=9)
 
 
 def _band(panel: Axes, curve: Curve, factor: float, colour: str) -> None:
-    """The mean over the seeds, and its interval where there are two or more."""
+    """Draw the mean over seeds, and its interval if there are two or more."""
     steps = sorted(curve)
     mean = factor * np.array([np.mean(curve[step]) for step in steps])
     width = factor * np.array(
@@ -156,7 +160,7 @@ def _band(panel: Axes, curve: Curve, factor: float, colour: str) -> None:
 
 
 def _late(curves: dict[str, Curve]) -> Iterator[float]:
-    """The means but for the first steps, which would flatten all that follows."""
+    """The means of the late steps; early ones would flatten the curves."""
     last = max(max(curve, default=0) for curve in curves.values())
     for curve in curves.values():
         for step, values in curve.items():
@@ -164,8 +168,8 @@ def _late(curves: dict[str, Curve]) -> Iterator[float]:
                 yield float(np.mean(values))
 
 
-def _scores(canvas: FigureBase, table: Table) -> None:
-    """Every seed's score, and their mean, by arm."""
+def _scores(canvas: FigureBase, table: ComparisonTable) -> None:
+    """Draw every seed's score, and their mean, by arm."""
     panel, kind = canvas.subplots(), unit(table.metric)
     for row, arm in enumerate(table.arms):
         colour = GREY if arm.name == table.baseline else INK

@@ -1,4 +1,4 @@
-"""How the numbers of a report read: their units, signs and prefixes."""
+"""Formatting of a report's numbers: units, signs and prefixes."""
 
 import math
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ PREFIXES = ("", " k", " M", " G", " T", " P", " E", " Z", " Y")
 
 
 class Unit(NamedTuple):
-    """What a metric is shown in: `factor` times what runs write.
+    """Unit of a metric, shown as `factor` times the stored value.
 
-    step: the unit of a difference. grain: a hundredth of what runs write, in words.
+    step: unit of a difference. grain: a hundredth of the stored unit, in words.
     """
 
     name: str
@@ -43,7 +43,7 @@ def unit(metric: str) -> Unit:
 
 
 def short(number: float) -> str:
-    """Three digits and a prefix: 1.16 M."""
+    """Format with three digits and a prefix: 1.16 M."""
     prefix = 0
     while number >= 999.5 and prefix + 1 < len(PREFIXES):
         number, prefix = number / 1000, prefix + 1
@@ -51,7 +51,7 @@ def short(number: float) -> str:
 
 
 def plain(number: float) -> str:
-    """Three digits, or all of those before the point."""
+    """Format with three digits, or with all before the decimal point."""
     return _signed(f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}", number)
 
 
@@ -60,7 +60,7 @@ def probability(p: float) -> str:
 
 
 def seeds(numbers: Iterable[int]) -> str:
-    """0, 1, 2, 5 -> 0–2, 5."""
+    """Format seeds as ranges: 0, 1, 2, 5 -> 0–2, 5."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:
@@ -78,7 +78,7 @@ def count(number: int, noun: str) -> str:
 
 
 def _signed(text: str, number: float) -> str:
-    """With a minus as long as a plus, and no name for what is no number."""
+    """Replace - by the minus sign, inf by ∞ and nan by a dash."""
     if math.isnan(number):
         return NONE
     return text.replace("-", "−").replace("inf", "∞")

@@ -1,6 +1,6 @@
-"""launch.py report: what a sweep found, as a page, as Markdown and as CSV.
+"""The `report` command: a sweep's results as HTML, Markdown and CSV.
 
-They stand beside the experiment file: X.html, X.md with X.svg, X.csv.
+Files are written beside the experiment file: X.html, X.md with X.svg, X.csv.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from bert_jax.sweep.report import (
     traces,
     verdicts,
 )
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.results import RunResult
 from bert_jax.tasks import intervals
 
 METHODS = f"""\
@@ -52,58 +52,60 @@ Band of a curve: the same t interval, of the metric itself at each step.
 def main(path: Path, root: Path) -> int:
     """Write the report of an experiment file from the runs under `root`.
 
-    Raises UsageError, before a file is touched, for runs that no table can hold.
+    Raises UsageError, before it writes a file, for runs that cannot be compared.
     """
     experiment = experiments.load(path)
     folder = root / experiment.name
-    found = results.read(folder, plan.read(folder))
-    runs = [run for run in found if _is_asked_for(experiment, run)]
-    # All tables rest on the pretraining; what else differs concerns its own table.
+    planned = results.read(folder, plan.read(folder))
+    runs = [run for run in planned if _is_in_experiment(experiment, run)]
+    # All tables depend on the pretraining; other differences affect one table each.
     results.check_comparable([r for r in runs if r.planned.stage == PRETRAIN])
-    document = compose(experiment, runs, [run for run in found if run not in runs])
+    document = compose(experiment, runs, [run for run in planned if run not in runs])
     texts = {
         ".html": webpage.render(document),
         ".md": markdown.render(document),
         ".svg": document.picture,
         ".csv": traces.table_of_runs(experiment, runs),
     }
-    _check_ours(path.with_suffix(".md"))
+    _check_overwritable(path.with_suffix(".md"))
     for suffix, text in texts.items():
         if text:
             _write(path.with_suffix(suffix), text)
-        else:  # there is nothing to draw: no older drawing may stand for it
+        else:  # nothing to draw: remove an older drawing
             path.with_suffix(suffix).unlink(missing_ok=True)
     print(f"{document.question}\n{document.verdict or 'no verdict'}: {document.answer}")
     print(f"report: {path.with_suffix('.html')}, and .md, .svg and .csv beside it")
     return exits.DONE
 
 
-def _is_asked_for(experiment: Experiment, run: Run) -> bool:
-    """Whether the file still names it: an arm or seed may have been taken out."""
+def _is_in_experiment(experiment: Experiment, run: RunResult) -> bool:
+    """Whether the file still names the run's arm, seed and stage."""
     arm, seed, stage, _ = run.planned
     named = arm in experiment.arms and seed in experiment.seeds
     return named and stage in experiment.stages
 
 
-def compose(experiment: Experiment, runs: list[Run], left: list[Run]) -> Document:
-    """Everything that the report says, of these runs and of those left out."""
+def compose(
+    experiment: Experiment, runs: list[RunResult], removed: list[RunResult]
+) -> Document:
+    """Compose the report of these runs, and of runs `removed` from the file."""
     tables = comparison.tables(experiment, runs)
     required = verdicts.conditions(experiment, runs)
-    found = verdicts.verdicts(experiment, tables, required)
+    judged = verdicts.verdicts(experiment, tables, required)
     return Document(
         name=experiment.name,
         question=experiment.question or experiment.name,
-        verdict=verdicts.overall(found),
-        answer=overview.answer(found),
+        verdict=verdicts.overall(judged),
+        answer=overview.answer(judged),
         about=overview.about(experiment),
         claim=" ".join(experiment.claim.split()),
         facts=overview.facts(experiment, runs),
-        picture=figures.whole(tables, runs),
+        picture=figures.overview(tables, runs),
         sections=[
-            *overview.expectations(found, required, experiment.baseline),
+            *overview.expectations(judged, required, experiment.baseline),
             *(measured.section(table, runs) for table in tables),
             cost.section(tables, runs, experiment.stages),
-            traces.attention(experiment, tables, runs, left),
+            traces.attention(experiment, tables, runs, removed),
             traces.section(tables, runs, experiment.stages),
             _methods(),
         ],
@@ -115,8 +117,8 @@ def _methods() -> Section:
     return Section("How the numbers are made", [Items(lines)])
 
 
-def _check_ours(path: Path) -> None:
-    """Notes that a person wrote beside an experiment are not written over."""
+def _check_overwritable(path: Path) -> None:
+    """Refuse to overwrite a file that this command did not write. Raises UsageError."""
     if path.is_file() and not path.read_bytes().startswith(markdown.MARK.encode()):
         raise UsageError(
             f"{path} was not written by this command: give it another name first"

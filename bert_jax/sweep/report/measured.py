@@ -1,4 +1,4 @@
-"""What a report says of one metric: figures, the table of arms, how to read it."""
+"""Report section of one metric: figures, table of arms, notes."""
 
 import math
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from bert_jax.render.document import ROWS_UNKNOWN, Figures, Grid, Items, Section
 from bert_jax.sweep.experiment import lower_is_better
 from bert_jax.sweep.report import figures, formatting
-from bert_jax.sweep.report.comparison import Arm, Table
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.comparison import Arm, ComparisonTable
+from bert_jax.sweep.report.results import RunResult
 from bert_jax.tasks import intervals
 
 LEVEL = 0.05
 READS = {1: "better", -1: "worse", 0: "undecided"}
 
 
-def section(table: Table, runs: list[Run]) -> Section:
-    if table.unlike:
-        return Section(table.metric, [f"**Not comparable**: {table.unlike}."])
+def section(table: ComparisonTable, runs: list[RunResult]) -> Section:
+    if table.mismatch:
+        return Section(table.metric, [f"**Not comparable**: {table.mismatch}."])
     captions = _forest_caption(table), _course_caption(table, runs)
     drawings = figures.pair(table, runs)
     pictures = Figures(list(zip(drawings, captions, strict=True)))
     return Section(table.metric, [pictures, _grid(table), Items(list(_notes(table)))])
 
 
-def _forest_caption(table: Table) -> str:
+def _forest_caption(table: ComparisonTable) -> str:
     return (
         f"Each seed's difference to `{table.baseline}` (dots), their mean (diamond) "
         "and its 95 % interval, blue where it excludes 0; thin: the simultaneous one, "
@@ -31,7 +31,7 @@ def _forest_caption(table: Table) -> str:
     )
 
 
-def _course_caption(table: Table, runs: list[Run]) -> str:
+def _course_caption(table: ComparisonTable, runs: list[RunResult]) -> str:
     if figures.has_curves(table, runs):
         return (
             "The mean over finished seeds by step and its 95 % band; grey is "
@@ -40,8 +40,8 @@ def _course_caption(table: Table, runs: list[Run]) -> str:
     return "Every seed's score (dots) and the mean of an arm (bar)."
 
 
-def _grid(table: Table) -> Grid:
-    """The baseline has a mean; the others a difference to it besides."""
+def _grid(table: ComparisonTable) -> Grid:
+    """Table of the arms; all but the baseline have a difference to it."""
     kind = formatting.unit(table.metric)
     many = any(not math.isnan(arm.bootstrap[0]) for arm in table.arms)
     unigram = any(not math.isnan(arm.unigram) for arm in table.arms)
@@ -69,13 +69,13 @@ def _grid(table: Table) -> Grid:
     return Grid(tuple(header), sides, rows, names.index(table.baseline))
 
 
-def _reads(table: Table, arm: Arm) -> str:
+def _reads(table: ComparisonTable, arm: Arm) -> str:
     if math.isnan(arm.interval[0]):
         return formatting.NONE
-    return ROWS_UNKNOWN if table.unknown else READS[table.gain(arm)]
+    return ROWS_UNKNOWN if table.rows_unknown else READS[table.gain(arm)]
 
 
-def _notes(table: Table) -> Iterator[str]:
+def _notes(table: ComparisonTable) -> Iterator[str]:
     better = "Lower" if lower_is_better(table.metric) else "Higher"
     yield (
         f"{better} is better. Differences are arm minus `{table.baseline}`, run by run "
@@ -88,25 +88,25 @@ def _notes(table: Table) -> Iterator[str]:
     yield from _budget(table)
 
 
-def _rows(table: Table) -> Iterator[str]:
+def _rows(table: ComparisonTable) -> Iterator[str]:
     if table.rows:
         yield f"All were measured on the same rows, `{table.rows}`."
-    if table.unknown:
+    if table.rows_unknown:
         yield (
             "**Rows unknown**: some of these runs, of an older version, do not say what "
             "they were measured on, so no verdict rests on this table."
         )
 
 
-def _missing(table: Table) -> Iterator[str]:
+def _missing(table: ComparisonTable) -> Iterator[str]:
     for arm in table.arms:
         if not arm.scores:
             which = "baseline" if arm.name == table.baseline else "arm"
             yield f"The {which} `{arm.name}` has no finished run with {table.metric}."
 
 
-def _pairs(table: Table) -> Iterator[str]:
-    """Which seeds the differences are of."""
+def _pairs(table: ComparisonTable) -> Iterator[str]:
+    """Notes on the seeds of the pairs."""
     groups: dict[tuple[int, ...], list[str]] = {}
     for arm in table.others:
         pair = tuple(sorted(arm.differences))
@@ -125,8 +125,8 @@ def _pairs(table: Table) -> Iterator[str]:
         )
 
 
-def _smallest_p(table: Table) -> Iterator[str]:
-    """What p such a table can have, where that is no small one."""
+def _smallest_p(table: ComparisonTable) -> Iterator[str]:
+    """Notes on the smallest possible p, if that is large."""
     tested = [len(arm.differences) for arm in table.others if not math.isnan(arm.p)]
     if not tested:
         return
@@ -147,12 +147,14 @@ def _smallest_p(table: Table) -> Iterator[str]:
         )
 
 
-def _budget(table: Table) -> Iterator[str]:
-    """The difference that so many seeds could have seen."""
-    found = [arm.detectable for arm in table.others if not math.isnan(arm.detectable)]
-    if found:
+def _budget(table: ComparisonTable) -> Iterator[str]:
+    """Notes on the difference that this number of seeds can detect."""
+    detectable = [
+        arm.detectable for arm in table.others if not math.isnan(arm.detectable)
+    ]
+    if detectable:
         kind = formatting.unit(table.metric)
-        ends = dict.fromkeys([kind.value(min(found)), kind.value(max(found))])
+        ends = dict.fromkeys([kind.value(min(detectable)), kind.value(max(detectable))])
         yield (
             f"Such a budget could see differences of {' to '.join(ends)} {kind.step}: "
             "those that a t test at 5 % finds with 80 % power, given how much the "

@@ -1,4 +1,4 @@
-"""What a report says first: the answer, what was run, and what was expected."""
+"""First part of a report: the answer, the runs, and the expectations."""
 
 import math
 from collections import Counter
@@ -6,8 +6,8 @@ from collections import Counter
 from bert_jax.render.document import VERDICTS, Grid, Items, Section
 from bert_jax.sweep.experiment import Experiment
 from bert_jax.sweep.report import formatting
-from bert_jax.sweep.report.comparison import Arm, Table
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.comparison import Arm, ComparisonTable
+from bert_jax.sweep.report.results import RunResult
 from bert_jax.sweep.report.verdicts import Condition, Verdict
 
 RULE = (
@@ -22,39 +22,39 @@ SIMULTANEOUS = (
 )
 
 
-def answer(found: list[Verdict]) -> str:
-    """The verdicts in words, or that there is none."""
-    if not found:
+def answer(verdicts: list[Verdict]) -> str:
+    """Count the verdicts in words, or state that there are none."""
+    if not verdicts:
         return "The experiment states no expectation, so none is judged."
-    counts = Counter(verdict.word for verdict in found)
+    counts = Counter(verdict.word for verdict in verdicts)
     parts = [f"{counts[word]} {word}" for word in VERDICTS if counts[word]]
     return (
-        f"Of {formatting.count(len(found), 'expectation')}: {', '.join(parts)}, by "
+        f"Of {formatting.count(len(verdicts), 'expectation')}: {', '.join(parts)}, by "
         "simultaneous 95 % intervals of the paired differences."
     )
 
 
 def about(experiment: Experiment) -> list[str]:
-    """The paragraphs of the file's text after the question, its commands left out."""
+    """The paragraphs of the file's text after the question, without its commands."""
     paragraphs = experiment.text.strip().split("\n\n")[1:]
     words = [text for text in paragraphs if not text.startswith("  ")]
     return [" ".join(text.split()) for text in words]
 
 
-def facts(experiment: Experiment, runs: list[Run]) -> list[str]:
+def facts(experiment: Experiment, runs: list[RunResult]) -> list[str]:
     tasks = [f"`{spec}` as {task}" for task, spec in experiment.then.items()]
-    what = [f"{formatting.count(len(experiment.arms), 'arm')} of `{experiment.base}`"]
-    what += [f"then {', '.join(tasks)}"] if tasks else []
-    what += [f"seeds {formatting.seeds(experiment.seeds)}"]
+    parts = [f"{formatting.count(len(experiment.arms), 'arm')} of `{experiment.base}`"]
+    parts += [f"then {', '.join(tasks)}"] if tasks else []
+    parts += [f"seeds {formatting.seeds(experiment.seeds)}"]
     return [
-        "; ".join([*what, f"baseline `{experiment.baseline}`"]),
+        "; ".join([*parts, f"baseline `{experiment.baseline}`"]),
         _progress(runs),
         _commits(runs),
         *_machines(runs),
     ]
 
 
-def _progress(runs: list[Run]) -> str:
+def _progress(runs: list[RunResult]) -> str:
     states = Counter(run.state for run in runs if not run.done)
     parts = [f"{sum(run.done for run in runs)} of {len(runs)} runs done"]
     parts += [f"{count} {state}" for state, count in states.items()]
@@ -63,33 +63,33 @@ def _progress(runs: list[Run]) -> str:
     return ", ".join(parts)
 
 
-def _commits(runs: list[Run]) -> str:
+def _commits(runs: list[RunResult]) -> str:
     commits = Counter(run.commit or "unknown" for run in runs if run.done)
-    each = [f"`{commit}`" for commit in commits]
+    quoted = [f"`{commit}`" for commit in commits]
     if len(commits) < 2:
-        return f"commit {each[0]}" if each else "no run is done, of any commit"
+        return f"commit {quoted[0]}" if quoted else "no run is done, of any commit"
     return f"**runs of {len(commits)} commits in one table**: " + ", ".join(
         f"{commit} ({formatting.count(count, 'run')})"
-        for commit, count in zip(each, commits.values(), strict=True)
+        for commit, count in zip(quoted, commits.values(), strict=True)
     )
 
 
-def _machines(runs: list[Run]) -> list[str]:
-    """What they ran on, once for all that are alike."""
+def _machines(runs: list[RunResult]) -> list[str]:
+    """The machines of the finished runs, without duplicates."""
     return list(dict.fromkeys(run.machine for run in runs if run.done and run.machine))
 
 
 def expectations(
-    found: list[Verdict], required: list[Condition], baseline: str
+    verdicts: list[Verdict], required: list[Condition], baseline: str
 ) -> list[Section]:
-    """A row for each metric of each; no section where there is none."""
-    if not found:
+    """A section with a row for each metric of each claim; [] if there are no claims."""
+    if not verdicts:
         return []
     header = ("metric", "arm", "expected", "difference", "95 % interval")
     header += ("simultaneous 95 %", "verdict")
     rows = [
         _row(table, arm, f"{verdict.expected} than {baseline}", verdict.word)
-        for verdict in found
+        for verdict in verdicts
         for table, arm in zip(verdict.tables, verdict.arms, strict=True)
     ]
     grid = Grid(header, "lllrrrl", rows, -1)
@@ -97,7 +97,7 @@ def expectations(
     return [Section("Expected and found", [*blocks, *_required(required)])]
 
 
-def _row(table: Table, arm: Arm, expected: str, word: str) -> tuple[str, ...]:
+def _row(table: ComparisonTable, arm: Arm, expected: str, word: str) -> tuple[str, ...]:
     kind = formatting.unit(table.metric)
     gap = formatting.NONE
     if not math.isnan(arm.difference):
@@ -106,12 +106,12 @@ def _row(table: Table, arm: Arm, expected: str, word: str) -> tuple[str, ...]:
     return table.metric, arm.name, expected, gap, *ends, word
 
 
-def _required(found: list[Condition]) -> list[Items]:
-    """What a published claim needs to be judged, with what there is."""
+def _required(conditions: list[Condition]) -> list[Items]:
+    """The conditions of a published claim, with measured values."""
     needs = [
         f"A published claim is judged: {condition.text}."
         if condition.holds
         else f"**Too short to say**: {condition.text}."
-        for condition in found
+        for condition in conditions
     ]
     return [Items(needs)] if needs else []

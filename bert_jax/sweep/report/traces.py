@@ -1,4 +1,4 @@
-"""Every run by name: what went wrong with it, and where its number comes from."""
+"""Tables of all runs: their problems, and the provenance of their numbers."""
 
 import csv
 import io
@@ -9,8 +9,8 @@ from bert_jax.render.document import Block, Grid, Section
 from bert_jax.sweep import states
 from bert_jax.sweep.experiment import Experiment, locate
 from bert_jax.sweep.report import formatting
-from bert_jax.sweep.report.comparison import Table
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.comparison import ComparisonTable
+from bert_jax.sweep.report.results import RunResult
 
 MEANING = {
     states.WAITING: "waits for the run that it starts from",
@@ -27,12 +27,16 @@ DIGITS = 12  # of a commit
 
 
 def attention(
-    experiment: Experiment, tables: list[Table], runs: list[Run], left: list[Run]
+    experiment: Experiment,
+    tables: list[ComparisonTable],
+    runs: list[RunResult],
+    removed: list[RunResult],
 ) -> Section:
-    """The runs that are not what they should be, and those `left` out of the file."""
-    rows = [row for run in runs for row in _wrongs(tables, run)]
+    """A section on missing, failed and degenerate runs, and on runs `removed` from the
+    file."""
+    rows = [row for run in runs for row in _problems(tables, run)]
     rows += _unplanned(experiment, runs)
-    rows += [(run.name, run.state, "no more in the experiment file") for run in left]
+    rows += [(run.name, run.state, "no more in the experiment file") for run in removed]
     grid = Grid(("run", "state", "what that means"), "lll", rows, -1)
     blocks: list[Block] = (
         [grid] if rows else ["None: every run is done, and none is degenerate."]
@@ -40,7 +44,9 @@ def attention(
     return Section("Missing, failed and degenerate runs", blocks)
 
 
-def _wrongs(tables: list[Table], run: Run) -> Iterator[tuple[str, str, str]]:
+def _problems(
+    tables: list[ComparisonTable], run: RunResult
+) -> Iterator[tuple[str, str, str]]:
     if not run.done:
         yield run.name, run.state, MEANING[run.state]
     elif run.degenerate:
@@ -52,9 +58,9 @@ def _wrongs(tables: list[Table], run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def _unplanned(
-    experiment: Experiment, runs: list[Run]
+    experiment: Experiment, runs: list[RunResult]
 ) -> Iterator[tuple[str, str, str]]:
-    """Runs of the experiment file that its plan does not have yet."""
+    """Runs of the experiment file that its plan does not contain yet."""
     planned = {run.name for run in runs}
     for arm in experiment.arms:
         for seed in experiment.seeds:
@@ -64,7 +70,9 @@ def _unplanned(
                     yield name, "not planned", "sweep again to add it to the plan"
 
 
-def section(tables: list[Table], runs: list[Run], stages: tuple[str, ...]) -> Section:
+def section(
+    tables: list[ComparisonTable], runs: list[RunResult], stages: tuple[str, ...]
+) -> Section:
     """A table of the runs of each stage that have begun, with their numbers."""
     blocks: list[Block] = []
     for stage in stages:
@@ -74,15 +82,15 @@ def section(tables: list[Table], runs: list[Run], stages: tuple[str, ...]) -> Se
     return Section("Every run", blocks)
 
 
-def _grid(own: list[Table], runs: list[Run]) -> Grid:
+def _grid(tables: list[ComparisonTable], runs: list[RunResult]) -> Grid:
     header = ("arm", "seed", "run id", "parent", "commit", "data", "tokenizer")
-    header += ("steps", *(table.key for table in own))
+    header += ("steps", *(table.key for table in tables))
     rows = []
     for run in runs:
         row = [run.planned.arm, str(run.planned.seed), run.id, run.parent]
         row += [_commit(run.commit), run.data, run.tokenizer]
         row += [f"{run.steps:.0f}" if run.done else run.state]
-        for table in own:
+        for table in tables:
             value = run.metrics.get(table.key, float("nan"))
             row.append(formatting.unit(table.metric).value(value))
         rows.append(tuple(cell or formatting.NONE for cell in row))
@@ -91,13 +99,14 @@ def _grid(own: list[Table], runs: list[Run]) -> Grid:
 
 
 def _commit(text: str) -> str:
-    """Shorter; that it was edited since stays said."""
+    """Shorten a commit; keep the mark of edited code."""
     digits, dash, rest = text.partition("-")
     return f"{digits[:DIGITS]}{dash}{rest}"
 
 
-def table_of_runs(experiment: Experiment, runs: list[Run]) -> str:
-    """CSV, a line a run, numbers whole; a metric stands where its stage has it."""
+def table_of_runs(experiment: Experiment, runs: list[RunResult]) -> str:
+    """CSV of all runs, numbers unrounded; a metric is filled in for its stage's
+    runs."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*COLUMNS, *experiment.metrics])
@@ -105,7 +114,7 @@ def table_of_runs(experiment: Experiment, runs: list[Run]) -> str:
         planned = run.planned
         line = [planned.arm, planned.seed, planned.stage, run.state, run.id]
         line += [run.parent, run.commit, run.data, run.tokenizer]
-        line += [_whole(run, run.steps), _whole(run, run.tokens)]
+        line += [_integer(run, run.steps), _integer(run, run.tokens)]
         line += [run.flops, run.seconds] if run.done else ["", ""]
         line += [_devices(run), run.device_hours if run.done else ""]
         for metric in experiment.metrics:
@@ -115,10 +124,10 @@ def table_of_runs(experiment: Experiment, runs: list[Run]) -> str:
     return file.getvalue()
 
 
-def _devices(run: Run) -> str:
+def _devices(run: RunResult) -> str:
     kinds = Counter(run.devices)
     return " + ".join(f"{count} x {kind}" for kind, count in kinds.items())
 
 
-def _whole(run: Run, number: float) -> int | str:
+def _integer(run: RunResult, number: float) -> int | str:
     return int(number) if run.done else ""

@@ -1,4 +1,4 @@
-"""What came of each expectation, and whether the runs learnt enough to judge it by."""
+"""Verdicts on each expectation, and the conditions for judging it."""
 
 import math
 from collections.abc import Iterator
@@ -15,31 +15,37 @@ from bert_jax.render.document import (
     UNDECIDED,
 )
 from bert_jax.sweep.experiment import PRETRAIN, Experiment, partner
-from bert_jax.sweep.report.comparison import LANGUAGE_LOSSES, UNIGRAM, Arm, Table, side
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.comparison import (
+    LANGUAGE_LOSSES,
+    UNIGRAM,
+    Arm,
+    ComparisonTable,
+    side,
+)
+from bert_jax.sweep.report.results import RunResult
 from bert_jax.tasks import intervals
 
-# Nats below the unigram loss from which a baseline may stand for published models. The
-# loss of a small BERT rests near that of the frequencies for long: runs of a million
-# tokens end 0.26 below it, where arms differ by when they leave. The recipe of the demo,
-# the least that is worth its name, ends 0.71 below.
+# Nats below the unigram loss that a baseline needs to represent published models. The
+# loss of a small BERT stays near the unigram loss for long: runs of a million tokens
+# end 0.26 below it, where arms differ by when they leave this plateau. The demo's
+# recipe, the smallest that is useful, ends 0.71 below.
 LEARNT = 0.6
-# The share of pairs told apart, 0.5 by chance, from which a pair loss has taught
-# anything, so that leaving it out can be a question. The demo's recipe has 0.62.
-TOLD_APART = 0.55
-ROWS = ("valid/single", "valid")  # of which the baseline is judged: the first it has
-PAIRS = ("valid/pair_accuracy", "valid/nsp/pair_accuracy")  # its own pairs first
+# Pair accuracy, 0.5 by chance, above which a pair loss has taught something, so that
+# its ablation is meaningful. The demo's recipe has 0.62.
+PAIR_ACCURACY = 0.55
+ROWS = ("valid/single", "valid")  # rows to judge the baseline on: the first present
+PAIRS = ("valid/pair_accuracy", "valid/nsp/pair_accuracy")  # the first present
 PAIR_LOSS = "objective.pair"
 
 
 class Verdict(NamedTuple):
-    """What came of one claim: that an arm is "lower" or "higher" than the baseline in
-    a metric, or in one metric on the rows `single` and `pair` alike.
+    """Verdict on one claim: that an arm is "lower" or "higher" than the baseline in a
+    metric, or in one metric on both `single` and `pair` rows.
 
     enough: whether the runs learnt enough for a published claim.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[ComparisonTable, ...]
     name: str
     expected: str
     enough: bool
@@ -51,9 +57,9 @@ class Verdict(NamedTuple):
 
     @property
     def word(self) -> str:
-        if any(table.unlike for table in self.tables):
+        if any(table.mismatch for table in self.tables):
             return NOT_COMPARABLE
-        if any(table.unknown for table in self.tables):
+        if any(table.rows_unknown for table in self.tables):
             return ROWS_UNKNOWN
         if any(math.isnan(arm.simultaneous[0]) for arm in self.arms):
             return UNDECIDED
@@ -61,23 +67,23 @@ class Verdict(NamedTuple):
             return TOO_SHORT
         wanted = 1 if self.expected == "higher" else -1
         sides = {wanted * side(arm.simultaneous) for arm in self.arms}
-        found = sides.pop() if len(sides) == 1 else 0
-        return (UNDECIDED, CONFIRMED, CONTRADICTED)[found]
+        direction = sides.pop() if len(sides) == 1 else 0
+        return (UNDECIDED, CONFIRMED, CONTRADICTED)[direction]
 
 
 class Condition(NamedTuple):
-    """What must hold before a published claim is judged, in words with its numbers."""
+    """Condition for judging a published claim, in words with its numbers."""
 
     text: str
     holds: bool
 
 
 def verdicts(
-    experiment: Experiment, tables: list[Table], found: list[Condition]
+    experiment: Experiment, tables: list[ComparisonTable], conditions: list[Condition]
 ) -> list[Verdict]:
-    """Those of every claim of EXPECT, in the file's order."""
+    """The verdicts on all claims of EXPECT, in the file's order."""
     by_metric = {table.metric: table for table in tables}
-    enough = all(condition.holds for condition in found)
+    enough = all(condition.holds for condition in conditions)
     return [
         Verdict(tuple(by_metric[metric] for metric in metrics), name, expected, enough)
         for metrics, name, expected in _claims(experiment)
@@ -85,38 +91,40 @@ def verdicts(
 
 
 def _claims(experiment: Experiment) -> Iterator[tuple[list[str], str, str]]:
-    """Metrics, arm and direction; one claim of the two that `single` and `pair` have."""
+    """Metrics, arm and direction of each claim; `single` and `pair` metrics are
+    joined."""
     joined: set[tuple[str, str]] = set()
     for metric, directions in experiment.expect.items():
         for name, expected in directions.items():
             metrics = [metric, *filter(None, [partner(metric)])]
             if (metric, name) not in joined:
                 yield metrics, name, expected
-            joined |= {(each, name) for each in metrics}
+            joined |= {(metric, name) for metric in metrics}
 
 
-def overall(found: list[Verdict]) -> str:
-    """Contradicted if one is, else the word that all have, else undecided; "" of none."""
-    words = {verdict.word for verdict in found}
+def overall(verdicts: list[Verdict]) -> str:
+    """Contradicted if one verdict is, else the word of all if equal, else undecided; ""
+    if there are none."""
+    words = {verdict.word for verdict in verdicts}
     if CONTRADICTED in words:
         return CONTRADICTED
     return words.pop() if len(words) == 1 else UNDECIDED if words else ""
 
 
-def conditions(experiment: Experiment, runs: list[Run]) -> list[Condition]:
-    """What the baseline must have learnt before a published claim is judged by it."""
+def conditions(experiment: Experiment, runs: list[RunResult]) -> list[Condition]:
+    """The conditions on the baseline for judging a published claim."""
     baseline = experiment.baseline
     done = [run for run in runs if run.done and run.planned.stage == PRETRAIN]
-    own = [run for run in done if run.planned.arm == baseline]
-    if not own or not experiment.claim:
+    baseline_runs = [run for run in done if run.planned.arm == baseline]
+    if not baseline_runs or not experiment.claim:
         return []
-    found = [_learnt(f"the baseline `{baseline}`", own)]
+    required = [_learnt(f"the baseline `{baseline}`", baseline_runs)]
     if any(PAIR_LOSS in changes for changes in experiment.arms.values()):
-        found += _told_apart(experiment, done)
-    return found
+        required += _pair_conditions(experiment, done)
+    return required
 
 
-def _learnt(who: str, runs: list[Run]) -> Condition:
+def _learnt(who: str, runs: list[RunResult]) -> Condition:
     for prefix in ROWS:
         for loss in LANGUAGE_LOSSES:
             keys = f"{prefix}/{UNIGRAM}", f"{prefix}/{loss}"
@@ -124,41 +132,48 @@ def _learnt(who: str, runs: list[Run]) -> Condition:
                 below = [run.metrics[keys[0]] - run.metrics[keys[1]] for run in runs]
                 mean = float(np.mean(below))
                 text = (
-                    f"{who} is {mean:.2f} nats{_ends(below, 1, 2)} below the unigram "
-                    f"loss of `{prefix}`; {LEARNT} are needed"
+                    f"{who} is {mean:.2f} nats{_bounds(below, 1, 2)} below the "
+                    f"unigram loss of `{prefix}`; {LEARNT} are needed"
                 )
                 return Condition(text, mean >= LEARNT)
     return Condition(f"{who} has no loss beside a unigram loss", False)
 
 
-def _told_apart(experiment: Experiment, runs: list[Run]) -> Iterator[Condition]:
-    """The pair accuracy of the baseline; if it has no pair loss, of the arms."""
+def _pair_conditions(
+    experiment: Experiment, runs: list[RunResult]
+) -> Iterator[Condition]:
+    """Conditions on the baseline's pair accuracy or, if it has no pair loss, the
+    arms'."""
     by_arm = {name: _pair_accuracies(runs, name) for name in experiment.arms}
-    own = by_arm[experiment.baseline]
+    baseline_shares = by_arm[experiment.baseline]
     paired = {n: a for n, a in by_arm.items() if a}
-    asked = {experiment.baseline: own} if own or not paired else paired
+    asked = (
+        {experiment.baseline: baseline_shares}
+        if baseline_shares or not paired
+        else paired
+    )
     for name, shares in asked.items():
         low = -math.inf
         if len(shares) > 1:
             low = float(np.mean(shares) - intervals.half(shares))
-        told = f"{100 * np.mean(shares):.1f} %" if shares else "an unknown share"
+        share = f"{100 * np.mean(shares):.1f} %" if shares else "an unknown share"
         text = (
-            f"`{name}` tells {told}{_ends(shares, 100, 1)} of the pairs apart; the "
-            f"interval must lie above {100 * TOLD_APART:.0f} %"
+            f"`{name}` tells {share}{_bounds(shares, 100, 1)} of the pairs apart; "
+            f"the interval must lie above {100 * PAIR_ACCURACY:.0f} %"
         )
-        yield Condition(text, low > TOLD_APART)
+        yield Condition(text, low > PAIR_ACCURACY)
 
 
-def _pair_accuracies(runs: list[Run], arm: str) -> list[float]:
-    own = [run for run in runs if run.planned.arm == arm]
+def _pair_accuracies(runs: list[RunResult], arm: str) -> list[float]:
+    arm_runs = [run for run in runs if run.planned.arm == arm]
     for key in PAIRS:
-        if own and all(key in run.metrics for run in own):
-            return [run.metrics[key] for run in own]
+        if arm_runs and all(key in run.metrics for run in arm_runs):
+            return [run.metrics[key] for run in arm_runs]
     return []
 
 
-def _ends(values: list[float], factor: float, decimals: int) -> str:
-    """The interval of a mean in brackets, nothing of one value."""
+def _bounds(values: list[float], factor: float, decimals: int) -> str:
+    """The interval of a mean in brackets, "" for one value."""
     if len(values) < 2:
         return ""
     mean, width = np.mean(values), intervals.half(values)

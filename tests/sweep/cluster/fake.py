@@ -7,7 +7,7 @@ Each line of a task's config says what one start of it does: `exit CODE`, `sleep
 import json
 from pathlib import Path
 
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 
 LAUNCH = """\
 import json, os, signal, sys, time
@@ -38,17 +38,17 @@ def code(folder: Path) -> Path:
     return folder / "code"
 
 
-def task(folder: Path, name: str, *plan: str, needs: str = "") -> Task:
-    made = Task(name, folder / name, needs)
+def task(folder: Path, name: str, *plan: str, needs: str = "") -> RunTask:
+    made = RunTask(name, folder / name, needs)
     made.config.parent.mkdir(parents=True, exist_ok=True)
     made.config.write_text(json.dumps(plan))
     return made
 
 
-def starts(made: Task) -> int:
+def starts(made: RunTask) -> int:
     path = made.workdir / "starts"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def is_done(made: Task) -> bool:
+def is_done(made: RunTask) -> bool:
     return (made.workdir / "done").exists()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bert_jax.run import exits, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import chain
-from bert_jax.sweep.cluster.task import Task, together
+from bert_jax.sweep.cluster.task import RunTask, join_lanes
 from tests.running import ROOT
 
 # Ends with the next of its codes; "wait" waits for a signal, "deaf" has no handler.
@@ -46,18 +46,20 @@ def code(tmp_path) -> Path:
     return tmp_path / "code"
 
 
-def task(folder: Path, stage: str, codes: list, needs: str = "") -> Task:
-    made = Task(f"a/seed_0/{stage}", folder / stage, needs and f"a/seed_0/{needs}")
+def task(folder: Path, stage: str, codes: list, needs: str = "") -> RunTask:
+    made = RunTask(f"a/seed_0/{stage}", folder / stage, needs and f"a/seed_0/{needs}")
     made.config.write_text(json.dumps(codes))
     return made
 
 
-def attempts(task: Task) -> int:
+def attempts(task: RunTask) -> int:
     path = task.workdir / "attempts"
     return path.stat().st_size if path.exists() else 0
 
 
-def start(folder: Path, code: Path, tasks: list[Task], cwd: Path) -> subprocess.Popen:
+def start(
+    folder: Path, code: Path, tasks: list[RunTask], cwd: Path
+) -> subprocess.Popen:
     """The command of a SLURM job or a pod."""
     chain.save(folder / "chain.json", code, folder, [tasks], retries=0)
     command = [sys.executable, "-P", "-m", "bert_jax.sweep.cluster.chain"]
@@ -71,7 +73,7 @@ def start(folder: Path, code: Path, tasks: list[Task], cwd: Path) -> subprocess.
     )
 
 
-def test_tasks_run_in_order_and_speak_to_their_log_and_onwards(code, tmp_path, capfd):
+def test_tasks_run_in_order_with_logs(code, tmp_path, capfd):
     first, second = task(tmp_path, "first", [0]), task(tmp_path, "second", [0], "first")
     first.log.write_text("before\n")
     assert chain.run(code, tmp_path, [first, second], retries=0) == exits.DONE
@@ -99,7 +101,7 @@ def test_only_a_crash_is_retried(codes, retries, code_of_all, started, code, tmp
     assert attempts(only) == started
 
 
-def test_what_needs_a_failed_run_is_passed_over_and_the_rest_runs(code, tmp_path):
+def test_children_of_failed_run_are_skipped(code, tmp_path):
     pretrain = task(tmp_path, "pretrain", [0])
     one = task(tmp_path, "one", [exits.DIVERGED], "pretrain")
     after = task(tmp_path, "after", [0], "one")
@@ -109,12 +111,12 @@ def test_what_needs_a_failed_run_is_passed_over_and_the_rest_runs(code, tmp_path
     assert [attempts(each) for each in tasks] == [1, 1, 0, 1]
 
 
-def test_of_lanes_that_failed_those_that_are_done_are_followed(code, tmp_path):
+def test_children_of_done_lanes_run(code, tmp_path):
     lanes = [task(tmp_path, stage, [77]) for stage in ("one", "two")]
     heirs = [task(tmp_path, f"of_{n}", [0], needs=n) for n in ("one", "two")]
     lanes[1].workdir.mkdir()
     (lanes[1].workdir / rundir.RESULT).write_text("{}")
-    chain.save(tmp_path / "file", code, tmp_path, [[together(lanes), *heirs]], 0)
+    chain.save(tmp_path / "file", code, tmp_path, [[join_lanes(lanes), *heirs]], 0)
     assert chain.run(*chain.load(tmp_path / "file", 0)) == exits.DIVERGED
     assert [attempts(each) for each in (lanes[0], *heirs)] == [1, 0, 1]
 
@@ -127,18 +129,18 @@ def test_a_preempted_run_ends_the_chain_at_once(code, tmp_path):
 
 @pytest.mark.parametrize("number", exits.SIGNALS)
 @pytest.mark.parametrize("kind", ["wait", "deaf"])
-def test_a_signal_reaches_the_run_and_ends_the_chain(number, kind, code, tmp_path):
+def test_signal_reaches_run_and_ends_chain(number, kind, code, tmp_path):
     tasks = [task(tmp_path, "one", [kind]), task(tmp_path, "two", [0])]
     process = start(tmp_path, code, tasks, tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "host alone started\n"
     process.send_signal(number)
-    said = process.communicate(timeout=30)[0]
-    assert process.returncode == exits.PREEMPTED, said
+    message = process.communicate(timeout=30)[0]
+    assert process.returncode == exits.PREEMPTED, message
     assert [attempts(each) for each in tasks] == [1, 0]
 
 
-def test_a_run_that_another_process_writes_is_waited_for(code, tmp_path):
+def test_run_of_another_process_is_awaited(code, tmp_path):
     only = task(tmp_path, "only", [0])
     only.workdir.mkdir()
     with (only.workdir / rundir.LEASE).open("w") as lease:
@@ -152,7 +154,7 @@ def test_a_run_that_another_process_writes_is_waited_for(code, tmp_path):
     assert (process.returncode, attempts(only)) == (exits.DONE, 1)
 
 
-def test_a_package_of_that_name_where_it_is_called_is_not_imported(code, tmp_path):
+def test_package_in_working_directory_is_not_imported(code, tmp_path):
     (tmp_path / "here" / "bert_jax").mkdir(parents=True)
     (tmp_path / "here" / "bert_jax" / "__init__.py").write_text("raise SystemExit(9)")
     process = start(tmp_path, code, [task(tmp_path, "o", [0])], tmp_path / "here")
@@ -160,9 +162,7 @@ def test_a_package_of_that_name_where_it_is_called_is_not_imported(code, tmp_pat
     assert process.returncode == exits.DONE
 
 
-def test_only_the_first_host_writes_the_log_and_hosts_are_not_retried_alone(
-    code, tmp_path, monkeypatch, capfd
-):
+def test_first_host_logs_and_hosts_are_not_retried(code, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "1")
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "x-run-0-0.x:10000")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
@@ -173,7 +173,7 @@ def test_only_the_first_host_writes_the_log_and_hosts_are_not_retried_alone(
     assert "host 1 started" in capfd.readouterr().out
 
 
-def test_hosts_of_slurm_are_joined_at_the_first_node(tmp_path, monkeypatch):
+def test_slurm_hosts_join_at_first_node(tmp_path, monkeypatch):
     scontrol = tmp_path / "scontrol"
     scontrol.write_text('#!/bin/sh\n[ "$*" = "show hostnames n[4-5]" ] && echo n4 n5\n')
     scontrol.chmod(0o755)
@@ -181,18 +181,18 @@ def test_hosts_of_slurm_are_joined_at_the_first_node(tmp_path, monkeypatch):
     for key, value in given.items():
         monkeypatch.setenv(f"SLURM_{key}", value)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert chain.join(3) == {
+    assert chain.host_environment(3) == {
         "JAX_COORDINATOR_ADDRESS": f"n4:{10_000 + 7 * 32 + 3}",
         "JAX_NUM_PROCESSES": "2",
         "JAX_PROCESS_ID": "1",
     }
 
 
-def test_pods_are_joined_at_a_port_for_each_stage(monkeypatch):
+def test_pods_join_at_one_port_per_stage(monkeypatch):
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "3")
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "x-run-0-0.x:10000")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
-    assert chain.join(2) == {
+    assert chain.host_environment(2) == {
         "JAX_COORDINATOR_ADDRESS": "x-run-0-0.x:10002",
         "JAX_NUM_PROCESSES": "4",
         "JAX_PROCESS_ID": "3",
@@ -203,7 +203,7 @@ def test_pods_are_joined_at_a_port_for_each_stage(monkeypatch):
 def test_one_host_joins_nobody(tasks, monkeypatch):
     if tasks:
         monkeypatch.setenv("SLURM_NTASKS", tasks)
-    assert chain.join(0) == {}
+    assert chain.host_environment(0) == {}
 
 
 @given(
@@ -211,13 +211,13 @@ def test_one_host_joins_nobody(tasks, monkeypatch):
     other=st.integers(1, chain.PORTS // chain.STAGES - 1),
     stages=st.tuples(*[st.integers(0, chain.STAGES - 1)] * 2),
 )
-def test_jobs_of_one_time_have_ports_of_their_own(job, other, stages):
+def test_concurrent_jobs_have_different_ports(job, other, stages):
     first, second = chain.port(job, stages[0]), chain.port(job + other, stages[1])
     assert first != second
     assert {first, second} <= set(range(10_000, 30_000))
 
 
-def test_a_file_that_lists_no_chains_is_told(tmp_path, capsys):
+def test_file_without_chains_is_refused(tmp_path, capsys):
     path = tmp_path / "chain.json"
     path.write_text('{"code": ')
     with pytest.raises(UsageError, match="chain.json is not JSON"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bert_jax.run import exits
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import chain, kubernetes, profiles
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from tests.running import ROOT
 
 LABEL = r"[a-z]([a-z0-9-]*[a-z0-9])?"  # RFC 1035
@@ -27,9 +27,9 @@ def mounted(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def tasks(folder: Path, name: str) -> list[Task]:
-    first = Task(f"{name}/pretrain", folder / name / "pretrain", "")
-    return [first, Task(f"{name}/sst2", folder / name / "sst2", first.name)]
+def tasks(folder: Path, name: str) -> list[RunTask]:
+    first = RunTask(f"{name}/pretrain", folder / name / "pretrain", "")
+    return [first, RunTask(f"{name}/sst2", folder / name / "sst2", first.name)]
 
 
 def text(mount: Path, names: list[str], root="runs", **changes) -> str:
@@ -62,7 +62,7 @@ def container(document: dict[str, Any]) -> dict[str, Any]:
     return only
 
 
-def test_each_chain_is_a_jobset_of_its_own(mounted):
+def test_each_chain_is_one_jobset(mounted):
     documents = list(yaml.safe_load_all(text(mounted, ["a/seed_0", "b/seed_1"])))
     assert len(documents) == 2
     for document in documents:
@@ -74,7 +74,7 @@ def test_each_chain_is_a_jobset_of_its_own(mounted):
     assert re.fullmatch(r"x-b-seed-1-[0-9a-f]{8}", names[1])
 
 
-def test_there_is_one_pod_a_host_and_each_knows_its_number(mounted):
+def test_one_indexed_pod_per_host(mounted):
     found = job(one(mounted))
     assert found["completionMode"] == "Indexed"
     assert (found["completions"], found["parallelism"]) == (2, 2)
@@ -110,7 +110,7 @@ def test_there_is_time_to_save(mounted):
     assert found["terminationGracePeriodSeconds"] == 120
 
 
-def test_tpu_hosts_sit_on_one_slice_of_the_topology(mounted):
+def test_tpu_hosts_are_on_one_slice(mounted):
     document = one(mounted)
     assert document["metadata"]["annotations"] == {
         "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
@@ -162,7 +162,7 @@ def environment(document: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each["value"] for each in container(document)["env"]}
 
 
-def test_a_pod_runs_the_chain_that_lies_on_the_volume(mounted):
+def test_pod_runs_chain_from_volume(mounted):
     document = one(mounted, image="bert-jax:7")
     found = container(document)
     assert found["name"] == "run"
@@ -199,7 +199,7 @@ def test_a_profile_without_kubernetes_is_refused(mounted):
         kubernetes.manifest([], mounted, mounted, profile, "X")
 
 
-def test_the_same_chain_keeps_its_name_and_the_head_says_how_to_use_it(mounted):
+def test_names_are_stable_and_head_has_commands(mounted):
     first = text(mounted, ["a/seed_0"])
     assert first == text(mounted, ["a/seed_0"])
     head = [line for line in first.splitlines() if line.startswith("#")]
@@ -213,7 +213,7 @@ def test_the_same_chain_keeps_its_name_and_the_head_says_how_to_use_it(mounted):
     names=st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True),
     seed=st.integers(0, 10**9),
 )
-def test_any_name_becomes_a_label_of_its_own_short_enough_for_pods(names, seed):
+def test_names_become_unique_short_labels(names, seed):
     folder = Path("runs/X")
     chains = [tasks(folder, f"{name}/seed_{seed}") for name in names]
     made = [kubernetes._name(folder, names[0], each) for each in chains]

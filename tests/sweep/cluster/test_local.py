@@ -49,14 +49,14 @@ def test_every_task_runs_once_and_in_order(tmp_path):
     assert [fake.starts(task) for task in tasks] == [1, 1, 1]
 
 
-def test_as_many_run_at_a_time_as_there_are_slots(tmp_path):
+def test_concurrent_runs_equal_slots(tmp_path):
     tasks = [fake.task(tmp_path, f"a/{number}", "sleep 0.5") for number in range(4)]
     local = launcher(tmp_path, tasks, slots=2)
     most = max(len(local.running) for _ in local.run())
     assert most == 2
 
 
-def test_a_task_waits_for_the_one_that_it_starts_from(tmp_path):
+def test_task_waits_for_its_parent(tmp_path):
     child = fake.task(tmp_path, "a/child", needs="a/parent")
     parent = fake.task(tmp_path, "a/parent", "sleep 0.2")
     seen = events(launcher(tmp_path, [child, parent], slots=2))
@@ -76,7 +76,7 @@ def test_a_task_waits_for_the_one_that_it_starts_from(tmp_path):
         (["kill", "exit 75", "kill", "kill"], 4, -signal.SIGKILL),
     ],
 )
-def test_a_task_is_started_again_by_its_exit_code(tmp_path, plan, starts, last):
+def test_exit_code_decides_restart(tmp_path, plan, starts, last):
     """75 always; 2 and 77 never; a crash or a stall twice."""
     task, other = fake.task(tmp_path, "a", *plan), fake.task(tmp_path, "b")
     local = launcher(tmp_path, [task, other])
@@ -85,14 +85,14 @@ def test_a_task_is_started_again_by_its_exit_code(tmp_path, plan, starts, last):
     assert local.codes == {"a": last, "b": 0}
 
 
-def test_what_needs_a_task_that_failed_is_not_started(tmp_path):
+def test_children_of_failed_task_do_not_start(tmp_path):
     parent = fake.task(tmp_path, "a/parent", "exit 2")
     child = fake.task(tmp_path, "a/child", needs="a/parent")
     events(launcher(tmp_path, [parent, child]))
     assert fake.starts(child) == 0
 
 
-def test_a_run_that_another_process_writes_is_waited_for(tmp_path):
+def test_run_of_another_process_is_awaited(tmp_path):
     task = fake.task(tmp_path, "a")
     answers = iter([BUSY, BUSY, READY])
     begun = time.monotonic()
@@ -101,7 +101,7 @@ def test_a_run_that_another_process_writes_is_waited_for(tmp_path):
     assert time.monotonic() - begun > 1
 
 
-def test_a_signal_stops_every_run_and_starts_no_other(tmp_path):
+def test_signal_stops_all_runs(tmp_path):
     tasks = [fake.task(tmp_path, f"a/{number}", "sleep 60") for number in range(3)]
     local = launcher(tmp_path, tasks, slots=2)
     seen, before = [], signal.getsignal(signal.SIGINT)
@@ -164,7 +164,7 @@ def alive(process: int) -> bool:
     return "State:\tZ" not in status
 
 
-def test_a_slot_keeps_its_run_to_its_cores_and_devices(tmp_path):
+def test_slot_limits_cores_and_devices(tmp_path):
     core = min(os.sched_getaffinity(0))
     task = fake.task(tmp_path, "a")
     slot = Slot((core,), {"CUDA_VISIBLE_DEVICES": "3"}, 1)

@@ -27,7 +27,7 @@ def changed(key: str, value: str) -> str:
     return text
 
 
-def test_the_example_is_valid_and_every_key_of_it_has_a_comment():
+def test_example_is_valid_and_commented():
     profile = profiles.load(ROOT / profiles.EXAMPLE)
     assert profile.slurm is not None
     assert profile.slurm.time_limit == 24 * 60
@@ -44,7 +44,7 @@ def test_the_example_is_valid_and_every_key_of_it_has_a_comment():
         assert "#" in lines[at] or lines[at - 1].startswith("#"), key
 
 
-def test_a_table_may_be_left_out_but_not_a_key_of_it(tmp_path):
+def test_tables_are_optional_but_keys_are_not(tmp_path):
     only = EXAMPLE[: EXAMPLE.index("[slurm]")]
     profile = load(tmp_path, only)
     assert (profile.slurm, profile.kubernetes) == (None, None)
@@ -73,7 +73,7 @@ def test_a_time_limit_is_minutes_rounded_up(written, minutes, tmp_path):
 
 
 @given(days=st.integers(0, 9), seconds=st.integers(0, 86399))
-def test_any_time_of_slurm_is_read_as_its_seconds(days, seconds):
+def test_slurm_times_are_parsed(days, seconds):
     minute, second = divmod(seconds, 60)
     text = f"{days}-{minute // 60:02d}:{minute % 60:02d}:{second:02d}"
     found = profiles._minutes(text)
@@ -82,7 +82,7 @@ def test_any_time_of_slurm_is_read_as_its_seconds(days, seconds):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("time_limit", '"1 day"', "must be minutes, or text HH:MM:SS, not '1 day'"),
         ("time_limit", "0", "slurm.time_limit must be at least 1"),
@@ -104,12 +104,12 @@ def test_any_time_of_slurm_is_read_as_its_seconds(days, seconds):
         ("image", '""', "kubernetes.image must be the name of an image"),
     ],
 )
-def test_a_bad_value_is_named_with_what_was_expected(key, value, said, tmp_path):
-    with pytest.raises(UsageError, match=re.escape(said)):
+def test_bad_values_are_named(key, value, message, tmp_path):
+    with pytest.raises(UsageError, match=re.escape(message)):
         load(tmp_path, changed(key, value))
 
 
-def test_an_unknown_key_is_answered_with_the_nearest_one(tmp_path):
+def test_unknown_key_suggests_nearest(tmp_path):
     text = EXAMPLE.replace("partition =", "partiton =")
     with pytest.raises(UsageError, match=r"slurm\.partiton; did you mean slurm\.part"):
         load(tmp_path, text)
@@ -117,7 +117,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_one(tmp_path):
         load(tmp_path, "colour = 1\n" + EXAMPLE)
 
 
-def test_all_mistakes_are_told_together_each_with_the_file(tmp_path):
+def test_all_mistakes_are_reported_with_file(tmp_path):
     text = changed("nodes", "0").replace("retries = 2", "retries = -1")
     with pytest.raises(UsageError) as caught:
         load(tmp_path, text)
@@ -127,33 +127,33 @@ def test_all_mistakes_are_told_together_each_with_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ('array = "0-9"', "slurm.options.array is set by the sweep itself"),
         ('job_name = "x"', "slurm.options.job_name is set by the sweep itself"),
         ("exclusive = false", "must be text, a whole number or true, not False"),
     ],
 )
-def test_an_option_that_would_break_the_array_is_refused(option, said, tmp_path):
-    with pytest.raises(UsageError, match=re.escape(said)):
+def test_reserved_options_are_refused(option, message, tmp_path):
+    with pytest.raises(UsageError, match=re.escape(message)):
         load(tmp_path, EXAMPLE.replace('# qos = "high"', option))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"[slurm\n", "is not TOML"),
         (b"\xff\xfe", "is not TOML"),
         (b"", "lacks flops_per_second"),
     ],
 )
-def test_a_file_that_is_no_profile_is_told(content, said, tmp_path):
+def test_file_that_is_no_profile_is_refused(content, message, tmp_path):
     path = tmp_path / "cluster.toml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         profiles.load(path)
 
 
-def test_a_missing_file_is_told_with_the_example(tmp_path):
+def test_missing_file_error_names_example(tmp_path):
     with pytest.raises(UsageError, match=r"does not exist; copy configs/cluster/exam"):
         profiles.load(tmp_path / "none.toml")

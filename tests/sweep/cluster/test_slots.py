@@ -18,9 +18,9 @@ def machine(monkeypatch):
     return use
 
 
-def test_one_slot_has_the_whole_machine(machine):
+def test_one_slot_has_all_devices(machine):
     machine(2, "")
-    assert slots.share(1) == [((), {}, 1)]
+    assert slots.split_machine(1) == [((), {}, 1)]
 
 
 @pytest.mark.parametrize(
@@ -33,26 +33,26 @@ def test_one_slot_has_the_whole_machine(machine):
 )
 def test_cores_are_shared_out(machine, count, cores):
     machine(4, "")
-    assert [slot.cores for slot in slots.share(count)] == cores
+    assert [slot.cores for slot in slots.split_machine(count)] == cores
 
 
 def test_gpus_are_shared_out(machine):
     machine(4, "4,5,6,7")
-    found = [(slot.environment, slot.devices) for slot in slots.share(2)]
-    visible = [{"CUDA_VISIBLE_DEVICES": own} for own in ("4,5", "6,7")]
+    found = [(slot.environment, slot.devices) for slot in slots.split_machine(2)]
+    visible = [{"CUDA_VISIBLE_DEVICES": names} for names in ("4,5", "6,7")]
     assert found == [(visible[0], 2), (visible[1], 2)]
 
 
 def test_gpus_of_no_use_are_not_counted(machine, monkeypatch):
     machine(2, "0,1,2")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert [slot.devices for slot in slots.share(2)] == [1, 1]
+    assert [slot.devices for slot in slots.split_machine(2)] == [1, 1]
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "one or more"), (3, "does not divide")]
+    ("count", "message"), [(0, "one or more"), (3, "does not divide")]
 )
-def test_an_uneven_share_is_refused(machine, count, said):
+def test_an_uneven_share_is_refused(machine, count, message):
     machine(4, "0,1")
-    with pytest.raises(UsageError, match=f"--slots={count}.*{said}"):
-        slots.share(count)
+    with pytest.raises(UsageError, match=f"--slots={count}.*{message}"):
+        slots.split_machine(count)

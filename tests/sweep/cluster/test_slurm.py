@@ -13,7 +13,7 @@ import pytest
 
 from bert_jax.run.config import UsageError
 from bert_jax.sweep.cluster import profiles, slurm
-from bert_jax.sweep.cluster.task import Task, together
+from bert_jax.sweep.cluster.task import RunTask, join_lanes
 from tests.running import ROOT
 
 COMMANDS = {
@@ -60,10 +60,12 @@ def here(tmp_path, monkeypatch) -> Path:
 PROFILE = profiles.load(ROOT / profiles.EXAMPLE)
 
 
-def chains(folder: Path, count: int, stages=("pretrain", "sst2")) -> list[list[Task]]:
+def chains(
+    folder: Path, count: int, stages=("pretrain", "sst2")
+) -> list[list[RunTask]]:
     names = [f"a/seed_{seed}" for seed in range(count)]
     return [
-        [Task(f"{name}/{s}", folder / name / s, f"{name}/pretrain") for s in stages]
+        [RunTask(f"{name}/{s}", folder / name / s, f"{name}/pretrain") for s in stages]
         for name in names
     ]
 
@@ -80,9 +82,9 @@ def queue(here: Path) -> list[str]:
     return [f"{array}_{index}" for _, array, index, *_ in rows]
 
 
-def test_the_chains_are_one_array_and_each_job_finds_its_own(here):
-    said = submit(here / "X", 3)
-    assert re.fullmatch(r"submitted 3 as job array 1, named X-\w{6}-0001", said)
+def test_chains_are_one_array_with_indexed_jobs(here):
+    message = submit(here / "X", 3)
+    assert re.fullmatch(r"submitted 3 as job array 1, named X-\w{6}-0001", message)
     assert queue(here) == ["1_0", "1_1", "1_2"]
     listed = json.loads((here / "X/slurm/0001.json").read_text())
     assert listed["code"] == str(ROOT)
@@ -95,7 +97,7 @@ def test_the_chains_are_one_array_and_each_job_finds_its_own(here):
     assert slurm.status(here / "X", "X") == {f"a/seed_{s}": "queued" for s in range(3)}
 
 
-def test_the_batch_script_asks_for_what_the_profile_says(here):
+def test_batch_script_requests_profile_resources(here):
     submit(here / "X", 2, setup=["module load cuda"], options={"qos": "high"}, nodes=2)
     lines = (here / "X/slurm/0001.sh").read_text().splitlines()
     flags = {line.removeprefix("#SBATCH --") for line in lines if "SBATCH" in line}
@@ -132,13 +134,13 @@ def test_what_is_queued_is_not_submitted_again(here):
     assert submit(here / "X", 3).endswith("-0002\n2 are in the queue already")
     assert queue(here) == ["1_0", "1_1", "2_0"]
     rest = chains(here / "X", 3, stages=("sst2",))  # of a chain that has gone on
-    said = slurm.submit(rest, ROOT, here / "X", PROFILE, "X")
-    assert said == "3 are in the queue already"
+    message = slurm.submit(rest, ROOT, here / "X", PROFILE, "X")
+    assert message == "3 are in the queue already"
 
 
-def test_lanes_are_one_job_that_is_all_their_chains(here):
+def test_lanes_are_one_job_of_all_chains(here):
     first, second = ([task] for task, *_ in chains(here / "X", 2))
-    both = [together([*first, *second])]
+    both = [join_lanes([*first, *second])]
     assert PROFILE.slurm is not None
     give = [[both], ROOT, here / "X", PROFILE, "X"]
     slurm.submit(*give)
@@ -181,9 +183,9 @@ def launch(here: Path, **environment: str) -> subprocess.Popen:
     code = f"""
 from pathlib import Path
 from bert_jax.sweep.cluster import profiles as profile, slurm
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 folder = Path({str(here)!r}) / "X"
-tasks = [[Task(f"a/seed_{{s}}/pretrain", folder / f"a/seed_{{s}}/pretrain", "")]
+tasks = [[RunTask(f"a/seed_{{s}}/pretrain", folder / f"a/seed_{{s}}/pretrain", "")]
          for s in range(2)]
 found = profile.load(Path({str(ROOT / profiles.EXAMPLE)!r}))
 slurm.submit(tasks, Path({str(ROOT)!r}), folder, found, "X")
@@ -192,34 +194,34 @@ slurm.submit(tasks, Path({str(ROOT)!r}), folder, found, "X")
     return subprocess.Popen([sys.executable, "-c", code], env=environment)
 
 
-def test_a_job_that_exists_although_sbatch_failed_is_found(here, monkeypatch):
+def test_job_of_failed_sbatch_is_found(here, monkeypatch):
     monkeypatch.setenv("LATE", "1")
     with pytest.raises(UsageError, match="^sbatch refused: Socket timed out$"):
         submit(here / "X", 2)
     assert submit(here / "X", 2) == "2 are in the queue already"
 
 
-def test_more_chains_than_an_array_takes_are_several_arrays(here, monkeypatch):
+def test_many_chains_are_several_arrays(here, monkeypatch):
     monkeypatch.setenv("LIMIT", "2")
-    said = submit(here / "X", 5, max_parallel=6).splitlines()
-    assert [line.split()[1] for line in said] == ["2", "2", "1"]
+    message = submit(here / "X", 5, max_parallel=6).splitlines()
+    assert [line.split()[1] for line in message] == ["2", "2", "1"]
     assert queue(here) == ["1_0", "1_1", "2_0", "2_1", "3_0"]
     scripts = [(here / f"X/slurm/000{n}.sh").read_text() for n in (1, 2, 3)]
     arrays = [re.search("array=(.*)", script) for script in scripts]
     assert [found and found[1] for found in arrays] == ["0-1%2", "0-1%2", "0-0%1"]
 
 
-def test_the_state_is_told_in_slurms_words(here):
+def test_status_uses_slurm_states(here):
     submit(here / "X", 4)
     rows = [line.rsplit("|", 3)[0] for line in (here / "queue").read_text().split()]
     ends = ("RUNNING|n1|None", "PENDING||Resources", "COMPLETING|n2|None", "PENDING||")
     text = "".join(f"{row}|{end}\n" for row, end in zip(rows, ends))
     (here / "queue").write_text(text)
-    told = ["running on n1", "queued (Resources)", "completing", "queued"]
-    assert list(slurm.status(here / "X", "X").values()) == told
+    states = ["running on n1", "queued (Resources)", "completing", "queued"]
+    assert list(slurm.status(here / "X", "X").values()) == states
 
 
-def test_cancel_takes_the_live_arrays_and_counts_their_jobs(here):
+def test_cancel_counts_jobs_of_live_arrays(here):
     assert slurm.cancel(here / "X", "X") == 0
     submit(here / "X", 2)
     submit(here / "X", 3)
@@ -228,7 +230,7 @@ def test_cancel_takes_the_live_arrays_and_counts_their_jobs(here):
     assert slurm.cancel(here / "X", "X") == 0
 
 
-def test_sweeps_of_one_name_in_two_roots_do_not_meet(here):
+def test_equal_sweep_names_in_two_roots_are_separate(here):
     submit(here / "one" / "X", 1)
     first = (here / "queue").read_text()
     (here / "queue").write_text("")  # squeue would filter by name
@@ -254,7 +256,7 @@ failed: Invalid partition name"""
 
 
 @pytest.mark.parametrize(
-    ("command", "text", "said"),
+    ("command", "text", "message"),
     [
         ("sbatch", REFUSAL, REFUSED),
         ("squeue", "echo gibberish", "squeue says what cannot be read: 'gibberish'"),
@@ -262,10 +264,10 @@ failed: Invalid partition name"""
         ("scontrol", "echo down >&2; exit 1", "scontrol refused: down"),
     ],
 )
-def test_a_refusal_is_one_line_in_slurms_own_words(command, text, said, here):
+def test_slurm_refusal_is_one_line(command, text, message, here):
     submit(here / "X", 1)
     (here / "bin" / command).write_text(f"#!/bin/sh\n{text}\n")
-    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         submit(here / "X", 2)
 
 
@@ -291,9 +293,7 @@ def test_a_profile_without_slurm_is_refused(here):
         (137, 1, 2, "RUNNING", False),
     ],
 )
-def test_a_job_is_requeued_by_the_code_it_ended_with(
-    code, nodes, restarts, state, again, here
-):
+def test_job_is_requeued_by_exit_code(code, nodes, restarts, state, again, here):
     submit(here / "X", 1, nodes=nodes, retries=2)
     (here / "bin/srun").write_text(f"#!/bin/sh\nexit {code}\n")
     (here / "bin/sleep").symlink_to("sleep60")
@@ -312,7 +312,7 @@ def test_a_job_is_requeued_by_the_code_it_ended_with(
 
 
 @pytest.mark.parametrize("name", ["100%", "%A_%a", "%%", "back\\slash", "a:b"])
-def test_a_folder_whose_name_is_a_pattern_is_refused(here, name):
+def test_folder_named_like_pattern_is_refused(here, name):
     """FAULTS 29."""
     with pytest.raises(UsageError, match="which jobs cannot have in their paths"):
         submit(here / name, 1)

@@ -18,7 +18,7 @@ import pytest
 from bert_jax.run import config as configs
 from bert_jax.run import exits, rundir
 from bert_jax.sweep.cluster import profiles, slurm
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 from bert_jax.train import loop
 from tests.running import ROOT, assert_same_run, logged, start_two_hosts
 
@@ -49,28 +49,28 @@ def profile():
         subprocess.run(["scancel", "--me"], check=True)  # what a failed test left
 
 
-def planned(folder: Path, name: str, config, needs: str = "") -> Task:
+def planned(folder: Path, name: str, config, needs: str = "") -> RunTask:
     """A task whose config lies where it is looked for."""
-    task = Task(name, folder / name, needs)
+    task = RunTask(name, folder / name, needs)
     task.config.parent.mkdir(parents=True, exist_ok=True)
     task.config.write_text(configs.canonical(config))
     return task
 
 
-def submit(profile, folder: Path, chains: list[list[Task]]) -> None:
-    said = slurm.submit(chains, ROOT, folder, profile, "X")
-    assert said.startswith(f"submitted {len(chains)} as job array")
+def submit(profile, folder: Path, chains: list[list[RunTask]]) -> None:
+    output = slurm.submit(chains, ROOT, folder, profile, "X")
+    assert output.startswith(f"submitted {len(chains)} as job array")
 
 
 def wait_for(happened: Callable[[], Any], folder: Path) -> Any:
     late = time.monotonic() + PATIENCE
     while not (found := happened()):
-        assert time.monotonic() < late, said(folder)
+        assert time.monotonic() < late, output(folder)
         time.sleep(0.05)
     return found
 
 
-def said(folder: Path) -> str:
+def output(folder: Path) -> str:
     """The last words of the jobs and what SLURM knows, for a failure."""
     logs = [path.read_text()[-2000:] for path in folder.glob("slurm/*_log.out")]
     return "\n".join([*logs, str(slurm.status(folder, "X")), squeue("--long")])
@@ -87,11 +87,11 @@ def running(*options: str) -> dict[int, str]:
     return {int(index): job for index, job in (row.split() for row in rows)}
 
 
-def read(task: Task) -> str:
+def read(task: RunTask) -> str:
     return task.log.read_text() if task.log.exists() else ""
 
 
-def ask_to_stop(index: int, task: Task, folder: Path) -> None:
+def ask_to_stop(index: int, task: RunTask, folder: Path) -> None:
     """scancel would repeat itself, and hit the requeued job too."""
     scancel = subprocess.Popen(["scancel", "--signal=TERM", running()[index]])
     wait_for(lambda: "stopping after this step" in read(task), folder)
@@ -136,7 +136,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def assert_same(workdir: Path, other: Path) -> None:
+def assert_bitwise_equal(workdir: Path, other: Path) -> None:
     """Also what is told at the end, less the clock's."""
     assert_same_run(workdir, other)
     mine, others = (rundir.read(each, rundir.RESULT) for each in (workdir, other))
@@ -148,9 +148,7 @@ def assert_same(workdir: Path, other: Path) -> None:
     assert mine == others
 
 
-def test_six_runs_survive_a_signal_and_a_dead_node_with_the_same_bits(
-    tiny, profile, tmp_path
-):
+def test_runs_survive_signal_and_dead_node_bitwise(tiny, profile, tmp_path):
     folder, plain = tmp_path / "X", tmp_path / "plain"
     plain.mkdir()
     seeds = [tiny({**RUN, "seed": seed}) for seed in range(2)]
@@ -176,14 +174,12 @@ def test_six_runs_survive_a_signal_and_a_dead_node_with_the_same_bits(
     subprocess.run([ROOT / ".ci/slurm"], check=True)
     wait_for(lambda: not slurm.status(folder, "X"), folder)
     for number, task in enumerate(tasks):
-        assert_same(task.workdir, plain / str(number % 2))
+        assert_bitwise_equal(task.workdir, plain / str(number % 2))
     for number in (stopped, victim):
         assert read(tasks[number]).count("M parameters") == 2  # of two starts
 
 
-def test_two_nodes_are_one_run_also_after_a_signal(
-    tiny, profile, tmp_path, monkeypatch
-):
+def test_two_node_run_continues_after_signal(tiny, profile, tmp_path, monkeypatch):
     flags = os.environ["XLA_FLAGS"].replace("count=8", "count=1")
     few = {"train.steps": 60, "train.save_every": 20, "eval.every": 30}
     config = tiny({**few, "parallel.mesh": "-1x1x1"})
@@ -199,12 +195,10 @@ def test_two_nodes_are_one_run_also_after_a_signal(
     ask_to_stop(0, task, folder)
     wait_for(lambda: not slurm.status(folder, "X"), folder)
     assert "continuing from step" in read(task)
-    assert_same(task.workdir, tmp_path / "alone")
+    assert_bitwise_equal(task.workdir, tmp_path / "alone")
 
 
-def test_a_run_at_its_time_limit_goes_on_later_and_a_cancelled_one_does_not(
-    tiny, profile, tmp_path
-):
+def test_timed_out_run_continues_cancelled_one_does_not(tiny, profile, tmp_path):
     folder = tmp_path / "X"
     task = planned(folder, "a/seed_0/pretrain", tiny({**RUN, "train.steps": 100_000}))
     limit = profile.slurm._replace(time_limit=1, signal_seconds=30)

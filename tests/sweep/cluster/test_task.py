@@ -4,17 +4,17 @@ import sys
 from pathlib import Path
 
 from bert_jax.sweep.cluster import task
-from bert_jax.sweep.cluster.task import Task
+from bert_jax.sweep.cluster.task import RunTask
 
 
-def test_config_and_log_stand_beside_the_run_also_where_its_name_has_a_dot():
-    made = Task("a/seed_0/sst2.v1", Path("x/a/seed_0/sst2.v1"), "")
+def test_config_and_log_are_beside_the_run():
+    made = RunTask("a/seed_0/sst2.v1", Path("x/a/seed_0/sst2.v1"), "")
     assert made.config == Path("x/a/seed_0/sst2.v1.json")
     assert made.log == Path("x/a/seed_0/sst2.v1.log")
 
 
 def test_the_command_is_that_of_the_copied_code():
-    made = Task("a", Path("x/a"), "")
+    made = RunTask("a", Path("x/a"), "")
     assert task.command(Path("x/code"), made) == [
         sys.executable,
         "x/code/launch.py",
@@ -25,8 +25,8 @@ def test_the_command_is_that_of_the_copied_code():
 
 
 def test_lanes_are_named_in_one_command():
-    first, second = Task("a", Path("x/a"), ""), Task("b", Path("x/b"), "")
-    both = task.together([first, second])
+    first, second = RunTask("a", Path("x/a"), ""), RunTask("b", Path("x/b"), "")
+    both = task.join_lanes([first, second])
     assert both.lanes == (first, second)
     assert both.title == "a and 1 beside it"
     assert task.command(Path("code"), both)[3:] == [
@@ -37,9 +37,7 @@ def test_lanes_are_named_in_one_command():
     ]
 
 
-def test_runs_of_a_sweep_share_what_is_compiled_unless_told_where(
-    monkeypatch, tmp_path
-):
+def test_runs_of_a_sweep_share_compile_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     monkeypatch.setenv("SOMETHING", "else")
     found = task.environment(tmp_path)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bert_jax.sweep.experiment import Experiment
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 from bert_jax.sweep.report import comparison, cost, formatting, verdicts
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.results import RunResult
 
 EXPERIMENT = Experiment(
     name="x",
@@ -33,13 +33,13 @@ SCORES = {
 
 def run(
     arm: str, seed: int, stage: str, metrics: dict[str, float], flops: float
-) -> Run:
-    planned = Planned(arm, seed, stage, None)
+) -> RunResult:
+    planned = PlannedRun(arm, seed, stage, None)
     texts = dict.fromkeys(
         ("id", "parent", "commit", "data", "tokenizer", "machine"), "x"
     )
     sums = {"steps": 1.0, "tokens": 10.0, "flops": flops, "seconds": 1800.0}
-    return Run(
+    return RunResult(
         planned,
         "done",
         **texts,
@@ -52,7 +52,7 @@ def run(
     )
 
 
-def runs(flops: dict[str, float]) -> list[Run]:
+def runs(flops: dict[str, float]) -> list[RunResult]:
     return [
         run(arm, seed, "pretrain", {"valid/mlm_loss": score}, flops[arm])
         for arm, scores in SCORES.items()
@@ -87,7 +87,7 @@ def test_differences_are_those_of_common_seeds(table):
     assert math.isnan(low.bootstrap[0])
 
 
-def test_p_is_corrected_over_the_arms_that_have_one(table):
+def test_p_is_corrected_over_tested_arms(table):
     """0.25 of `low` twice; 1 of `mixed`, whose sum is 0; `one` has none."""
     _, low, mixed, one = table.arms
     assert (low.p, low.holm) == (0.25, 0.5)
@@ -116,29 +116,33 @@ def test_higher_scores_are_better(table):
     assert table._replace(metric="task/test/accuracy").gain(low) == -1
 
 
-def test_a_gain_has_a_price_where_it_is_known_and_dearer(table):
+def test_flops_per_gain_needs_significance_and_cost(table):
     """A TFLOP more for 0.567 nats: 17.6 GFLOPs for each hundredth."""
     _, low, mixed, one = table.arms
-    assert cost.price(RUNS, table, low) == pytest.approx(1e12 / (1.7 / 3) * 0.01)
-    assert math.isnan(cost.price(RUNS, table, mixed))  # its interval includes 0
-    assert math.isnan(cost.price(RUNS, table, one))  # it has no interval
+    assert cost.flops_per_gain(RUNS, table, low) == pytest.approx(
+        1e12 / (1.7 / 3) * 0.01
+    )
+    assert math.isnan(
+        cost.flops_per_gain(RUNS, table, mixed)
+    )  # its interval includes 0
+    assert math.isnan(cost.flops_per_gain(RUNS, table, one))  # it has no interval
     equal = runs(dict.fromkeys(SCORES, 1e12))
-    assert math.isnan(cost.price(equal, table, low))
+    assert math.isnan(cost.flops_per_gain(equal, table, low))
 
 
 def test_the_price_of_a_task_includes_its_pretraining(table):
     tasks = [run("low", 0, "task", {}, 5e12), run("base", 0, "task", {}, 4e12)]
     of_task = table._replace(stage="task")
-    price = cost.price([*RUNS, *tasks], of_task, table.arms[1])
+    price = cost.flops_per_gain([*RUNS, *tasks], of_task, table.arms[1])
     assert price == pytest.approx(2e12 / (1.7 / 3) * 0.01)
 
 
 def test_costs_are_summed_over_finished_runs():
-    found = cost.of(RUNS, "low", "pretrain")
+    found = cost.arm_cost(RUNS, "low", "pretrain")
     assert found == (3, 30.0, 6e12, 5400.0, 3.0)
     assert found.cell("device_hours") == "1 (3)"
     assert found.cell("flops") == "2 T (6 T)"
-    assert cost.of([], "low", "pretrain").cell("flops") == "–"
+    assert cost.arm_cost([], "low", "pretrain").cell("flops") == "–"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(figures, "svg", lambda draws, heights, width: empty)
 
 
-def test_too_few_seeds_for_any_p_are_said_to_be(undrawn, tmp_path):
+def test_too_few_seeds_for_p_are_reported(undrawn, tmp_path):
     """Three pairs: 2/8, and for two arms 2/4. Six of one arm: 2/64, which is less."""
     sweep = Sweep(tmp_path / "three")
     pretending.run_all(sweep.folder, sweep.runs, learns)
@@ -46,7 +46,7 @@ def test_one_seed_tells_no_interval(tmp_path):
 
 
 @pytest.mark.parametrize("absent", ["nsp", "none", "all"])
-def test_an_arm_without_a_finished_run_has_a_row_and_a_word(tmp_path, absent):
+def test_unfinished_arm_has_row_and_note(tmp_path, absent):
     sweep = Sweep(tmp_path, EXPECT={"valid/mlm_loss": {"none": "higher"}})
     there = [run for run in sweep.runs if absent not in (run.arm, "all")]
     pretending.run_all(sweep.folder, there, learns)
@@ -59,7 +59,7 @@ def test_an_arm_without_a_finished_run_has_a_row_and_a_word(tmp_path, absent):
     assert "nan" not in text
 
 
-def test_torn_lines_and_numbers_that_are_none_are_left_out(tmp_path):
+def test_torn_lines_and_nonfinite_numbers_are_skipped(tmp_path):
     sweep = Sweep(tmp_path)
     for planned in sweep.runs:
         metrics = learns(*planned[:3])
@@ -78,7 +78,7 @@ def test_torn_lines_and_numbers_that_are_none_are_left_out(tmp_path):
     assert "nan" not in sweep.text(".svg")
 
 
-def test_runs_that_the_plan_or_the_file_lacks_are_listed(undrawn, tmp_path):
+def test_unplanned_and_removed_runs_are_listed(undrawn, tmp_path):
     sweep = Sweep(tmp_path)
     pretending.run_all(sweep.folder, sweep.runs, learns)
     text = sweep.path.read_text().replace("'deep'", "'deeper'")
@@ -89,7 +89,7 @@ def test_runs_that_the_plan_or_the_file_lacks_are_listed(undrawn, tmp_path):
     assert found["deep/seed_0/pretrain"] == ["done", "no more in the experiment file"]
 
 
-def test_commits_that_differ_are_said_and_not_refused(undrawn, tmp_path):
+def test_different_commits_are_reported_but_accepted(undrawn, tmp_path):
     sweep = Sweep(tmp_path)
     pretending.run_all(sweep.folder, sweep.runs, learns)
     change(sweep, "none/seed_1/pretrain", {"versions": {"commit": 40 * "d" + "-dirty"}})
@@ -104,7 +104,7 @@ def change(sweep: Sweep, name: str, values: dict, file: str = rundir.RUN) -> Non
 
 
 @pytest.mark.parametrize(
-    ("file", "values", "said"),
+    ("file", "values", "message"),
     [
         (
             rundir.RUN,
@@ -123,11 +123,11 @@ def change(sweep: Sweep, name: str, values: dict, file: str = rundir.RUN) -> Non
         ),
     ],
 )
-def test_other_data_vocabulary_or_steps_are_refused(tmp_path, file, values, said):
+def test_other_data_vocabulary_or_steps_are_refused(tmp_path, file, values, message):
     sweep = Sweep(tmp_path)
     pretending.run_all(sweep.folder, sweep.runs, learns)
     change(sweep, "none/seed_1/pretrain", values, file)
-    with pytest.raises(UsageError, match=said) as refusal:
+    with pytest.raises(UsageError, match=message) as refusal:
         report.main(sweep.path, sweep.root)
     assert "run the odd ones again" in str(refusal.value)
     assert not sweep.written()
@@ -143,8 +143,8 @@ def test_other_rows_cost_one_table_and_no_other(undrawn, tmp_path):
     sweep = Sweep(tmp_path, **then, EXPECT=expect)
     pretending.run_all(sweep.folder, sweep.runs, with_task)
     for seed in range(3):
-        own = {"measured": {"valid": "rows of its own"}}
-        change(sweep, f"none/seed_{seed}/pretrain", own, rundir.RESULT)
+        changes = {"measured": {"valid": "rows of its own"}}
+        change(sweep, f"none/seed_{seed}/pretrain", changes, rundir.RESULT)
     text = sweep.report()
     assert (
         "## valid/mlm_loss\n\n**Not comparable**: the rows differ: `rows of pretrain` of "
@@ -189,14 +189,14 @@ def test_short_runs_say_that_they_are(undrawn, tmp_path):
     assert "- **Too short to say**: `nsp` tells 50.0 %" in text
 
 
-def test_a_task_of_other_data_costs_its_own_table(undrawn, tmp_path):
+def test_different_task_data_invalidate_one_table(undrawn, tmp_path):
     then = {"ALSO": ["t/test/accuracy"], "THEN": {"t": "configs/finetune/topics.py"}}
     sweep = Sweep(tmp_path, **then)
     pretending.run_all(sweep.folder, sweep.runs, with_task)
     change(sweep, "none/seed_1/t", {"data": "x"})
     text = sweep.report()
-    said = "data differ: t-1 of nsp/seed_1/t, deep/seed_1/t; x of none/seed_1/t."
-    assert f"**Not comparable**: {said}" in text
+    message = "data differ: t-1 of nsp/seed_1/t, deep/seed_1/t; x of none/seed_1/t."
+    assert f"**Not comparable**: {message}" in text
     assert "| deep | 3 |" in text
 
 
@@ -217,7 +217,7 @@ def test_goodput_stands_beside_the_cost(undrawn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "markup",
     [
         "<img src=x onerror=alert(1)>",
         "a ` <b>x</b>",
@@ -228,9 +228,9 @@ def test_goodput_stands_beside_the_cost(undrawn, tmp_path):
         "``a ` b ``` <b>x</b>",
     ],
 )
-def test_no_text_of_a_report_is_html(undrawn, tmp_path, told):
+def test_no_text_of_a_report_is_html(undrawn, tmp_path, markup):
     """FAULTS 52: a claim, the question and what a file says besides."""
-    sweep = Sweep(tmp_path, text=f"{told}?\n\nMore: {told}", CLAIM=told)
+    sweep = Sweep(tmp_path, text=f"{markup}?\n\nMore: {markup}", CLAIM=markup)
     sweep.report()
     for suffix in (".md", ".html"):
         text = sweep.text(suffix)
@@ -265,7 +265,7 @@ def test_what_cannot_be_reported_is_one_clear_line(undrawn, tmp_path):
         report.main(sweep.path, sweep.root)
 
 
-def test_what_an_experiment_says_is_shown_and_not_run(undrawn, tmp_path):
+def test_experiment_text_is_escaped(undrawn, tmp_path):
     text = "Is <b>1 & 2</b> **more** than `x < y`? | [a](b)"
     sweep = Sweep(tmp_path, text=text, CLAIM="<script>alert(1)</script>\n  and more")
     sweep.report()

@@ -45,7 +45,7 @@ def change(folder, name: str, values: dict, file: str = rundir.RESULT) -> None:
     amend(folder / name / file, values)
 
 
-def test_a_finished_run_is_read_whole(sweep):
+def test_finished_run_is_read_completely(sweep):
     run = results.read(*sweep)[-1]
     assert run.name == "deep/seed_1/topics"
     assert (run.state, run.steps, run.tokens, run.seconds) == (
@@ -68,7 +68,7 @@ def test_two_devices_take_two_hours_an_hour(sweep):
     assert results.read(*sweep)[0].device_hours == 2
 
 
-def test_a_run_that_is_not_done_has_no_numbers(sweep):
+def test_unfinished_run_has_no_numbers(sweep):
     folder, _ = sweep
     (folder / "nsp/seed_0/topics" / rundir.RESULT).unlink()
     run = results.read(*sweep)[1]
@@ -91,7 +91,7 @@ def test_of_a_foreign_run_nothing_is_read(sweep):
     )
 
 
-def test_a_copied_run_is_foreign_and_so_is_what_started_from_it(sweep):
+def test_copied_run_and_its_children_are_foreign(sweep):
     """The task of a copied chain agrees with its parent, and neither is of the arm."""
     folder, _ = sweep
     shutil.rmtree(folder / "nsp")
@@ -132,7 +132,7 @@ def test_no_better_than_looking_at_nothing_is_degenerate(spec, metrics, expected
     assert results.is_degenerate(config, metrics) == expected
 
 
-def test_causal_runs_are_judged_by_their_own_loss():
+def test_causal_runs_are_judged_by_lm_loss():
     changes = {"objective.kind": "clm", "objective.pair": "none"}
     changes |= {"model.attention": "causal", "data.pairs": "single"}
     config = configs.load("configs/demo.py", changes)
@@ -145,7 +145,7 @@ def test_like_runs_may_share_a_table(sweep):
     results.check_comparable(results.read(*sweep))
 
 
-def test_seeds_may_have_data_of_their_own_and_arms_may_not(sweep):
+def test_data_may_differ_by_seed_only(sweep):
     folder, _ = sweep
     change(folder, "nsp/seed_1/topics", {"data": "x"}, rundir.RUN)
     with pytest.raises(UsageError) as refusal:
@@ -155,19 +155,19 @@ def test_seeds_may_have_data_of_their_own_and_arms_may_not(sweep):
     )
 
 
-def test_fingerprints_of_two_versions_are_not_said_to_differ(sweep):
+def test_fingerprints_of_two_versions_are_not_compared(sweep):
     """Kind C: the same data have another fingerprint in runs of an older version."""
     folder, _ = sweep
     change(folder, "nsp/seed_1/topics", {"data": "2:x"}, rundir.RUN)
     change(folder, "nsp/seed_1/pretrain", {"tokenizer": "2:x"}, rundir.RUN)
     results.check_comparable(results.read(*sweep))
-    assert not results.unlike(results.read(*sweep), "test/accuracy")
+    assert not results.mismatch(results.read(*sweep), "test/accuracy")
     change(folder, "deep/seed_1/topics", {"data": "2:y"}, rundir.RUN)
     with pytest.raises(UsageError, match="data differ: 2:x of nsp.*; 2:y of deep"):
         results.check_comparable(results.read(*sweep))
 
 
-def test_a_task_may_have_a_vocabulary_of_its_own(sweep):
+def test_task_vocabulary_may_differ(sweep):
     folder, _ = sweep
     change(folder, "nsp/seed_1/topics", {"tokenizer": "x"}, rundir.RUN)
     results.check_comparable(results.read(*sweep))
@@ -186,7 +186,7 @@ def test_steps_may_differ_where_patience_ends_a_task(sweep):
     results.check_comparable(runs)
 
 
-def test_runs_that_are_not_done_are_compared_with_none(sweep):
+def test_unfinished_runs_are_not_compared(sweep):
     folder, _ = sweep
     change(folder, "nsp/seed_1/topics", {"data": "x"}, rundir.RUN)
     (folder / "nsp/seed_1/topics" / rundir.RESULT).unlink()
@@ -202,7 +202,7 @@ def test_many_differences_are_counted(sweep):
         results.check_comparable(results.read(*sweep))
 
 
-def test_a_plan_lists_a_parent_before_what_starts_from_it(sweep):
+def test_plan_lists_parents_before_children(sweep):
     """As results.read relies on."""
     seen = set()
     for run in plan.read(sweep[0]).runs:

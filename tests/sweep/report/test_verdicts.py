@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from bert_jax.sweep.experiment import Experiment
-from bert_jax.sweep.plan import Planned
+from bert_jax.sweep.plan import PlannedRun
 from bert_jax.sweep.report import comparison, verdicts
-from bert_jax.sweep.report.results import Run
+from bert_jax.sweep.report.results import RunResult
 
 SINGLE, PAIR, TASK = "valid/single/mlm_loss", "valid/pair/mlm_loss", "t/test/f1"
 SEEDS = range(6)
@@ -31,19 +31,23 @@ MARKS = {"valid": "o", "valid/single": "s", "valid/pair": "p", "test": "t"}
 FREEDOM = len(SEEDS) - 1
 
 
-def run(arm: str, seed: int, stage: str, metrics: dict[str, float], marks: dict) -> Run:
+def run(
+    arm: str, seed: int, stage: str, metrics: dict[str, float], marks: dict
+) -> RunResult:
     texts = dict.fromkeys(
         ("id", "parent", "commit", "data", "tokenizer", "machine"), "x"
     )
     sums = dict.fromkeys(("steps", "tokens", "flops", "seconds"), 1.0)
     more = {"devices": ("cpu",), "goodput": {}, "log": {}}
-    planned = Planned(arm, seed, stage, None)
-    return Run(
+    planned = PlannedRun(arm, seed, stage, None)
+    return RunResult(
         planned, "done", **texts, **sums, **more, metrics=metrics, measured=marks
     )
 
 
-def runs(single: float, pair: float, unigram=6.0, marks=None, told=0.62) -> list[Run]:
+def runs(
+    single: float, pair: float, unigram=6.0, marks=None, accuracy=0.62
+) -> list[RunResult]:
     """Six seeds of a baseline and of an arm that differs by so much in each metric."""
     found = []
     for seed in SEEDS:
@@ -54,14 +58,14 @@ def runs(single: float, pair: float, unigram=6.0, marks=None, told=0.62) -> list
                 f"valid/{rows}/unigram_loss": unigram for rows in ("single", "pair")
             }
             losses |= (
-                {"valid/pair_accuracy": told + NOISE[seed]} if arm == "base" else {}
+                {"valid/pair_accuracy": accuracy + NOISE[seed]} if arm == "base" else {}
             )
-            own = MARKS if marks is None else marks[arm]
-            found.append(run(arm, seed, "pretrain", losses, own))
+            marks_of_arm = MARKS if marks is None else marks[arm]
+            found.append(run(arm, seed, "pretrain", losses, marks_of_arm))
     return found
 
 
-def judge(found: list[Run], **changes) -> list[str]:
+def judge(found: list[RunResult], **changes) -> list[str]:
     experiment = EXPERIMENT._replace(**changes)
     tables = comparison.tables(experiment, found)
     required = verdicts.conditions(experiment, found)
@@ -91,7 +95,7 @@ def test_every_expected_interval_counts_for_the_level():
         assert ends == pytest.approx((-0.1 - width, -0.1 + width))
 
 
-def test_what_is_clear_by_itself_may_not_be_together():
+def test_single_interval_may_exclude_0_but_not_simultaneous():
     """Between t(0.975) = 2.571 and t(1 - 0.025/3) = 3.534 standard errors."""
     error = math.sqrt(28 / 5) / 1000 / math.sqrt(6)
     assert judge(runs(-3 * error, -3 * error))[0] == "undecided"
@@ -111,7 +115,7 @@ def test_arms_of_different_rows_are_not_compared():
     found = runs(-0.1, -0.1, marks=marks)
     assert judge(found) == ["not comparable", "undecided"]
     single, pair, _ = comparison.tables(EXPERIMENT, found)
-    assert pair.unlike == "the rows differ: `p` of base; `q` of arm"
+    assert pair.mismatch == "the rows differ: `p` of base; `q` of arm"
     assert not pair.arms[1].differences and not math.isnan(pair.arms[1].mean)
     assert single.rows == "s" and single.arms[1].sign == -1
 
@@ -120,7 +124,7 @@ def test_one_seed_of_other_rows_is_named():
     found = runs(-0.1, -0.1)
     odd = found[5]._replace(measured=MARKS | {"valid/single": "z"})
     table = comparison.tables(EXPERIMENT, [*found[:5], odd, *found[6:]])[0]
-    assert table.unlike.endswith("arm/seed_5; `z` of arm/seed_2")
+    assert table.mismatch.endswith("arm/seed_5; `z` of arm/seed_2")
 
 
 @pytest.mark.parametrize("marks", [{}, {"valid": "o"}])
@@ -131,11 +135,11 @@ def test_rows_that_nobody_noted_confirm_nothing(marks, gap):
         found = runs(gap, gap, marks=given)
         assert judge(found) == ["rows unknown", "undecided"]
         table = comparison.tables(EXPERIMENT, found)[0]
-        assert table.unknown and table.gain(table.arms[1]) == 0
+        assert table.rows_unknown and table.gain(table.arms[1]) == 0
 
 
 @pytest.mark.parametrize(
-    ("unigram", "told", "word"),
+    ("unigram", "accuracy", "word"),
     [
         (5.61, 0.62, "confirmed"),
         (5.59, 0.62, "too short to say"),
@@ -143,23 +147,23 @@ def test_rows_that_nobody_noted_confirm_nothing(marks, gap):
         (5.61, 0.56, "confirmed"),
     ],
 )
-def test_a_published_claim_needs_runs_that_learnt(unigram, told, word):
+def test_a_published_claim_needs_runs_that_learnt(unigram, accuracy, word):
     arms = {"base": {}, "arm": {"objective.pair": "none"}}
-    found = runs(-0.1, -0.1, unigram=unigram, told=told)
+    found = runs(-0.1, -0.1, unigram=unigram, accuracy=accuracy)
     assert judge(found, claim="Published: ...", arms=arms)[0] == word
 
 
-def test_own_questions_and_other_questions_need_no_pairs():
-    short = runs(-0.1, -0.1, unigram=5.2, told=0.5)
+def test_other_questions_need_no_pair_accuracy():
+    short = runs(-0.1, -0.1, unigram=5.2, accuracy=0.5)
     assert judge(short)[0] == "confirmed"  # nothing published is claimed
-    long = runs(-0.1, -0.1, told=0.5)
+    long = runs(-0.1, -0.1, accuracy=0.5)
     assert judge(long, claim="Published: ...")[0] == "confirmed"
 
 
-def test_what_the_baseline_learnt_is_said_with_its_numbers():
+def test_conditions_state_measured_numbers():
     arms = {"base": {}, "arm": {"objective.pair": "none"}}
     experiment = EXPERIMENT._replace(claim="Published: ...", arms=arms)
-    found = verdicts.conditions(experiment, runs(0.0, 0.0, unigram=5.26, told=0.51))
+    found = verdicts.conditions(experiment, runs(0.0, 0.0, unigram=5.26, accuracy=0.51))
     assert [condition.holds for condition in found] == [False, False]
     assert found[0].text == (
         "the baseline `base` is 0.26 nats (95 % interval 0.26 to 0.26) below the unigram "
@@ -171,9 +175,9 @@ def test_what_the_baseline_learnt_is_said_with_its_numbers():
     )
 
 
-def test_without_shared_rows_a_baseline_is_judged_by_its_own():
-    own = {"valid/lm_loss": 5.0, "valid/unigram_loss": 5.7}
-    found = [run("base", seed, "pretrain", own, MARKS) for seed in SEEDS]
+def test_baseline_without_shared_rows_uses_valid_loss():
+    metrics = {"valid/lm_loss": 5.0, "valid/unigram_loss": 5.7}
+    found = [run("base", seed, "pretrain", metrics, MARKS) for seed in SEEDS]
     experiment = EXPERIMENT._replace(claim="Published: ...")
     assert [c.holds for c in verdicts.conditions(experiment, found)] == [True]
 

@@ -83,4 +83,4 @@ def _files(root: Path) -> Iterator[Path]:
     for part in PARTS:
         path = root / part
         paths = [path] if path.is_file() else sorted(path.rglob("*.py"))
-        yield from (path for path in paths if "__pycache__" not in path.parts)
+        yield from (file for file in paths if "__pycache__" not in file.parts)

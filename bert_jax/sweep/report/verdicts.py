@@ -99,7 +99,7 @@ def _claims(experiment: Experiment) -> Iterator[tuple[list[str], str, str]]:
             metrics = [metric, *filter(None, [partner(metric)])]
             if (metric, name) not in joined:
                 yield metrics, name, expected
-            joined |= {(metric, name) for metric in metrics}
+            joined |= {(key, name) for key in metrics}
 
 
 def overall(verdicts: list[Verdict]) -> str:

@@ -1,5 +1,6 @@
 """The repository itself: lock, page of entry, style that no linter knows."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -57,3 +58,48 @@ def test_nothing_is_put_off_and_no_path_of_a_machine_is_written_down():
         text = path.read_text()
         assert not re.search(r"\b(TO" r"DO|FIX" r"ME|X{3})\b", text), path
         assert not re.search(r"""["' =]/(root|home|Users|work)/""", text), path
+
+
+# The words of the design page.
+PACKAGE = sorted((ROOT / "bert_jax").rglob("*.py"))
+NODES = [node for path in PACKAGE for node in ast.walk(ast.parse(path.read_text()))]
+DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
+BARE = re.compile(
+    r"(Of|Those|That|These|This|It|Its|They|Them|Their|By|As|With|Without|In|From|To|For"
+    r"|On|At|Into|Not|So|Such|Over|Between|Which|Who|One|Each|All|Both|What|How|Where"
+    r"|When|Nothing|Everything)\b"
+)
+UNWANTED = {"held", "told", "said", "own", "whole", "same", "manner"}
+
+
+def names_of(node: ast.AST) -> list[str]:
+    match node:
+        case ast.FunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Name(ctx=ast.Store()):
+            return [node.id]
+        case ast.arg():
+            return [node.arg]
+    return []
+
+
+def test_docstrings_open_with_their_subject_or_verb():
+    documented = [n for n in NODES if isinstance(n, (*DEFINITIONS, ast.Module))]
+    assert len(documented) > 1000
+    assert not [
+        text for n in documented if BARE.match(text := ast.get_docstring(n) or "")
+    ]
+
+
+def test_names_are_words_of_the_field():
+    names = {name for node in NODES for name in names_of(node)}
+    parted = {name: set(name.lower().split("_")) for name in names}
+    assert {n for n, parts in parted.items() if parts & UNWANTED} <= {
+        "held_out",
+        "_held_out",
+    }
+
+
+def test_a_class_name_stands_once():
+    classes = [node.name for node in NODES if isinstance(node, ast.ClassDef)]
+    assert len(classes) == len(set(classes))

@@ -15,7 +15,7 @@ from bert_jax.run.config import UsageError
 Tensors = dict[str, np.ndarray]
 
 
-class Row(NamedTuple):
+class TensorName(NamedTuple):
     """Path of a parameter in a run, and its name in a Hugging Face file.
 
     {layer} stands for the layer's number. Their matrices map (out, in), ours
@@ -27,22 +27,22 @@ class Row(NamedTuple):
     transposed: bool
 
 
-def _dense(ours: str, theirs: str) -> list[Row]:
+def _dense(ours: str, theirs: str) -> list[TensorName]:
     return [
-        Row(f"{ours}/kernel", f"{theirs}.weight", True),
-        Row(f"{ours}/bias", f"{theirs}.bias", False),
+        TensorName(f"{ours}/kernel", f"{theirs}.weight", True),
+        TensorName(f"{ours}/bias", f"{theirs}.bias", False),
     ]
 
 
-def _norm(ours: str, theirs: str) -> list[Row]:
+def _norm(ours: str, theirs: str) -> list[TensorName]:
     return [
-        Row(f"{ours}/scale", f"{theirs}.weight", False),
-        Row(f"{ours}/bias", f"{theirs}.bias", False),
+        TensorName(f"{ours}/scale", f"{theirs}.weight", False),
+        TensorName(f"{ours}/bias", f"{theirs}.bias", False),
     ]
 
 
-def _table(ours: str, theirs: str) -> list[Row]:
-    return [Row(f"{ours}/embedding", f"{theirs}.weight", False)]
+def _table(ours: str, theirs: str) -> list[TensorName]:
+    return [TensorName(f"{ours}/embedding", f"{theirs}.weight", False)]
 
 
 EMBEDDINGS, BLOCK, LAYER = "encoder/embeddings", "encoder/block_{layer:02d}", "{layer}"
@@ -62,7 +62,7 @@ TABLE = [
     *_dense("pooler", "bert.pooler.dense"),
     *_dense("mlm_head/transform", "cls.predictions.transform.dense"),
     *_norm("mlm_head/norm", "cls.predictions.transform.LayerNorm"),
-    Row("mlm_head/bias", "cls.predictions.bias", False),
+    TensorName("mlm_head/bias", "cls.predictions.bias", False),
     *_dense("pair_head", "cls.seq_relationship"),
     *_dense("classify_head", "classifier"),
     *_dense("tag_head", "classifier"),
@@ -157,13 +157,13 @@ def architecture(heads: set[str]) -> str:
     )
 
 
-def _rows(layers: int, groups: set[str]) -> Iterator[Row]:
+def _rows(layers: int, groups: set[str]) -> Iterator[TensorName]:
     """The table for these groups (encoder, pooler, ...), every layer spelt out."""
     for ours, theirs, transposed in TABLE:
         if ours.split("/")[0] in groups:
             repeats = range(layers) if LAYER in theirs else range(1)
             for layer in repeats:
-                yield Row(
+                yield TensorName(
                     ours.format(layer=layer), theirs.format(layer=layer), transposed
                 )
 

@@ -28,7 +28,7 @@ Stopping = Callable[[], bool]
 ARRAYS = ("ids", "lengths", "positions", "targets", "target_weights")
 
 
-class Found(NamedTuple):
+class Evaluated(NamedTuple):
     """sums: (total, count) of every metric of the objective, over all batches.
     outputs: of a task, what the network says of each example by its number."""
 
@@ -104,12 +104,12 @@ def _most(setup: Setup, name: str) -> int:
 
 def total(
     function: Callable, params: Params, batches: Iterator[dict], stopping: Stopping
-) -> Found | None:
+) -> Evaluated | None:
     """Sums and outputs over all batches; None if asked to stop.
 
     The results of each batch are fetched one batch late, sums added in float64.
     """
-    found = Found({}, {})
+    found = Evaluated({}, {})
     sums: dict[str, np.ndarray] = {}
     previous = None
     for batch in batches:
@@ -120,7 +120,7 @@ def total(
         previous = current
     _add(sums, found.outputs, previous)
     pairs = {name: (float(pair[0]), float(pair[1])) for name, pair in sums.items()}
-    return Found(pairs, found.outputs)
+    return Evaluated(pairs, found.outputs)
 
 
 def _add(sums: dict[str, np.ndarray], outputs: dict[int, np.ndarray], result) -> None:
@@ -134,7 +134,7 @@ def _add(sums: dict[str, np.ndarray], outputs: dict[int, np.ndarray], result) ->
         outputs.update((int(seen["example_ids"][i]), seen["output"][i]) for i in real)
 
 
-def named(setup: Setup, name: str, found: Found) -> dict[str, float]:
+def named(setup: Setup, name: str, found: Evaluated) -> dict[str, float]:
     """The metrics of a prefix under their names."""
     mean = means(meant(name, found.sums))
     if isinstance(setup.data, Dataset):

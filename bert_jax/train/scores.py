@@ -15,7 +15,7 @@ from bert_jax.tasks import kinds
 from bert_jax.tasks.dataset import Dataset
 from bert_jax.tasks.metrics import wilson
 from bert_jax.train import checkpoint, evaluate
-from bert_jax.train.evaluate import Found, Sums
+from bert_jax.train.evaluate import Evaluated, Sums
 from bert_jax.train.session import reopen_as
 from bert_jax.train.setup import Setup
 
@@ -48,7 +48,7 @@ def main(workdir: Path, step: int | None, overrides: Mapping[str, str]) -> int:
     return 0
 
 
-def _table_of(setup: Setup, step: int, name: str, found: Found) -> str:
+def _table_of(setup: Setup, step: int, name: str, found: Evaluated) -> str:
     if not isinstance(setup.data, Dataset):
         kind = name.removeprefix("valid/")
         rows = setup.shared[kind].describe() if "/" in name else "held-out documents"

@@ -16,7 +16,7 @@ def test_the_last_batch_is_not_dropped():
     """Two batches of sums, one partly filled, against their sum by hand."""
     batches = iter([{"x": 3.0, "n": 4.0}, {"x": 1.5, "n": 1.0}])
     found = evaluate.total(sums_of, None, batches, lambda: False)
-    assert found == evaluate.Found({"loss": (4.5, 5.0)}, {})
+    assert found == evaluate.Evaluated({"loss": (4.5, 5.0)}, {})
     parts = SimpleNamespace(data=None)
     assert evaluate.named(parts, "valid", found) == {"valid/loss": pytest.approx(0.9)}
 

@@ -1,4 +1,4 @@
-"""What every head does on average over texts: its entropy, how far it reads, and the
+"""Statistics of every head over texts: its entropy, its mean distance, and the
 shares of its weight (Clark et al. 2019, section 3).
 
 Every token of a text is a query, [CLS] and [SEP] as well; padding is none. A mean is
@@ -97,8 +97,8 @@ def is_cut(model: Model, row: Row, text: str, pair: str | None) -> bool:
     pairs = None if pair is None else [pair]
     # A character may be parted in several before it is read: a Korean one in three.
     room = 8 * (len(text) + len(pair or "")) + 3
-    whole = model.tokenizer.encode_inputs([text], pairs, room, pad=False)
-    return int(whole["lengths"][0]) > model.max_length
+    coded = model.tokenizer.encode_inputs([text], pairs, room, pad=False)
+    return int(coded["lengths"][0]) > model.max_length
 
 
 def _most(length: int) -> int:

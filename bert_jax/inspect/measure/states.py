@@ -102,7 +102,7 @@ def count(model: Model) -> int:
 
 
 def names(model: Model) -> list[str]:
-    """Of all layers: "embeddings", "1", ..., "L"."""
+    """Names of the layers: "embeddings", "1", ..., "L"."""
     return ["embeddings", *(str(layer) for layer in range(1, count(model)))]
 
 

@@ -43,12 +43,12 @@ class Likelihood(NamedTuple):
 
     @property
     def count(self) -> int:
-        """How many pieces have a number."""
+        """Number of tokens that have a log-probability."""
         return int(np.isfinite(self.logs).sum())
 
     @property
     def unread(self) -> int:
-        """How many have none, or are cut: another text may owe them its lead."""
+        """Number of tokens that have none, or are cut: another text may owe them its lead."""
         return len(self.logs) - self.count + self.cut
 
     @property
@@ -57,11 +57,11 @@ class Likelihood(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Of the pieces that have a number, nan of none."""
+        """Mean over the tokens that have a log-probability, nan if none has."""
         return self.total / self.count if self.count else np.nan
 
 
-class Job(NamedTuple):
+class ScoringBatch(NamedTuple):
     """A batch, and where in the texts its numbers stand: text and place, (B, P), and
     whether that is wanted."""
 
@@ -72,7 +72,7 @@ class Job(NamedTuple):
 
 
 def of_texts(model: Model, texts: Sequence[str], within: str) -> list[Likelihood]:
-    """How likely each text is, piece by piece, given the rest of it, or what precedes.
+    """Likelihood of each text, token by token, given the rest of it, or what precedes.
 
     Texts are read as [CLS] text [SEP], cut to the positions that the model has; those
     of the same pieces get the same numbers, bit for bit. `within` of a masked LM:
@@ -132,14 +132,14 @@ def of_rows(
     wanted = ~model.tokenizer.special[ids]
     jobs = _left_to_right if is_causal(model) else partial(_masked, within=within)
     for job, logs in _run(model, jobs(model, ids, lengths, wanted), int(wanted.sum())):
-        said = finite(logs[job.wanted], model.step)
-        found[job.text[job.wanted], job.place[job.wanted]] = said
+        log_probs = finite(logs[job.wanted], model.step)
+        found[job.text[job.wanted], job.place[job.wanted]] = log_probs
     return [line[:length] for line, length in zip(found, lengths, strict=True)]
 
 
 def _run(
-    model: Model, jobs: Iterator[Job], pieces: int
-) -> Iterator[tuple[Job, np.ndarray]]:
+    model: Model, jobs: Iterator[ScoringBatch], pieces: int
+) -> Iterator[tuple[ScoringBatch, np.ndarray]]:
     """The numbers of each job, fetched one late, so that the device need not wait."""
     before = None
     with tqdm.tqdm(
@@ -165,46 +165,48 @@ def _run(
 
 def _masked(
     model: Model, ids: np.ndarray, lengths: np.ndarray, wanted: np.ndarray, within: str
-) -> Iterator[Job]:
+) -> Iterator[ScoringBatch]:
     """A row for every piece of every text, in which it is masked, from short to long."""
     texts, places = np.nonzero(wanted)
     order = np.argsort(lengths[texts], kind="stable")
     texts, places = texts[order], places[order]
     words = np.cumsum(~model.tokenizer.continuation[ids], axis=1)
-    for own, width, rows in _batches(model, lengths[texts], TOKENS):
-        text, place = filled(texts[own], rows), filled(places[own], rows)[:, None]
+    for chosen, width, rows in _batches(model, lengths[texts], TOKENS):
+        text, place = filled(texts[chosen], rows), filled(places[chosen], rows)[:, None]
         row, column = ids[text, :width], np.arange(width)[None]
         targets = np.take_along_axis(row, place, axis=1)
         hidden = column == place
         if within == "word":
-            same = words[text, :width] == words[text[:, None], place]
-            hidden |= same & (column > place)
+            in_word = words[text, :width] == words[text[:, None], place]
+            hidden |= in_word & (column > place)
         row = np.where(hidden, np.int32(model.tokenizer.mask_id), row)
         batch = _batch(row, lengths[text], place, targets)
-        real = np.arange(rows)[:, None] < len(texts[own])
-        yield Job(batch, text[:, None], place, real)
+        real = np.arange(rows)[:, None] < len(texts[chosen])
+        yield ScoringBatch(batch, text[:, None], place, real)
 
 
 def _left_to_right(
     model: Model, ids: np.ndarray, lengths: np.ndarray, wanted: np.ndarray
-) -> Iterator[Job]:
+) -> Iterator[ScoringBatch]:
     """A row for every text: position t tells the piece at t + 1, as in training
     (objectives.pretrain.next_tokens)."""
     texts = np.argsort(lengths, kind="stable")
-    for own, width, rows in _batches(model, lengths[texts], PREDICTED):
-        text = filled(texts[own], rows)
+    for chosen, width, rows in _batches(model, lengths[texts], PREDICTED):
+        text = filled(texts[chosen], rows)
         row = ids[text, :width]
         shape = rows, width - 1
         positions = np.broadcast_to(np.arange(width - 1, dtype=np.int32), shape)
         batch = _batch(row, lengths[text], positions, row[:, 1:])
-        real = wanted[text, 1:width] & (np.arange(rows)[:, None] < len(texts[own]))
-        yield Job(batch, np.broadcast_to(text[:, None], shape), positions + 1, real)
+        real = wanted[text, 1:width] & (np.arange(rows)[:, None] < len(texts[chosen]))
+        yield ScoringBatch(
+            batch, np.broadcast_to(text[:, None], shape), positions + 1, real
+        )
 
 
 def _batches(
     model: Model, lengths: np.ndarray, tokens: int
 ) -> Iterator[tuple[slice, int, int]]:
-    """What of the rows, sorted by length, goes together, its width, and to how many
+    """Rows, sorted by length, that go together, with their width, and to how many
     rows it is filled up: few shapes, as each is compiled."""
 
     def most(length: int) -> int:

@@ -44,7 +44,7 @@ def attack(
     begun = time.monotonic()
     for number, name in enumerate(names):
         for again in range(flips + 1):
-            worlds.restore(world)
+            worlds.restore(world, target, used)
             if again < flips:
                 did = flip(world / name, draw)
             else:

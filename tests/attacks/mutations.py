@@ -180,7 +180,7 @@ def attack(
     before = worlds.ended(world, run, verb, spoken)
     assert before.code == 0, before.error
     for number in range(count):
-        worlds.restore(world)
+        worlds.restore(world, target.split("/")[0], run)
         path.write_bytes(mutate(whole, draw))
         after = worlds.ended(world, run, verb, spoken)
         quiet = "named" if after.named else "no effect"

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import hashlib
 import io
+import os
 import random
 import shutil
 import sys
@@ -88,13 +89,16 @@ def make(top: Path) -> Path:
     return world
 
 
-def restore(world: Path) -> None:
-    """The world as it was made."""
+def restore(world: Path, *names: str) -> None:
+    """The world as it was made; or these folders of it, and nothing in `out`."""
     kept = world.with_name("kept")
-    for path in world.iterdir():
-        if path.is_dir() and path.name != "corpus":
-            shutil.rmtree(path)
-    shutil.copytree(kept, world, dirs_exist_ok=True)
+    for name in ("out", *(names or os.listdir(kept))):
+        if (kept / name).is_file():
+            shutil.copy2(kept / name, world / name)
+        else:
+            shutil.rmtree(world / name, ignore_errors=True)
+        if (kept / name).is_dir():
+            shutil.copytree(kept / name, world / name)
 
 
 def files(folder: Path) -> list[Path]:

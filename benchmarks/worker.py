@@ -57,17 +57,19 @@ def running(
     arguments: tuple,
     log: Path,
     environment: Mapping[str, str],
+    root: Path = ROOT,
 ) -> Generator[Worker]:
     """A worker that calls `module.build(*arguments)` when it is first asked.
 
-    `environment` is added to that of this process.
+    `environment` is added to that of this process. `root` is the checkout whose code it
+    runs.
     """
     ours, theirs = Pipe()
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     with log.open("wb") as file:
         process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", str(theirs.fileno())],
-            cwd=ROOT,
+            cwd=root,
             pass_fds=[theirs.fileno()],
             process_group=0,  # what it starts is stopped with it
             stdout=file,

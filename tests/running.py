@@ -1,20 +1,23 @@
 """Runs for the tests: in a process of their own, on two hosts, and compared."""
 
 import json
+import multiprocessing
 import os
 import re
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
 from ml_collections import FrozenConfigDict
 
+import launch
 from bert_jax.data import tokenizer
 from bert_jax.models import network as networks
 from bert_jax.models.encoder import EncoderConfig
@@ -232,23 +235,61 @@ def assert_same_run(workdir: Path, other: Path):
     assert metrics(workdir) == metrics(other)
 
 
-def start(config, workdir: Path, **environment: str) -> subprocess.Popen:
+# Processes are forked of one that has imported what they need: to import takes longer
+# than such a run.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["bert_jax.train.loop"])
+
+
+class Started(NamedTuple):
+    """A process that was started, and what it prints to stderr."""
+
+    process: Any
+    log: Path
+
+    def is_running(self) -> bool:
+        return self.process.is_alive()
+
+    def send(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def end(self, seconds: float = 300) -> tuple[int | None, str]:
+        """Its exit code, None if it has not ended in time, and what it said."""
+        self.process.join(seconds)
+        code, said = self.process.exitcode, self.log.read_text()
+        self.process.kill()
+        return code, said
+
+
+def start(config, workdir: Path, **environment: str) -> Started:
     """`launch.py train` in a process of its own."""
     path = workdir.with_suffix(".json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(configs.canonical(config))
-    command = [sys.executable, "launch.py", "train", f"--config={path}"]
-    return subprocess.Popen(
-        [*command, f"--workdir={workdir}"],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = ["train", f"--config={path}", f"--workdir={workdir}"]
+    return start_command(command, path.parent, environment)
 
 
-def start_two_hosts(config, workdir: Path, devices: int) -> list[subprocess.Popen]:
+def start_command(
+    command: list[str], folder: Path, environment: Mapping[str, str]
+) -> Started:
+    """A command of launch.py in a process of its own, its log in a folder."""
+    descriptor, log = tempfile.mkstemp(dir=folder, suffix=".log")
+    os.close(descriptor)
+    process = FORKS.Process(target=_launch, args=(command, log, environment))
+    process.start()
+    return Started(process, Path(log))
+
+
+def _launch(command: list[str], log: str, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    for stream, name in ((1, os.devnull), (2, log)):
+        os.dup2(os.open(name, os.O_WRONLY), stream)
+    sys.exit(launch.main(command))
+
+
+def start_two_hosts(config, workdir: Path, devices: int) -> list[Started]:
     """Two processes of one run, each with its own simulated devices."""
     flags = re.sub(r"count=\d+", f"count={devices}", os.environ["XLA_FLAGS"])
     with socket.socket() as free:
@@ -267,9 +308,9 @@ def start_two_hosts(config, workdir: Path, devices: int) -> list[subprocess.Pope
     ]
 
 
-def wait_until(done, process: subprocess.Popen):
+def wait_until(done, started: Started):
     """Looks often, and gives up when the process has ended."""
-    while not done() and process.poll() is None:
+    while not done() and started.is_running():
         time.sleep(0.002)
 
 

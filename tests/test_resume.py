@@ -40,15 +40,15 @@ def test_each_signal_saves_and_the_same_command_continues(straight, config, tmp_
     for number, step in (signal.SIGTERM, 4), (signal.SIGINT, 10), (signal.SIGUSR1, 16):
         process = start(config, workdir)
         wait_until(partial(reached, workdir, step), process)
-        process.send_signal(number)
-        _, said = process.communicate()
-        assert process.returncode == exits.PREEMPTED, said
+        process.send(number)
+        code, said = process.end()
+        assert code == exits.PREEMPTED, said
         assert "the same command continues" in said
         assert ("continuing from step" in said) == (number != signal.SIGTERM)
         assert not (workdir / "result.json").exists()
     process = start(config, workdir)
-    _, said = process.communicate()
-    assert process.returncode == exits.DONE, said
+    code, said = process.end()
+    assert code == exits.DONE, said
     assert_same_run(workdir, straight)
 
 
@@ -62,13 +62,13 @@ def test_killed_ten_times_also_while_saving_it_ends_the_same(
         process = start(config, workdir)
         if kill % 2:
             wait_until(lambda: any(folder.glob("*.orbax-checkpoint-tmp*")), process)
-            killed_in_a_save += process.poll() is None
+            killed_in_a_save += process.is_running()
         else:
             target = logged(workdir) + draw.randint(0, 3)
             wait_until(partial(reached, workdir, target), process)
             time.sleep(draw.uniform(0, 0.1))
-        process.kill()
-        process.communicate()
+        process.send(signal.SIGKILL)
+        process.end()
         if (workdir / "result.json").exists():
             break
     assert killed_in_a_save

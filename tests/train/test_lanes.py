@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +14,11 @@ from bert_jax.run.config import UsageError
 from bert_jax.train import lanes, loop
 from tests.running import (
     CHANGES,
-    ROOT,
+    Started,
     final_state,
     metrics,
     reached,
+    start_command,
     wait_until,
 )
 
@@ -108,17 +107,14 @@ def test_lanes_that_are_done_are_left_alone(together, configs_of, capsys):
     assert [(w / "metrics.jsonl").read_bytes() for w in together] == before
 
 
-def begin(configs, folder: Path) -> tuple[subprocess.Popen, list[Path]]:
+def begin(configs, folder: Path) -> tuple[Started, list[Path]]:
     """`launch.py train` of several runs, in a process of its own."""
-    command, workdirs = [sys.executable, "launch.py", "train"], []
+    command, workdirs = ["train"], []
     for name, config in zip("abc", configs):
         (folder / f"{name}.json").write_text(json.dumps(config.to_dict()))
         workdirs.append(folder / name)
         command += [f"--config={folder / name}.json", f"--workdir={workdirs[-1]}"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    return process, workdirs
+    return start_command(command, folder, {}), workdirs
 
 
 def test_stopped_lanes_go_on_together_or_by_themselves(
@@ -126,9 +122,9 @@ def test_stopped_lanes_go_on_together_or_by_themselves(
 ):
     process, workdirs = begin(configs_of({}), tmp_path)
     wait_until(partial(reached, workdirs[0], 4), process)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate()
-    assert process.returncode == exits.PREEMPTED, said
+    process.send(signal.SIGTERM)
+    code, said = process.end()
+    assert code == exits.PREEMPTED, said
     assert not any((workdir / rundir.RESULT).exists() for workdir in workdirs)
     first, *others = configs_of({})
     assert loop.run(first, workdirs[0]) == exits.DONE

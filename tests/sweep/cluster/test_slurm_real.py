@@ -184,8 +184,8 @@ def test_two_node_run_continues_after_signal(tiny, profile, tmp_path, monkeypatc
     few = {"train.steps": 60, "train.save_every": 20, "eval.every": 30}
     config = tiny({**few, "parallel.mesh": "-1x1x1"})
     alone = start_two_hosts(config, tmp_path / "alone", devices=1)
-    words = [process.communicate(timeout=PATIENCE)[1] for process in alone]
-    assert [process.returncode for process in alone] == [0, 0], words
+    codes, said = zip(*(process.end(PATIENCE) for process in alone), strict=True)
+    assert codes == (0, 0), said
     monkeypatch.setenv("XLA_FLAGS", flags)
     folder = tmp_path / "X"
     task = planned(folder, "a/seed_0/pretrain", config)

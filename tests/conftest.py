@@ -6,6 +6,7 @@ import random
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -28,6 +29,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
+import filelock
 import hypothesis
 import jaxtyping
 import pytest
@@ -76,9 +78,32 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def story(tmp_path_factory) -> Path:
+def once(tmp_path_factory):
+    """once(name, make): a path that the workers of this session share, and that the
+    first of them to ask makes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def path_of(name: str, make: Callable[[Path], None]) -> Path:
+        path = shared / "shared" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{path}.lock"):
+            if not Path(f"{path}.made").exists():
+                make(path)
+                Path(f"{path}.made").touch()
+        return path
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def story(once) -> Path:
     """A folder of forty short documents with a little order in their words."""
-    folder = tmp_path_factory.mktemp("story")
+    return once("story", _write_story)
+
+
+def _write_story(folder: Path) -> None:
+    folder.mkdir()
     draw = random.Random(0)
     people = ["the king", "a farmer", "my aunt", "the old dog", "her brother"]
     deeds = ["saw", "took", "lost", "wanted", "found"]
@@ -90,18 +115,17 @@ def story(tmp_path_factory) -> Path:
         ]
         text = " ".join(f"{sentence.capitalize()}." for sentence in sentences)
         (folder / f"{number:02d}.txt").write_text(text + "\n")
-    return folder
 
 
 @pytest.fixture(scope="session")
-def overrides(story, tmp_path_factory) -> dict[str, str]:
+def overrides(story, once) -> dict[str, str]:
     """What makes any config read `story` and keep its store among the test's files."""
     return {
         "data.corpus": "files",
         "data.files": str(story),
         "data.documents": "file",
         "data.valid_share": "0.1",
-        "data.cache": str(tmp_path_factory.mktemp("cache")),
+        "data.cache": str(once("cache", Path.mkdir)),
         "parallel.mesh": "1x1x1",
     }
 

@@ -64,15 +64,18 @@ TASKS = {
 
 
 @pytest.fixture(scope="session")
-def labelled(tmp_path_factory) -> Path:
+def labelled(once) -> Path:
     """A folder with the files of each kind: `classify.train`, `tag.test`, ..."""
-    folder = tmp_path_factory.mktemp("labelled")
+    return once("labelled", _write_labelled)
+
+
+def _write_labelled(folder: Path) -> None:
+    folder.mkdir()
     draw = random.Random(1)
     for split, size in SIZES.items():
         facts = [(draw.choice(PEOPLE), draw.choice(THINGS)) for _ in range(size)]
         for kind, write in WRITERS.items():
             (folder / f"{kind}.{split}").write_text(write(facts))
-    return folder
 
 
 def _classify(facts) -> str:
@@ -148,15 +151,14 @@ def task(overrides, straight, labelled, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tuned(task, tmp_path_factory):
+def tuned(task, once):
     """tuned(kind): the directory of that run, done once."""
-    folder = tmp_path_factory.mktemp("tuned")
 
     def run(kind: str) -> Path:
-        workdir = folder / kind
-        if not workdir.exists():
+        def train(workdir: Path) -> None:
             assert loop.run(task(kind, {}), workdir) == exits.DONE
-        return workdir
+
+        return once(f"tuned-{kind}", train)
 
     return run
 

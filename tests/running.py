@@ -47,11 +47,13 @@ def config(tiny):
 
 
 @pytest.fixture(scope="session")
-def straight(config, tmp_path_factory) -> Path:
+def straight(config, once) -> Path:
     """The directory of the run that nothing interrupts."""
-    workdir = tmp_path_factory.mktemp("runs") / "straight"
-    assert loop.run(config, workdir) == exits.DONE
-    return workdir
+
+    def train(workdir: Path) -> None:
+        assert loop.run(config, workdir) == exits.DONE
+
+    return once("straight", train)
 
 
 # Of the words of conftest's `story`, and more of their kinds.
@@ -70,20 +72,23 @@ FINETUNING = {
 
 
 @pytest.fixture(scope="session")
-def finetune(tiny, straight, tmp_path_factory):
+def finetune(tiny, straight, once):
     """Trains a task from `straight` on the text of a file: (recipe, text, changes)."""
 
     def run(recipe: str, text: str, changes: dict[str, object]) -> Path:
-        folder = tmp_path_factory.mktemp("tasks")
-        (folder / "train").write_text(text)
-        files = {"train": folder / "train", "valid": "", "test": ""}
-        given = {f"task.{split}": path for split, path in files.items()}
-        start = {"init_from": straight, "model.norm": "pre", "data.valid_share": 0.3}
-        config = tiny(
-            {**FINETUNING, **start, **given, **changes}, f"configs/finetune/{recipe}.py"
+        def train(folder: Path) -> None:
+            folder.mkdir()
+            (folder / "train").write_text(text)
+            given = {"task.train": folder / "train", "task.valid": "", "task.test": ""}
+            given |= {"init_from": straight, "model.norm": "pre"}
+            wishes = {**FINETUNING, **given, "data.valid_share": 0.3, **changes}
+            config = tiny(wishes, f"configs/finetune/{recipe}.py")
+            assert loop.run(config, folder / "run") == exits.DONE
+
+        return (
+            once(f"{recipe}-{files.digest(text, str(changes), length=8)}", train)
+            / "run"
         )
-        assert loop.run(config, folder / "run") == exits.DONE
-        return folder / "run"
 
     return run
 

@@ -14,7 +14,7 @@ import safetensors
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from bert_jax.huggingface import bert_config, bert_tokenizer, names
+from bert_jax.huggingface import bert_config, bert_tokenizer, keys, names
 from bert_jax.huggingface import files as directory
 from bert_jax.huggingface.names import Tensors
 from bert_jax.models import network as networks
@@ -123,6 +123,8 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     _check_finite(tensors, f"{workdir}, step {step}")
     facts = rundir.began(workdir)
     kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
+    for part, known in ((CARD, bert_config.KEYS), (RULES, bert_tokenizer.KEYS)):
+        keys.check(known, kept[part], f"{workdir / rundir.RUN}, kept of {part}", say)
     sized = networks.SIZED & params.keys()
     problems = {task: problem for problem, task in names.PROBLEMS.items()}
     regression = config.objective.kind == "regress"

@@ -1,6 +1,6 @@
 """Single bits flipped in each file of a run, a store and an import; then files missing.
 
-    python -m tests.attacks.flips [--flips=10] [--seed=0] [--only=NAME]
+    python -m tests.attacks.flips [--flips=10] [--seed=0] [--only=NAME] [--within=PART]
 
 Each flip is followed by train, evaluate, predict and export in this process. It must be
 named, with exit code 2 and one line, or be without effect on any output. So must the
@@ -33,7 +33,7 @@ def flip(path: Path, draw: random.Random) -> str:
 
 
 def attack(
-    world: Path, target: str, flips: int, draw: random.Random
+    world: Path, target: str, flips: int, draw: random.Random, within: str
 ) -> Iterator[tuple[str, str, str]]:
     """Yields (file, what was done to it, what came: "named", "no effect", a fault)."""
     used = TARGETS[target]
@@ -41,6 +41,7 @@ def attack(
     before = worlds.outcome(world, used)
     kept = world.with_name("kept")
     names = [path.relative_to(kept) for path in worlds.files(kept / target)]
+    names = [name for name in names if within in str(name)]
     begun = time.monotonic()
     for number, name in enumerate(names):
         for again in range(flips + 1):
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--flips", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=TARGETS, action="append")
+    parser.add_argument("--within", default="", help="part of the names of files")
     args = parser.parse_args(arguments)
     faults = 0
     with tempfile.TemporaryDirectory() as top:
@@ -71,7 +73,7 @@ def main(arguments: list[str]) -> int:
         for target in args.only or TARGETS:
             draw = random.Random(f"{args.seed} {target}")
             counts = dict.fromkeys(("named", "no effect", "missing"), 0)
-            for name, did, came in attack(world, target, args.flips, draw):
+            for name, did, came in attack(world, target, args.flips, draw, args.within):
                 if came not in counts:
                     faults += 1
                     print(f"{name}, {did}: {came}", flush=True)

@@ -31,7 +31,7 @@ from bert_jax.train import loop, restore, setup, state
 from bert_jax.train.checkpoint import Checkpoints
 
 TURN = 10  # batches
-Turn = Callable[[], int]  # trains on the next TURN batches; how many pieces, padded
+Turn = Callable[[], int]  # trains on the next TURN batches; how many tokens, padded
 
 
 def ours(run: str, data: Path, scratch: Path) -> Turn:
@@ -117,7 +117,7 @@ def main() -> None:
     }
     for name, rate in rates.items():
         each = pieces[name] / (given.turns * TURN * batch)
-        print(f"{name:<9}{rate:7.1f} sentences/s, {each:.1f} pieces a sentence")
+        print(f"{name:<9}{rate:7.1f} sentences/s, {each:.1f} tokens a sentence")
     ratio = rates["bert_jax"] / rates["torch"]
     versions = f"jax {jax.__version__}, torch {torch.__version__}, {hf.__version__}"
     print(f"ratio {ratio:.2f} ({versions}, {os.cpu_count()} CPUs)")

@@ -31,7 +31,7 @@ from bert_jax.tasks import entities, squad
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.01}
 CLIP_NORM, WARMUP = 1.0, 0.1
-STRIDE, LONGEST_ANSWER = 128, 30  # pieces
+STRIDE, LONGEST_ANSWER = 128, 30  # tokens
 NO_LABEL = -100  # what the losses of transformers leave out
 EVERY, EVALUATION_BATCH = 50, 64
 INPUTS = ["input_ids", "token_type_ids"]
@@ -74,7 +74,7 @@ def tagging(tokenizer: Any, length: int, data: Path) -> Problem:
     options = {"truncation": True, "max_length": length}
 
     def encode(words: list[str]) -> tuple[Row, dict[int, int]]:
-        """The row, and the position of each word's first piece, if it has one."""
+        """The row, and the position of each word's first token, if it has one."""
         row = tokenizer(words, is_split_into_words=True, **options)
         first = {word: p for p, word in reversed([*enumerate(row.word_ids())])}
         return dict(row), {word: p for word, p in first.items() if word is not None}
@@ -113,8 +113,8 @@ def xquad(tokenizer: Any, length: int, data: Path) -> Problem:
                 cases["test" if index % 4 == 3 else "train"].append(case)
 
     def windows(part: str) -> list[tuple[int, Row, np.ndarray]]:
-        """Number of the question, row, characters of its pieces ((-1, -1) if not of
-        the context). Consecutive ones share STRIDE pieces of the context; the last ends
+        """Number of the question, row, characters of its tokens ((-1, -1) if not of
+        the context). Consecutive ones share STRIDE tokens of the context; the last ends
         with it, the others are full. They are those of bert_jax's question_windows: no
         question here is as long as its max_question.
         """
@@ -146,7 +146,7 @@ def xquad(tokenizer: Any, length: int, data: Path) -> Problem:
 
 
 def target(offsets: np.ndarray, answer: dict[str, Any]) -> tuple[int, int]:
-    """First and last piece of the answer; [CLS] if not all of it is in the window."""
+    """First and last token of the answer; [CLS] if not all of it is in the window."""
     start, stop = answer["answer_start"], answer["answer_start"] + len(answer["text"])
     if offsets[offsets[:, 0] >= 0].min() > start or offsets.max() < stop:
         return 0, 0
@@ -155,7 +155,7 @@ def target(offsets: np.ndarray, answer: dict[str, Any]) -> tuple[int, int]:
 
 
 def best_span(row: dict[str, np.ndarray], offsets: np.ndarray):
-    """Its score, its first and its last piece."""
+    """Its score, its first and its last token."""
     (inside,) = np.nonzero(offsets[:, 0] >= 0)
     sums = row["start_logits"][inside][:, None] + row["end_logits"][inside]
     allowed = np.triu(np.ones_like(sums)) - np.triu(np.ones_like(sums), LONGEST_ANSWER)
@@ -182,7 +182,7 @@ TASKS = {
 
 
 def batch_of(rows: list[Row]) -> dict[str, Any]:
-    """Padded to the longest; padding is pieces of id 0 that have no label."""
+    """Padded to the longest; padding is tokens of id 0 that have no label."""
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     longest = int(lengths.max())
     batch = {"attention_mask": (torch.arange(longest) < lengths[:, None]).long()}

@@ -93,7 +93,7 @@ def prepared(config):
 
 
 def synthetic():
-    """Sentences of about 22 tokens, 0.1 of them pieces inside words."""
+    """Sentences of about 22 tokens, 0.1 of them tokens inside words."""
     random = np.random.default_rng(0)
     lengths = 1 + random.geometric(1 / 21, 16_000_000 // 22)
     sentences = np.append(0, np.cumsum(lengths))

@@ -2,7 +2,7 @@
 
   python -m benchmarks.scoring
 
-A random network of 6 layers of width 384 with a masked-LM head over 30,522 pieces
+A random network of 6 layers of width 384 with a masked-LM head over 30,522 tokens
 scores 2,000 sentences of 10 words; compiling is in the time. A loop of one row a call,
 compiled beforehand, scores a part of them in turns with the batches, so that other load
 falls on both.
@@ -30,7 +30,7 @@ from bert_jax.train import setup
 
 WANTED = 240  # seconds
 VOCABULARY = 30_522
-SPLIT = 0.1  # of the words have two pieces
+SPLIT = 0.1  # of the words have two tokens
 LOOPED = 10  # sentences of a turn
 
 

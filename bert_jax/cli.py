@@ -320,9 +320,9 @@ def inspect(args: Namespace, overrides: Overrides) -> int:
     WORKDIR,
     STEP,
     option("text", metavar="TEXT", help="what is continued"),
-    number("--max_tokens", int, 50, "pieces that are added at most"),
+    number("--max_tokens", int, 50, "tokens that are added at most"),
     number("--temperature", float, 1.0, "divides the logits; 0 takes the likeliest"),
-    number("--top_k", int, 0, "draw from the k likeliest pieces; 0: from all"),
+    number("--top_k", int, 0, "draw from the k likeliest tokens; 0: from all"),
     number("--top_p", float, 1.0, "draw from the likeliest of this share together"),
     number("--seed", int, 0, "of the draws"),
 )

@@ -55,9 +55,9 @@ def get_config():
     config.task.per_label = 0  # of train, at most so many examples a label; 0 takes all
     config.task.metric = ""  # the one that decides; "" is the first of its kind's
     config.task.no_answer = False  # span: questions may have none (SQuAD 2.0)
-    config.task.max_question = 64  # pieces of a question
-    config.task.stride = 128  # pieces of the context that two windows share
-    config.task.max_answer = 30  # pieces of an answer
+    config.task.max_question = 64  # tokens of a question
+    config.task.stride = 128  # tokens of the context that two windows share
+    config.task.max_answer = 30  # tokens of an answer
 
     config.tokenizer = ConfigDict()
     config.tokenizer.path = ""  # a vocab.txt or tokenizer.json; "" trains on the corpus

@@ -4,7 +4,7 @@
   python launch.py report experiments/masking_kind.py
 
 Static masks are drawn once for each example, dynamic ones for each time that it is seen
-(Liu et al. 2019, section 4.1, table 1). Whole words are masked with all their pieces
+(Liu et al. 2019, section 4.1, table 1). Whole words are masked with all their tokens
 (Devlin et al., repository, 2019). The judge is the same for all: single tokens, masks
 that stay.
 """

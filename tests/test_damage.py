@@ -68,7 +68,7 @@ def verbs(run: Path) -> list[list[object]]:
 
 
 def swapped(text: str) -> str:
-    """A tokenizer.json whose last two pieces have each other's ids."""
+    """A tokenizer.json whose last two tokens have each other's ids."""
     content = json.loads(text)
     words = content["model"]["vocab"]
     one, other = list(words)[-2:]
@@ -77,7 +77,7 @@ def swapped(text: str) -> str:
 
 
 def flipped(text: str) -> str:
-    """A tokenizer.json with a bit flipped in its last piece."""
+    """A tokenizer.json with a bit flipped in its last token."""
     content = json.loads(text)
     last = list(content["model"]["vocab"])[-1]
     return text.replace(f'"{last}"', f'"{last[:-1]}{chr(ord(last[-1]) ^ 16)}"')

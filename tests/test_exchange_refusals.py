@@ -68,7 +68,7 @@ def test_a_tokenizer_json_without_rules_is_named(source):
 
 def test_a_vocabulary_longer_than_the_table_is_refused(source):
     (source / "vocab.txt").write_text("\n".join([*VOCABULARY, "queen"]))
-    refuses(source, f"vocabulary has {WORDS + 1} pieces but the token table {WORDS}")
+    refuses(source, f"vocabulary has {WORDS + 1} tokens but the token table {WORDS}")
 
 
 def test_a_vocabulary_without_mask_is_refused(source):

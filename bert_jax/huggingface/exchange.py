@@ -173,15 +173,15 @@ def _digest(tensors: Tensors) -> str:
 
 
 def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
-    """Cut the rows of the token table that no piece has: some are padded to 64."""
+    """Cut the rows of the token table that no token has: some are padded to 64."""
     table = params["encoder"]["embeddings"]["token"]["embedding"]
     rows = len(table)
     if rows < pieces:
         raise UsageError(
-            f"the vocabulary has {pieces} pieces but the token table {rows} rows"
+            f"the vocabulary has {pieces} tokens but the token table {rows} rows"
         )
     if rows > pieces:
-        say(f"{rows - pieces} rows of the token table have no piece: left out")
+        say(f"{rows - pieces} rows of the token table have no token: left out")
         params["encoder"]["embeddings"]["token"]["embedding"] = table[:pieces]
         if "mlm_head" in params:
             params["mlm_head"]["bias"] = params["mlm_head"]["bias"][:pieces]

@@ -235,7 +235,7 @@ def _score(kind: Any) -> None:
         "--within",
         choices=("piece", "word"),
         default="piece",
-        help="masked with a piece: nothing else, or the rest of its word too",
+        help="masked with a token: nothing else, or the rest of its word too",
     )
 
 

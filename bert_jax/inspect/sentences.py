@@ -33,7 +33,7 @@ CONE = (
 )
 POOLS = {
     "mean": "the mean of its tokens, [CLS] and [SEP] included",
-    "pieces": "the mean of its pieces, without [CLS] and [SEP]",
+    "pieces": "the mean of its tokens, without [CLS] and [SEP]",
     "first": "that of [CLS]",
 }
 

@@ -36,7 +36,7 @@ class Masking(NamedTuple):
 class Vocabulary(NamedTuple):
     """Properties of the tokens that masking needs."""
 
-    continuation: Bool[np.ndarray, "V"]  # pieces that go on with a word
+    continuation: Bool[np.ndarray, "V"]  # tokens that go on with a word
     special: Bool[np.ndarray, "V"]  # never predicted, never inserted
     mask_id: int
 
@@ -94,7 +94,7 @@ def _mask_row(
     budget = jnp.minimum(budget.astype(int), masking.max_predictions(len(ids)))
 
     starts = maskable
-    if masking.unit == "word":  # a piece goes on with the word of the piece before it
+    if masking.unit == "word":  # a token goes on with the word of the token before it
         goes_on = jnp.asarray(vocabulary.continuation)[ids]
         starts &= ~(goes_on & jnp.roll(maskable, 1).at[0].set(False))
     word = jnp.cumsum(starts) - 1

@@ -5,16 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_jax.predict import pieces
+from bert_jax.predict import rows as token_rows
 from bert_jax.predict.model import Model
-from bert_jax.predict.pieces import Rows
+from bert_jax.predict.rows import Rows
 from bert_jax.render.text import columns, percent
 from bert_jax.tasks.features import of_texts
 from bert_jax.tasks.records import Choice, Question, Sentence
 from bert_jax.tasks.windows import Window
 from bert_jax.tasks.words import Passage, names, rows_of
 
-BEST = 5  # pieces of a vocabulary, starts, ends and numbers that are shown
+BEST = 5  # tokens of a vocabulary, starts, ends and numbers that are shown
 
 
 class Step(NamedTuple):
@@ -41,7 +41,7 @@ def _text(model: Model, record: Sentence | Choice) -> list[Step]:
     """Steps for a task that says one thing of a record: a label, a number, a choice."""
     task = model.reader.known_task
     made = model.reader.features([record])
-    rows = pieces.of_texts(model.reader, made, _texts(record))
+    rows = token_rows.of_texts(model.reader, made, _texts(record))
     outputs = model.outputs(("states", "hidden", "pooled", task.output), rows.batch)
     logits = outputs[task.output].reshape(-1)
     names = task.names(record)
@@ -68,11 +68,11 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
     records = rows_of(passage, reader.tokenizer, model.config.data.length)
     made = reader.features(records)
     counts = [len(record.words) for record in records]
-    rows = pieces.of_words(reader, made, passage, counts)
+    rows = token_rows.of_words(reader, made, passage, counts)
     outputs = model.outputs(("states", "hidden", "features", "tag_logits"), rows.batch)
     by_row = dict(enumerate(outputs["tag_logits"]))
     tags: list[Any] = task.predictions(records, made, by_row)
-    table = [["word", "piece", "tag", "logit", "probability"]]
+    table = [["word", "token", "tag", "logit", "probability"]]
     for number, record in enumerate(records):
         logits, ids = by_row[number], rows.batch["ids"][number]
         lines = zip(record.words, made.places[number], *tags[number], strict=True)
@@ -95,7 +95,7 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
             f"The logits, {outputs['tag_logits'].shape}: a dense layer at each token",
             [f"one for each of {', '.join(reader.labels)}"],
         ),
-        Step("Softmax at each word's first piece: its likeliest tag", columns(table)),
+        Step("Softmax at each word's first token: its likeliest tag", columns(table)),
         Step("What the tags mark; as likely as its least likely word", found or ["-"]),
     ]
 
@@ -103,7 +103,7 @@ def _tags(model: Model, passage: Passage) -> list[Step]:
 def _span(model: Model, record: Question) -> list[Step]:
     task = model.reader.known_task
     made = model.reader.features([record])
-    rows = pieces.of_windows(model.reader, made, record)
+    rows = token_rows.of_windows(model.reader, made, record)
     outputs = model.outputs(("states", "hidden", "features", "span_logits"), rows.batch)
     by_row = dict(enumerate(outputs["span_logits"]))
     [answer] = task.predictions([record], made, by_row)
@@ -130,7 +130,7 @@ def _span(model: Model, record: Question) -> list[Step]:
         ),
         Step(
             "Softmax over spans of at most "
-            f"{task.settings.max_answer} pieces, each scored by start plus end",
+            f"{task.settings.max_answer} tokens, each scored by start plus end",
             chosen,
         ),
     ]
@@ -166,7 +166,7 @@ def _ends(model: Model, rows: Rows, window: Window, logits: np.ndarray) -> list[
 
 def _vectors(model: Model, record: Sentence) -> list[Step]:
     made = of_texts([record], np.zeros(1), model.tokenizer, model.config.data.length)
-    rows = pieces.of_texts(model.reader, made, _texts(record))
+    rows = token_rows.of_texts(model.reader, made, _texts(record))
     outputs = model.outputs(("states", "hidden"), rows.batch)
     vector = outputs["hidden"][0].astype(np.float32).mean(0)
     numbers = " ".join(f"{number:.4f}" for number in vector[:BEST])
@@ -202,7 +202,7 @@ def _masks(model: Model, record: Sentence) -> list[Step]:
     return [
         *_encoder(model, rows, outputs, []),
         Step(f"The [MASK] at {where}", [f"the last layer's vectors there, {size}"]),
-        Step(f"The logits, {outputs['logits'].shape}, of all pieces; the best", scored),
+        Step(f"The logits, {outputs['logits'].shape}, of all tokens; the best", scored),
         Step("Softmax: exp of each logit, divided by the sum of them all", likely),
     ]
 
@@ -234,7 +234,7 @@ def _encoder(
     return [
         Step("The text" + "s" * (len(texts) > 1), texts),
         Step(
-            "The pieces, each with the characters that it stands for",
+            "The tokens, each with the characters that it stands for",
             notes + [x for row in range(len(ids)) for x in _pieces(model, rows, row)],
         ),
         Step(f"What the network reads, {ids.shape}: rows, and tokens a row", row_lines),
@@ -243,7 +243,7 @@ def _encoder(
 
 
 def _pieces(model: Model, rows: Rows, row: int) -> list[str]:
-    table = [["place", "piece", "id", "type", "characters", "text"]]
+    table = [["place", "token", "id", "type", "characters", "text"]]
     ids, types = rows.batch["ids"][row], rows.batch["types"][row]
     for place, span in enumerate(rows.offsets[row]):
         piece, kind = model.tokenizer.display_tokens[ids[place]], int(types[place])

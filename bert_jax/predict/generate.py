@@ -1,4 +1,4 @@
-"""The verb: a causal run continues a text, piece by piece."""
+"""The verb: a causal run continues a text, token by token."""
 
 import argparse
 import math
@@ -19,7 +19,7 @@ from bert_jax.tasks.examples import rounded
 class Sampling(NamedTuple):
     """Settings by which the next token is drawn.
 
-    temperature: divides the logits; at 0 the likeliest piece is taken. top_k: only the
+    temperature: divides the logits; at 0 the likeliest token is taken. top_k: only the
     k likeliest are left (Fan et al. 2018), 0 leaves all. top_p: of these the fewest
     likeliest whose shares sum to p (Holtzman et al. 2020, section 3.1), 1 leaves all.
     """
@@ -53,10 +53,10 @@ def check(text: str, max_tokens: int, draw: Sampling) -> None:
     if not (0 <= draw.temperature < math.inf):
         raise UsageError(
             f"--temperature={draw.temperature}: it must be 0, for the likeliest "
-            "pieces, or more"
+            "tokens, or more"
         )
     if draw.top_k < 0:
-        raise UsageError(f"--top_k={draw.top_k}: it must be 0, for all pieces, or more")
+        raise UsageError(f"--top_k={draw.top_k}: it must be 0, for all tokens, or more")
     if not 0 < draw.top_p <= 1:
         raise UsageError(f"--top_p={draw.top_p}: it must be above 0 and at most 1")
 
@@ -66,23 +66,23 @@ def continuation(
 ) -> Iterator[str]:
     """Continue a text token by token, each with the space before it, if any.
 
-    The model sees [CLS] and the last pieces, as many as in training (data.length),
+    The model sees [CLS] and the last tokens, as many as in training (data.length),
     which a warning tells; special tokens are never drawn. One seed gives one text.
     UsageError at once for bad values, for a run that looks both ways, and for a text of
-    no known piece.
+    no known token.
     """
     check(text, max_tokens, draw)
     _check_run(model)
     known = model.tokenizer.encode(text).ids
     if all(model.tokenizer.special[known]):
-        raise UsageError(f"the run knows no piece of the text {text[:40]!r}")
-    # The last piece that is drawn is not read.
+        raise UsageError(f"the run knows no token of the text {text[:40]!r}")
+    # The last token that is drawn is not read.
     read = len(known) + max_tokens
     most = min(model.config.data.length, model.max_length)
     if read > most:
         print(
             f"warning: the run sees {most} tokens at a time, [CLS] and the last "
-            f"{most - 1} pieces: what is before is forgotten",
+            f"{most - 1} tokens: what is before is forgotten",
             file=sys.stderr,
         )
     return _pieces(model, known, max_tokens, draw, min(rounded(read), most))
@@ -134,10 +134,10 @@ def next_logits(model: Model, ids: list[int], width: int) -> np.ndarray:
 
 
 def chances(logits: np.ndarray, special: np.ndarray, draw: Sampling) -> np.ndarray:
-    """(V,) float64 of sum 1: what the next piece is drawn from.
+    """(V,) float64 of sum 1: what the next token is drawn from.
 
     `special`, (V,) or shorter where the table has rows to spare, and 0 of those.
-    Temperature comes first, then top_k, then top_p of what is left; of pieces equally
+    Temperature comes first, then top_k, then top_p of what is left; of tokens equally
     likely the first stay.
     """
     logits = np.asarray(logits, np.float64)

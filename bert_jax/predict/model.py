@@ -34,14 +34,14 @@ class Filled(NamedTuple):
     """Candidates for one [MASK], the likeliest first."""
 
     mask: int  # which [MASK] of the text, from 0
-    candidates: list[tuple[str, float]]  # piece, probability
+    candidates: list[tuple[str, float]]  # token, probability
 
 
 class Model:
     """The model of a run at one step, on one device.
 
     Methods take any number of texts, pad and batch them. Those of tasks, and
-    `sentence_vectors`, cut texts to the `data.length` pieces of training; the others to
+    `sentence_vectors`, cut texts to the `data.length` tokens of training; the others to
     the `max_length` positions that there are. A literal [MASK] of a text is the mask.
     UsageError for what the run was not trained to do.
     """
@@ -144,7 +144,7 @@ class Model:
         if "mlm_head" not in self.network.heads:
             raise UsageError("this run has no masked-LM head: it cannot fill masks")
         if not isinstance(top, int) or top < 1:
-            raise UsageError(f"top={top}: ask for one piece or more")
+            raise UsageError(f"top={top}: ask for one token or more")
         texts = texts_of("texts", texts)
         if not texts:
             return []

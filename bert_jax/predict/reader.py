@@ -30,7 +30,7 @@ from bert_jax.train import evaluate
 class Reader:
     """The task of a run, with its network and labels.
 
-    Texts are cut to the `data.length` pieces of training. What is lost of them is
+    Texts are cut to the `data.length` tokens of training. What is lost of them is
     counted until `warn`. Batches have `least` rows or more, a power of two: who reads
     many blocks of records says BATCH, lest a small last one is compiled anew.
     """

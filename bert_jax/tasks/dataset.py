@@ -18,7 +18,7 @@ from bert_jax.tasks.records import listed
 
 class Dataset(NamedTuple):
     tokenizer: Tokenizer
-    fingerprint: str  # of the content: texts, labels, pieces and targets of all splits
+    fingerprint: str  # of the content: texts, labels, tokens and targets of all splits
     labels: tuple[str, ...]
     unseen: tuple[str, ...]  # labels of which there is no example to train on
     train: Examples
@@ -37,7 +37,7 @@ class Dataset(NamedTuple):
 
 
 def prepare(config: Config) -> Dataset:
-    """The splits of a config, in pieces of its tokenizer. Raises UsageError."""
+    """The splits of a config, in tokens of its tokenizer. Raises UsageError."""
     if not config.tokenizer.path:
         raise UsageError(
             "a task needs a vocabulary: set init_from to a run, or tokenizer.path"

@@ -17,7 +17,7 @@ OUTSIDE = "O"
 PLACES = dict(zip("BIESMLUW", "BIESIESS", strict=True))
 _TAG = re.compile(f"([{''.join(PLACES)}])[-_](.+)")
 _SPECIAL = re.compile(r"\[[A-Z]+\]|<[^>]+>")  # [CLS], which some label sets name
-SUB_PIECE = "X"  # in such sets what stands for a later piece of a word
+SUB_PIECE = "X"  # in such sets what stands for a later token of a word
 
 
 class Entity(NamedTuple):

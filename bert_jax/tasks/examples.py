@@ -42,12 +42,12 @@ class Examples:
 
     @property
     def tagged(self) -> bool:
-        """Whether each piece has a target of its own."""
+        """Whether each token has a target of its own."""
         return len(self.features.targets) != self.num_examples
 
     @property
     def mean_length(self) -> float:
-        """Pieces of a row, padding left out."""
+        """Tokens of a row, padding left out."""
         return len(self.features.ids) / (len(self.features.starts) - 1)
 
     def describe(self) -> str:
@@ -56,7 +56,7 @@ class Examples:
         lost = "; ".join(f"{n} {what}" for what, n in self.features.lost.items())
         return (
             f"{len(self.records):,} records, {self.num_examples:,} examples of "
-            f"{self.mean_length:.1f} pieces (longest {widest}); {lost}"
+            f"{self.mean_length:.1f} tokens (longest {widest}); {lost}"
         )
 
     def describe_evaluation(self, max_examples: int) -> str:

@@ -17,19 +17,19 @@ from bert_jax.tasks.features import BLOCK
 
 
 class Window(NamedTuple):
-    """A row of T pieces, [CLS] question [SEP] pieces of the context [SEP]."""
+    """A row of T tokens, [CLS] question [SEP] tokens of the context [SEP]."""
 
     ids: np.ndarray  # (T,) int32
-    types: np.ndarray  # (T,) int32: 1 from the first piece of the context on
+    types: np.ndarray  # (T,) int32: 1 from the first token of the context on
     offsets: np.ndarray  # (T, 2) int32: characters of the context, (0, 0) elsewhere
-    best: np.ndarray  # (T,) bool: pieces of the context that see most of it here
-    begin: int  # pieces of the context stand at begin <= position < end
+    best: np.ndarray  # (T,) bool: tokens of the context that see most of it here
+    begin: int  # tokens of the context stand at begin <= position < end
     end: int
-    covers: tuple[int, int]  # the characters between the nearest pieces outside
+    covers: tuple[int, int]  # the characters between the nearest tokens outside
 
 
 class Answer(NamedTuple):
-    text: str  # "" where the context has no piece
+    text: str  # "" where the context has no token
     start: int  # characters [start, end) of the context; -1 and -1 for no text
     end: int
     probability: float  # of this span, among all that could have been chosen
@@ -56,15 +56,15 @@ def question_windows(
 ) -> Iterator[list[Window]]:
     """The windows of each question's context: one or more, in order.
 
-    Consecutive windows share `stride` pieces of the context (Hugging Face's meaning of
+    Consecutive windows share `stride` tokens of the context (Hugging Face's meaning of
     the word; run_squad.py's doc_stride is what a window moves on). The first begins and
-    the last ends with the context. A row has at most `max_length` pieces and is full
-    unless it is the last; a question is cut after `max_question` pieces.
+    the last ends with the context. A row has at most `max_length` tokens and is full
+    unless it is the last; a question is cut after `max_question` tokens.
     """
     room = max_length - max_question - 3
     if max_question < 1 or not 0 <= stride < room:
         raise UsageError(
-            f"max_length={max_length} leaves {room} pieces of context beside a "
+            f"max_length={max_length} leaves {room} tokens of context beside a "
             f"question of max_question={max_question}: stride={stride} must be less, "
             "and none negative"
         )
@@ -97,7 +97,7 @@ def _windows(
     offsets = np.array(context.offsets, np.int32).reshape(-1, 2)
     spans = _spans(len(ids), max_length - len(head) - 1, stride)
     owner = _owners(len(ids), spans)
-    stops = [0, *offsets[:, 1].tolist()]  # of the piece before each
+    stops = [0, *offsets[:, 1].tolist()]  # of the token before each
     starts = [*offsets[:, 0].tolist(), characters]
     return [
         Window(
@@ -121,9 +121,9 @@ def _spans(length: int, room: int, stride: int) -> list[tuple[int, int]]:
 
 
 def _owners(length: int, spans: list[tuple[int, int]]) -> np.ndarray:
-    """(length,): the window in which each piece has most context, by run_squad.py.
+    """(length,): the window in which each token has most context, by run_squad.py.
 
-    That is the smaller of the pieces to its left and right, plus 0.01 times the
+    That is the smaller of the tokens to its left and right, plus 0.01 times the
     window's; of equal ones the first.
     """
     owner, most = np.zeros(length, np.int32), np.full(length, -1.0)
@@ -136,10 +136,10 @@ def _owners(length: int, spans: list[tuple[int, int]]) -> np.ndarray:
 
 
 def answer_span(window: Window, start: int, text: str) -> tuple[int, int] | None:
-    """Positions of the first and the last piece that hold a character of the answer.
+    """Positions of the first and the last token that hold a character of the answer.
 
-    None, for which the target is [CLS], if a part of it lies in no piece here but in
-    one elsewhere, or if it lies in no piece at all.
+    None, for which the target is [CLS], if a part of it lies in no token here but in
+    one elsewhere, or if it lies in no token at all.
     """
     stop = start + len(text)
     if start < window.covers[0] or stop > window.covers[1]:
@@ -152,7 +152,7 @@ def answer_span(window: Window, start: int, text: str) -> tuple[int, int] | None
 
 
 def text_of_span(context: str, window: Window, first: int, last: int) -> str:
-    """The context from the piece `first` to the piece `last`; "" for [CLS] alone."""
+    """The context from the token `first` to the token `last`; "" for [CLS] alone."""
     return context[window.offsets[first, 0] : window.offsets[last, 1]]
 
 
@@ -168,8 +168,8 @@ def answer(
     It is given however probable "no answer" is: to choose is `squad.with_threshold`'s.
 
     `logits` holds (T, 2) a window, of start and end; rows beyond the window's are
-    padding. A span's score is the sum of its first piece's start and its last piece's
-    end logit; it has at most `max_answer` pieces, all in the window in which the first
+    padding. A span's score is the sum of its first token's start and its last token's
+    end logit; it has at most `max_answer` tokens, all in the window in which the first
     has most context (run_squad.py's max_context). All such spans are compared, not
     those of the 20 best starts and ends as in run_squad.py. Of equal scores the first
     window's wins, in it the first start, of one start the shortest.
@@ -183,7 +183,7 @@ def answer(
     ValueError for other shapes of logits, and for max_answer < 1.
     """
     if max_answer < 1:
-        raise ValueError(f"max_answer={max_answer}: an answer has a piece or more")
+        raise ValueError(f"max_answer={max_answer}: an answer has a token or more")
     rows = [_row(w, row) for w, row in zip(windows, logits, strict=True)]
     found = [
         _best(window, row, max_answer)
@@ -208,7 +208,7 @@ def answer(
 def _row(window: Window, logits: np.ndarray) -> np.ndarray:
     length = len(window.ids)
     if logits.ndim != 2 or len(logits) < length or logits.shape[1] != 2:
-        raise ValueError(f"logits {logits.shape} of {length} pieces: want (T, 2)")
+        raise ValueError(f"logits {logits.shape} of {length} tokens: want (T, 2)")
     return np.asarray(logits[:length], np.float64)
 
 

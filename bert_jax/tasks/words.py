@@ -24,12 +24,12 @@ _WORD = re.compile(r"(?:@?w(?:\S*w)?|\S)m*")
 
 
 class Tags(NamedTuple):
-    """A sentence of W words as a row of T pieces, [CLS] pieces [SEP]."""
+    """A sentence of W words as a row of T tokens, [CLS] tokens [SEP]."""
 
     ids: np.ndarray  # (T,) int32
-    first: np.ndarray  # (W,) int32: position of each word's first piece, or -1
-    vanished: int  # words that give no piece: control and zero-width characters
-    cut: int  # words whose first piece stands beyond the row's end
+    first: np.ndarray  # (W,) int32: position of each word's first token, or -1
+    vanished: int  # words that give no token: control and zero-width characters
+    cut: int  # words whose first token stands beyond the row's end
 
 
 class WordTags(NamedTuple):
@@ -100,12 +100,12 @@ def tag_features(
     """Features of tagged sentences, cut to rows of at most `max_length` tokens.
 
     Words are encoded one by one, so that spaces are neither lost nor added. A word
-    whose first piece is in the row keeps its label, though later ones may be cut. Words
+    whose first token is in the row keeps its label, though later ones may be cut. Words
     with a position, vanished and cut ones together are all words.
     """
     if max_length < 3:
         raise UsageError(
-            f"max_length={max_length} has no room: [CLS], [SEP] and a piece"
+            f"max_length={max_length} has no room: [CLS], [SEP] and a token"
         )
     for start in range(0, len(sentences), BLOCK):
         block = sentences[start : start + BLOCK]

@@ -124,7 +124,7 @@ def _check_vocabulary(source: Path, tokenizer: Tokenizer) -> None:
     if not tokenizer.has_fingerprint(record.read(source).run["tokenizer"]):
         raise UsageError(
             f"{source} has another vocabulary than this run, so its token table means "
-            f"other pieces: set --config.tokenizer.path={source / rundir.TOKENIZER}"
+            f"other tokens: set --config.tokenizer.path={source / rundir.TOKENIZER}"
         )
 
 

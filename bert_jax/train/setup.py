@@ -164,7 +164,7 @@ def resolved(config: FrozenConfigDict, vocab_size: int) -> FrozenConfigDict:
     stated = config.model.vocab_size
     if stated not in (0, vocab_size):
         raise UsageError(
-            f"model.vocab_size is {stated} but the tokenizer has {vocab_size} pieces: "
+            f"model.vocab_size is {stated} but the tokenizer has {vocab_size} tokens: "
             "set model.vocab_size=0 to follow the tokenizer"
         )
     full = ConfigDict(config.to_dict())

@@ -137,7 +137,7 @@ def test_single_is_one_padded_segment():
 
 @st.composite
 def texts(draw, kind, shortest):
-    """A text of 2 to 5 short documents, some pieces inside words, and a length."""
+    """A text of 2 to 5 short documents, some tokens inside words, and a length."""
     sentence = st.integers(shortest, 14)
     document = st.lists(sentence, min_size=1, max_size=5)
     documents = draw(st.lists(document, min_size=2, max_size=5))

@@ -182,7 +182,7 @@ def test_single_word_chunks_are_left_out(tmp_path):
     made = store.prepare(config, silent)
     split = made.valid
     head = int(split.documents[1])
-    # The first document becomes one word: a start, and pieces that go on with it.
+    # The first document becomes one word: a start, and tokens that go on with it.
     tokens = np.array(split.tokens)
     pieces = np.flatnonzero(made.tokenizer.continuation)
     tokens[1:head] = pieces[0]

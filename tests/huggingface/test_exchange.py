@@ -242,7 +242,7 @@ def test_rows_that_no_piece_has_are_cut_and_said(run, source, tmp_path, capsys):
         padded[name] = np.pad(padded[name], rows)
     source = write_directory(tmp_path / "bert", padded, vocab_size=WORDS + 3)
     again = imported(source, tmp_path / "run")
-    said = "3 rows of the token table have no piece: left out"
+    said = "3 rows of the token table have no token: left out"
     assert said in capsys.readouterr().err.splitlines()
     assert bits(params(again)) == bits(params(run))
     assert record.read(again).config.model.vocab_size == WORDS

@@ -295,7 +295,7 @@ def test_split_and_repeated_words_are_noted(model):
     finding = attention.find(model, request)
     count = len(attention.places(attention.of_text(model, text), request.place))
     assert count > 1
-    phrase = f"“kingstone”, the first of 2, the mean of its {count} pieces, attends"
+    phrase = f"“kingstone”, the first of 2, the mean of its {count} tokens, attends"
     assert phrase in finding.answer
     [part] = [part for part in finding.parts if part.title.startswith("What “")]
     assert "It occurs 2 times" in part.blocks[0]

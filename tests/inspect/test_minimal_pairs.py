@@ -128,6 +128,6 @@ def test_the_page_lists_the_largest_mistakes_first():
     assert isinstance(wrong, Grid)
     assert [row[0] for row in wrong.rows] == ["good 3", "good 1", "good 2"]
     assert "1 of 4 minimal pairs: 25.0 %" in found.answer
-    assert "Pairs of equal scores, as of the same pieces" in found.answer
+    assert "Pairs of equal scores, as of the same tokens" in found.answer
     assert found.scores == {"accuracy/x": 0.5, "accuracy/y": 0, "accuracy/all": 0.25}
     assert len(minimal_pairs.finding(pairs[:1], good[:1], bad[:1]).parts) == 1

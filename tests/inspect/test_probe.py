@@ -101,7 +101,7 @@ def test_a_word_vector_is_its_first_token(model, straight, words):
     np.testing.assert_allclose(sets.train.vectors[at], expected, atol=1e-5)
     assert [sets.train.words[i] for i in at] == list(record.words)
     assert tuple(sets.labels[sets.train.targets[i]] for i in at) == record.tags
-    assert sets.valid.words[-1] == "king"  # the word before it has no piece
+    assert sets.valid.words[-1] == "king"  # the word before it has no token
 
 
 def test_no_more_texts_than_are_asked_for(model, straight, texts):

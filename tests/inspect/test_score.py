@@ -98,7 +98,7 @@ def pretended(monkeypatch):
 @pytest.mark.usefixtures("pretended")
 def test_a_text_of_no_known_piece_is_named(model):
     texts = [*TEXTS, ScoredText("lines.txt, line 3", "☃")]
-    with pytest.raises(UsageError, match="lines.txt, line 3: the run knows no piece"):
+    with pytest.raises(UsageError, match="lines.txt, line 3: the run knows no token"):
         score.find(model, ScoreRequest(texts, [], "piece"))
 
 
@@ -133,15 +133,15 @@ def test_numbers_agree_with_the_function_and_caveats_appear(model, ask, pairs):
         assert found.arrays["tokens"][part].tolist() == each.pieces
     total = sum(each.total for each in single) / sum(each.count for each in single)
     assert found.scores["log-likelihood per token/mean"] == pytest.approx(total)
-    assert found.scores["accuracy/case"] == 0  # of the same pieces, and so a tie
+    assert found.scores["accuracy/case"] == 0  # of the same tokens, and so a tie
     assert found.arrays["pair_good"][1] == found.arrays["pair_bad"][1]
     assert {"accuracy/order", "accuracy/all"} < found.scores.keys()
     seen, most = model.config.data.length, model.max_length
     for note in (
-        "Pairs of equal scores, as of the same pieces, which count as wrong: 1.",
+        "Pairs of equal scores, as of the same tokens, which count as wrong: 1.",
         f"Texts cut to the {most} positions of the run: 1.",
         f"Texts longer than the {seen} tokens that it was trained on: ",
-        "Pieces outside the vocabulary, which count for nothing: 1.",
+        "Tokens outside the vocabulary, which count for nothing: 1.",
     ):
         assert note in found.answer
 

@@ -64,7 +64,7 @@ def test_no_text_gives_no_vector(model):
 
 
 def test_what_has_no_piece_has_no_vector(model):
-    with pytest.raises(UsageError, match="no piece"):
+    with pytest.raises(UsageError, match="no token"):
         states.of_spans(model, ["a dog"], [(1, 2)])
     text = "stone " * model.max_length + "king"
     with pytest.raises(UsageError, match=f"cut to {model.max_length} tokens"):

@@ -93,7 +93,7 @@ def test_words_of_a_run_come_from_its_layers(model, files):
     by_layer = tables["Human judgement, layer 1 of the run"][1]
     assert by_layer.header[1:] == tuple(states.names(model))
     assert by_layer.rows[by_layer.plain][0].startswith("any two words")
-    assert "2 words are split into pieces: `queen`, `man`" in found.facts
+    assert "2 words are split into tokens: `queen`, `man`" in found.facts
 
 
 def test_all_that_is_drawn_can_be_drawn(model, files):

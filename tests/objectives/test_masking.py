@@ -37,7 +37,7 @@ def batch_of(ids, lengths, epoch=0):
 
 @functools.cache
 def corpus():
-    """[CLS] a [SEP] b [SEP] [PAD]...: words of one, two or more pieces, some [UNK]."""
+    """[CLS] a [SEP] b [SEP] [PAD]...: words of one, two or more tokens, some [UNK]."""
     random = np.random.default_rng(0)
     ids = random.choice(ORDINARY, (ROWS, LENGTH))
     ids[random.random(ids.shape) < 0.01] = UNK

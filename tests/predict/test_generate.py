@@ -88,7 +88,7 @@ def test_one_seed_is_one_text(causal):
     assert texts[0] == texts[1] != texts[2]
 
 
-# The distribution of a piece.
+# The distribution of a token.
 
 SHARES = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
 NONE = np.zeros(5, bool)
@@ -116,7 +116,7 @@ def test_filters_by_hand(draw, expected):
 
 
 def test_specials_and_spare_rows_have_no_share():
-    special = np.array([False, True, False])  # the last two rows are no piece
+    special = np.array([False, True, False])  # the last two rows are no token
     for draw in (PLAIN, GREEDY, PLAIN._replace(top_k=4), PLAIN._replace(top_p=0.9)):
         found = generate.chances(np.log(SHARES), special, draw)
         assert found[1] == found[3] == found[4] == 0
@@ -173,7 +173,7 @@ def test_what_is_drawn_has_its_share():
         (TEXT, 5, PLAIN._replace(top_p=0.0), "--top_p=0.0"),
         (TEXT, 5, PLAIN._replace(top_p=1.5), "--top_p=1.5"),
         (TEXT, 5, PLAIN._replace(top_p=math.nan), "--top_p=nan"),
-        ("☃ ☃", 5, PLAIN, "knows no piece of the text"),
+        ("☃ ☃", 5, PLAIN, "knows no token of the text"),
     ],
 )
 def test_bad_values_are_refused_at_once(causal, text, count, draw, reason):

@@ -112,7 +112,7 @@ def test_a_text_longer_than_a_row_is_read_to_its_end(tagger, capsys):
     features = model.reader.features(rows)
     assert features.lost["words cut"] == 0
     assert features.widths.max() <= 32
-    assert len(rows) == 4  # of 30 pieces: 5 sentences of 6
+    assert len(rows) == 4  # of 30 tokens: 5 sentences of 6
     [found] = model.entities([text])
     assert found[-1].end > len(text) - 30
     assert not capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_a_row_holds_whole_words_and_at_least_one(tagger):
     text = "aunt " + "q" * 90 + " dog"
     rows = rows_of(Passage(text, split_words(text)), model.tokenizer, 32)
     assert [row.words for row in rows] in (
-        [("aunt", "q" * 90, "dog")],  # one unknown piece
+        [("aunt", "q" * 90, "dog")],  # one unknown token
         [("aunt",), ("q" * 90,), ("dog",)],
     )
     assert model.entities([text])[0] is not None

@@ -73,7 +73,7 @@ def test_an_answer_by_hand(small):
     logits[7, 0], logits[10, 1], logits[0] = 3, 2, (1, -2)
     answer = answer_of(CONTEXT, found, [logits], 30, True)
     assert (answer.text, answer.start, answer.end) == ("Unaffable cat", 10, 23)
-    # of the 78 spans of 12 pieces 7 more start with the fifth, 7 more end with the eighth
+    # of the 78 spans of 12 tokens 7 more start with the fifth, 7 more end with the eighth
     spans = math.exp(5) + 7 * math.exp(3) + 7 * math.exp(2) + 63
     assert answer.probability == pytest.approx(
         math.exp(5) / (spans + math.exp(-1)), rel=1e-9
@@ -173,7 +173,7 @@ def test_a_context_without_pieces_has_no_answer(small):
 def test_unusable_logits_are_refused(small):
     found = windows(small, "what", CONTEXT, 64, 8)
     for shape in [(15, 2), (16,), (16, 3), (1, 16, 2)]:
-        with pytest.raises(ValueError, match=r"logits \(.* of 16 pieces: want \(T, 2"):
+        with pytest.raises(ValueError, match=r"logits \(.* of 16 tokens: want \(T, 2"):
             answer_of(CONTEXT, found, [np.zeros(shape)], 30, False)
     with pytest.raises(ValueError, match="shorter"):
         answer_of(CONTEXT, found, [], 30, False)

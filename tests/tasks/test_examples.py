@@ -15,8 +15,8 @@ PAD = 0
 
 
 def examples(lengths, seed=0, *, length=512, choices=1, tags=False) -> Examples:
-    """Rows of these lengths, their pieces numbered from 1 on; labels are the numbers
-    of the examples, or of tags those of the pieces."""
+    """Rows of these lengths, their tokens numbered from 1 on; labels are the numbers
+    of the examples, or of tags those of the tokens."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     ids = np.arange(1, starts[-1] + 1, dtype=np.int32)
     number = len(lengths) // choices
@@ -104,7 +104,7 @@ def test_a_row_is_never_wider_than_data_length():
 
 @pytest.fixture(scope="module")
 def sentences() -> np.ndarray:
-    """Lengths like those of SST-2's training sentences: 25 pieces, half of it about."""
+    """Lengths like those of SST-2's training sentences: 25 tokens, half of it about."""
     draw = np.random.default_rng(0)
     return np.clip(np.round(draw.gamma(4.0, 6.2, 6_400)), 3, 64).astype(int)
 
@@ -210,5 +210,5 @@ def test_what_is_lost_is_described():
     lost = found.features._replace(lost={"words cut": 2, "words vanished": 0})
     said = Examples(range(3), lost, PAD, 16, 0).describe()
     assert said == (
-        "3 records, 3 examples of 5.3 pieces (longest 9); 2 words cut; 0 words vanished"
+        "3 records, 3 examples of 5.3 tokens (longest 9); 2 words cut; 0 words vanished"
     )

@@ -158,7 +158,7 @@ def question(context: str, *answers: tuple[int, str]) -> Question:
 
 
 def test_a_span_is_that_of_the_first_answer_in_the_windows_that_hold_it(make):
-    # Two windows of five pieces: the cats the cat | cat what ...
+    # Two windows of five tokens: the cats the cat | cat what ...
     record = question("the cats the cat what", (4, "cats"), (13, "cat"))
     made = make("span", [record, question("the cat")], 10)
     assert rows(made)[0] == [CLS, WHAT, SEP, THE, CAT, S, THE, CAT, WHAT, SEP]

@@ -109,7 +109,7 @@ CHUNKS = ("B-A", "I-A", "O")
 
 
 def row(*classes: int) -> np.ndarray:
-    """Logits of a row of pieces whose largest are those of the classes."""
+    """Logits of a row of tokens whose largest are those of the classes."""
     return 4.0 * np.eye(3)[list(classes)]
 
 
@@ -190,7 +190,7 @@ def test_answers_are_the_text_of_their_span(evaluate):
 
 
 def test_an_answer_may_be_in_any_window_and_all_of_them_are_one_question(evaluate):
-    """Rows of nine leave five pieces: the cat ##s . un | un ##aff ##able king."""
+    """Rows of nine leave five tokens: the cat ##s . un | un ##aff ##able king."""
     outputs = spans((0, 0), (6, 6), width=9)
     scores = evaluate(config("span"), [question((21, "king"))], (), outputs, length=9)
     assert scores["exact"] == 1

@@ -125,8 +125,8 @@ def test_questions_share_contexts_and_keep_their_order(small):
     [
         ("The cats", (4, 6), "The cats"),
         ("affable", (9, 10), "affable"),
-        ("naffabl", (8, 10), "Unaffable"),  # the pieces that cover it
-        (" cat,", (11, 12), "cat,"),  # space lies in no piece
+        ("naffabl", (8, 10), "Unaffable"),  # the tokens that cover it
+        (" cat,", (11, 12), "cat,"),  # space lies in no token
         (CONTEXT, (4, 15), CONTEXT),
     ],
 )
@@ -142,7 +142,7 @@ def test_an_answer_must_be_wholly_inside(small):
     assert answer_span(second, 10, "Unaffable cat") is None
     assert answer_span(second, 20, "cat, the") == (4, 6)
     assert answer_span(first, 20, "cat, the") is None
-    assert answer_span(second, 19, " cat") == (4, 4)  # no piece holds the space
+    assert answer_span(second, 19, " cat") == (4, 4)  # no token holds the space
     assert answer_span(second, 18, "e cat") is None
 
 
@@ -175,7 +175,7 @@ cases = st.tuples(
 
 
 def official(length, room, stride):
-    """The windows of run_squad.py, and for each piece its one of most context."""
+    """The windows of run_squad.py, and for each token its one of most context."""
     spans, start = [], 0
     while start < length:
         size = min(length - start, room)
@@ -202,7 +202,7 @@ def test_windows_are_those_of_run_squad(trained, case):
     whole = trained.encode(context)
     room = max_length - 3 - min(len(trained.encode(question).ids), 2)
     spans, best = official(len(whole.ids), room, stride)
-    spans = spans or [(0, 0)]  # of no piece: there is a window still
+    spans = spans or [(0, 0)]  # of no token: there is a window still
     assert len(found) == len(spans)
     for number, (window, (start, size)) in enumerate(zip(found, spans, strict=True)):
         inside = slice(window.begin, window.end)
@@ -224,7 +224,7 @@ def test_every_piece_is_in_a_window_and_best_in_one(trained, case):
         trained.encode(context).ids
     )
     assert all(window.ids[window.end] == trained.sep_id for window in found)
-    for left, right in pairwise(found):  # they share `stride` pieces
+    for left, right in pairwise(found):  # they share `stride` tokens
         shared = left.offsets[left.end - stride : left.end]
         np.testing.assert_array_equal(
             shared, right.offsets[right.begin : right.begin + stride]

@@ -211,7 +211,7 @@ def test_other_numbers_than_the_words_are_refused(labels):
             entities("a b", [(0, 1), (2, 3)], tags, chances, labels)
 
 
-# From pieces to words.
+# From tokens to words.
 
 
 def test_a_word_has_the_class_of_its_first_piece(small):

@@ -24,7 +24,7 @@ MAPS = """
 A map has a line for each token: the weights by which one head averages the values of
 all tokens to make what that token reads (Vaswani et al. 2017, equation 1). A line sums
 to 1, and padding has exactly 0. They are recomputed by a plain softmax in float32, as a
-fused kernel gives none. A word of several pieces has the mean of their lines.
+fused kernel gives none. A word of several tokens has the mean of their lines.
 """
 LIMITS = """
 A large weight says where a head reads, not that the model's answer hangs on it: quite

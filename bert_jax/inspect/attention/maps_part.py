@@ -48,7 +48,7 @@ def sentence(view: MapView) -> str:
     if view.word:
         line, count = chosen[view.word].mean(0), len(view.word)
         more = f", the first of {view.times}," * (view.times > 1)
-        more += f", the mean of its {count} pieces," * (count > 1)
+        more += f", the mean of its {count} tokens," * (count > 1)
         subject = f"“{written}”{more.replace(',,', ',')} attends"
     else:
         line, subject = chosen.mean(0), "tokens attend"
@@ -112,7 +112,7 @@ def _notes(view: MapView) -> Sequence[str]:
     if len(view.word) > 1:
         tokens = " ".join(view.tokens[i] for i in view.word)
         notes.append(
-            f"It is read as {len(view.word)} pieces, {tokens}: the mean of their lines."
+            f"It is read as {len(view.word)} tokens, {tokens}: the mean of their lines."
         )
     if view.times > 1:
         notes.append(f"It occurs {view.times} times: this is the first.")

@@ -24,7 +24,7 @@ from bert_jax.tasks.records import lines
 ALONE = "every word or sentence is read alone, between [CLS] and [SEP]; its vector is "
 POOLS = {
     "mean": f"{ALONE}the mean over all tokens, [CLS] and [SEP] included",
-    "pieces": f"{ALONE}the mean over its pieces",
+    "pieces": f"{ALONE}the mean over its tokens",
     "first": f"{ALONE}that of [CLS]",
 }
 

@@ -22,7 +22,7 @@ SPACES = (
     "built on it decides, with which such numbers need not agree (Goldfarb-Tarrant et "
     "al. 2021). They turn on the choice of words: other attributes for the same idea "
     "can change the size and the sign of d (Ethayarajh et al. 2019), and so can how "
-    "frequent words are and into how many pieces they are split."
+    "frequent words are and into how many tokens they are split."
 )
 REMOVAL = (
     "RIPA is a product with the direction and not a cosine: long vectors have more of "

@@ -236,7 +236,7 @@ def _costs(results: Results) -> list[Part]:
         blocks.append(
             "A linear probe of the layer learns the task from the training split, with "
             "the direction and without; it reads the mean over the tokens of a text, "
-            "or the first piece of a tagged word. The interval of the change is that "
+            "or the first token of a tagged word. The interval of the change is that "
             "of pairs (Agresti & Min 2005)."
         )
     return (

@@ -72,7 +72,7 @@ def of_rows(model: Model, read: Sequence[Row], pool: str) -> np.ndarray:
 def of_spans(
     model: Model, texts: Sequence[str], spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """(n, L + 1, D) float32: of each text the mean over the pieces that share a
+    """(n, L + 1, D) float32: of each text the mean over the tokens that share a
     character with its span [start, end). UsageError where none does."""
     read = rows(model, texts)
     lines = []
@@ -82,7 +82,7 @@ def of_spans(
 
 
 def touching(model: Model, row: Row, text: str, span: tuple[int, int]) -> np.ndarray:
-    """(T,) float32 of sum 1: equal weights on the pieces of a span of characters.
+    """(T,) float32 of sum 1: equal weights on the tokens of a span of characters.
 
     UsageError where there is none, as the text is cut or nothing of it is visible.
     """
@@ -91,7 +91,7 @@ def touching(model: Model, row: Row, text: str, span: tuple[int, int]) -> np.nda
     places = np.array(inside, bool) & (row.types == 0)
     if not places.any():
         cut = len(row.ids) == model.max_length
-        reason = f"the text is cut to {model.max_length} tokens" if cut else "no piece"
+        reason = f"the text is cut to {model.max_length} tokens" if cut else "no token"
         raise UsageError(f"{text[start:end]!r} has no vector in {text!r}: {reason}")
     return (places / places.sum()).astype(np.float32)
 

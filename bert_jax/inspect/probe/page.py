@@ -37,7 +37,7 @@ ABOUT = [
     ),
 ]
 OF_TEXTS = "The vector of a text is the mean over its tokens, [CLS] and [SEP] included."
-OF_WORDS = "The vector of a word is that of its first piece."
+OF_WORDS = "The vector of a word is that of its first token."
 OF_CONTROL = (
     "In the control task every word has one class, drawn as often as the classes are "
     "in train: what a probe knows of it, it knows by heart. Selectivity is the "

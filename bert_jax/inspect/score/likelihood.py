@@ -1,8 +1,8 @@
-"""The log-probability of every piece of a text in its place, on the device.
+"""The log-probability of every token of a text in its place, on the device.
 
-A masked LM sees the whole text but for the piece, which is masked: their sum is the
+A masked LM sees the whole text but for the token, which is masked: their sum is the
 pseudo-log-likelihood, equation 1 of Salazar et al. 2020. A causal LM sees what stands
-before the piece: their sum is the log-likelihood of the text.
+before the token: their sum is the log-likelihood of the text.
 """
 
 import sys
@@ -30,10 +30,10 @@ PREDICTED = 256  # positions of a batch of a causal run, each with its V logits
 
 
 class Likelihood(NamedTuple):
-    """The n pieces of a text that the model reads, and how likely each is.
+    """The n tokens of a text that the model reads, and how likely each is.
 
     offsets: the characters [start, end) of each. logs: (n,) float64, natural; nan of
-    what training never predicts, such as [UNK]. cut: pieces beyond what it can read.
+    what training never predicts, such as [UNK]. cut: tokens beyond what it can read.
     """
 
     pieces: list[str]
@@ -75,10 +75,10 @@ def of_texts(model: Model, texts: Sequence[str], within: str) -> list[Likelihood
     """Likelihood of each text, token by token, given the rest of it, or what precedes.
 
     Texts are read as [CLS] text [SEP], cut to the positions that the model has; those
-    of the same pieces get the same numbers, bit for bit. `within` of a masked LM:
-    "piece" masks the piece alone; "word" also those that follow in its word, lest they
+    of the same tokens get the same numbers, bit for bit. `within` of a masked LM:
+    "piece" masks the token alone; "word" also those that follow in its word, lest they
     give it away (PLL-word-l2r of Kauf & Ivanova 2023). UsageError for a run that
-    predicts no pieces, and for "word" of a causal run.
+    predicts no tokens, and for "word" of a causal run.
     """
     check(model, within)
     words, room = model.tokenizer, model.max_length - 2
@@ -103,12 +103,12 @@ def check(model: Model, within: str) -> None:
         raise UsageError(f"within={within!r} is neither of {' and '.join(WITHIN)}")
     if "mlm_head" not in model.network.heads:
         raise UsageError(
-            "this run has no masked-LM or causal-LM head: it gives no piece a "
+            "this run has no masked-LM or causal-LM head: it gives no token a "
             "probability; name a run of objective.kind=mlm or clm"
         )
     if is_causal(model) and within == "word":
         raise UsageError(
-            "--within=word is for masked LMs: a causal run sees no later piece of a "
+            "--within=word is for masked LMs: a causal run sees no later token of a "
             "word; leave it out"
         )
 
@@ -144,7 +144,7 @@ def _run(
     before = None
     with tqdm.tqdm(
         total=pieces,
-        unit="piece",
+        unit="token",
         delay=2,
         mininterval=0.5 if sys.stderr.isatty() else 30,
         dynamic_ncols=True,
@@ -166,7 +166,7 @@ def _run(
 def _masked(
     model: Model, ids: np.ndarray, lengths: np.ndarray, wanted: np.ndarray, within: str
 ) -> Iterator[ScoringBatch]:
-    """A row for every piece of every text, in which it is masked, from short to long."""
+    """A row for every token of every text, in which it is masked, from short to long."""
     texts, places = np.nonzero(wanted)
     order = np.argsort(lengths[texts], kind="stable")
     texts, places = texts[order], places[order]
@@ -188,7 +188,7 @@ def _masked(
 def _left_to_right(
     model: Model, ids: np.ndarray, lengths: np.ndarray, wanted: np.ndarray
 ) -> Iterator[ScoringBatch]:
-    """A row for every text: position t tells the piece at t + 1, as in training
+    """A row for every text: position t tells the token at t + 1, as in training
     (objectives.pretrain.next_tokens)."""
     texts = np.argsort(lengths, kind="stable")
     for chosen, width, rows in _batches(model, lengths[texts], PREDICTED):

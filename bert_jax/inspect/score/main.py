@@ -20,31 +20,31 @@ DRAWN = 12  # texts whose tokens the page shows
 LISTED = 500  # texts in the table of the page
 SHOWN = 60  # characters of a text
 SHADES = (
-    "Below each piece is its probability in percent; the less likely it is, the darker."
+    "Below each token is its probability in percent; the less likely it is, the darker."
 )
 PSEUDO = (
     "A masked LM gives no probability of a sentence: the pseudo-log-likelihood adds up "
-    "the logarithms of what each piece gets when it alone is masked and all others are "
+    "the logarithms of what each token gets when it alone is masked and all others are "
     "seen (Salazar et al. 2020, equation 1). It orders sentences under one run; it is "
     "no likelihood, and not to be compared with one, nor between vocabularies."
 )
 CAUSAL = (
     "The run reads left to right: the log-likelihood of a text adds up the logarithms "
-    "of what each piece gets after those before it. Runs with unlike vocabularies "
-    "cannot be compared piece by piece."
+    "of what each token gets after those before it. Runs with unlike vocabularies "
+    "cannot be compared token by token."
 )
 ABOUT = (
     "Logarithms are natural. A longer text is less likely in all, so texts of unlike "
-    "lengths are compared per piece; rare words weigh as much as wrong ones. Pieces "
+    "lengths are compared per token; rare words weigh as much as wrong ones. Tokens "
     "outside the vocabulary, which training never predicts, have no number and count "
     "for nothing."
 )
 PIECES = (
-    "The pieces of a split word give each other away, which flatters rare words; "
+    "The tokens of a split word give each other away, which flatters rare words; "
     "`--within=word` masks the rest of the word too (Kauf & Ivanova 2023)."
 )
 WORDS = (
-    "With a piece those that follow in its word are masked too, lest they give it "
+    "With a token those that follow in its word are masked too, lest they give it "
     "away (PLL-word-l2r of Kauf & Ivanova 2023)."
 )
 
@@ -102,7 +102,7 @@ def find(model: Model, request: ScoreRequest) -> Finding:
     )
     for (where, text), each in zip(texts, likelihoods, strict=True):
         if not each.count:
-            raise UsageError(f"{where}: the run knows no piece of {_short(text)!r}")
+            raise UsageError(f"{where}: the run knows no token of {_short(text)!r}")
     good, bad, single = (
         likelihoods[:count],
         likelihoods[count : 2 * count],
@@ -144,7 +144,7 @@ def _caveats(model: Model, likelihoods: Sequence[Likelihood]) -> list[str]:
         f"Texts longer than the {seen} tokens that it was trained on": [
             len(each.pieces) + 2 > seen for each in likelihoods
         ],
-        "Pieces outside the vocabulary, which count for nothing": [
+        "Tokens outside the vocabulary, which count for nothing": [
             len(each.logs) - each.count for each in likelihoods
         ],
     }
@@ -164,7 +164,7 @@ def _text_finding(
         [f"texts: {len(texts):,}"],
         [
             Part("Texts" if len(texts) > 1 else "The text", [SHADES, drawn, *table]),
-            Part("The numbers of every piece", _token_table(likelihoods)),
+            Part("The numbers of every token", _token_table(likelihoods)),
         ],
         arrays(texts, likelihoods),
         {"log-likelihood per token/mean": mean(likelihoods)},
@@ -194,15 +194,15 @@ def _answer(
 ) -> str:
     tokens = sum(each.count for each in likelihoods)
     average = (
-        f"A piece gets {nats(mean(likelihoods))} nats on average, a {pseudo}perplexity "
-        f"of {np.exp(-mean(likelihoods)):,.1f} over {tokens:,} pieces."
+        f"A token gets {nats(mean(likelihoods))} nats on average, a {pseudo}perplexity "
+        f"of {np.exp(-mean(likelihoods)):,.1f} over {tokens:,} tokens."
     )
     if len(likelihoods) == 1:
         return f"{average} In all it is {nats(likelihoods[0].total)}."
     best = max(range(len(likelihoods)), key=lambda number: likelihoods[number].mean)
     worst = min(range(len(likelihoods)), key=lambda number: likelihoods[number].mean)
     return (
-        f"{average} Per piece the likeliest of {len(likelihoods):,} texts is “"
+        f"{average} Per token the likeliest of {len(likelihoods):,} texts is “"
         f"{_short(texts[best].text)}” ({nats(likelihoods[best].mean)}), the least "
         f"likely “{_short(texts[worst].text)}” ({nats(likelihoods[worst].mean)})."
     )
@@ -224,8 +224,8 @@ def _table(
             zip(texts, likelihoods, strict=True), 1
         )
     ]
-    names = f"{pseudo}log-likelihood", "per piece", f"{pseudo}perplexity"
-    return Grid(("", "text", "pieces", *names), "rlrrrr", rows[:LISTED], -1)
+    names = f"{pseudo}log-likelihood", "per token", f"{pseudo}perplexity"
+    return Grid(("", "text", "tokens", *names), "rlrrrr", rows[:LISTED], -1)
 
 
 def _count(likelihood: Likelihood) -> str:
@@ -254,7 +254,7 @@ def _pictures(
 
 def _numbers(likelihood: Likelihood) -> str:
     total, mean = nats(likelihood.total), nats(likelihood.mean)
-    return f"{total} nats in {likelihood.count} pieces, {mean} a piece"
+    return f"{total} nats in {likelihood.count} tokens, {mean} a token"
 
 
 def _token_table(likelihoods: Sequence[Likelihood]) -> list[Any]:
@@ -264,7 +264,7 @@ def _token_table(likelihoods: Sequence[Likelihood]) -> list[Any]:
         for number, each in enumerate(likelihoods[:DRAWN], 1)
         for token, log in zip(each.pieces, each.logs, strict=True)
     ]
-    header = ("text", "piece", "probability", "log-probability")
+    header = ("text", "token", "probability", "log-probability")
     return [*_omission_note(DRAWN, len(likelihoods)), Grid(header, "rlrr", rows, -1)]
 
 

@@ -227,7 +227,7 @@ def answer(preferences: Sequence[Preference]) -> str:
     )
     if overall.ties:
         text += (
-            " Pairs of equal scores, as of the same pieces, which count as wrong: "
+            " Pairs of equal scores, as of the same tokens, which count as wrong: "
             f"{overall.ties:,}."
         )
     if len(preferences) == 1:
@@ -283,8 +283,8 @@ def readable_finding(
     incomplete = [i for i, count in enumerate(unread.tolist()) if count]
     if not complete:
         raise UsageError(
-            f"of none of the {len(pairs):,} pairs does the run read every piece, as of "
-            f"{pairs[0].where}: pieces are unknown, or beyond its positions"
+            f"of none of the {len(pairs):,} pairs does the run read every token, as of "
+            f"{pairs[0].where}: tokens are unknown, or beyond its positions"
         )
     scored = finding([pairs[i] for i in complete], good[complete], bad[complete])
     if not incomplete:
@@ -295,7 +295,7 @@ def readable_finding(
     ]
     grid = Grid(("good", "bad", "unread", "phenomenon"), "llrl", rows, -1)
     note = (
-        f"Pairs of which the run does not read every piece, shown apart and not "
+        f"Pairs of which the run does not read every token, shown apart and not "
         f"counted: {len(incomplete):,} of {len(pairs):,}."
     )
     named = np.array([pair.phenomenon for pair in pairs])
@@ -305,7 +305,7 @@ def readable_finding(
         facts=[*scored.facts, f"minimal pairs not counted: {len(incomplete):,}"],
         parts=[
             *scored.parts,
-            Part("Pairs with unread pieces, not counted", [note, grid]),
+            Part("Pairs with unread tokens, not counted", [note, grid]),
         ],
         arrays=scored.arrays | every | {"pair_unread": unread},
     )

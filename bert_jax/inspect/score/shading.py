@@ -178,7 +178,7 @@ def course(name: str, likelihood: Likelihood) -> Picture:
         if len(places) <= NAMED:
             panel.set_xticks(places, likelihood.pieces, rotation=90)
         else:
-            panel.set_xlabel("piece")
+            panel.set_xlabel("token")
 
     caption = "The logarithm of each probability; dashed is their mean"
     return Picture(name, draw, WIDTH, 2.6, caption)

@@ -24,9 +24,9 @@ from bert_jax.tasks.words import split_words
 Span = tuple[int, int]
 ABOUT = [
     (
-        "A vector is that of the word in its text, the mean over its pieces where the "
+        "A vector is that of the word in its text, the mean over its tokens where the "
         "tokenizer splits it. Layer 0 are the embeddings, which know the word and "
-        "where it stands, but not its neighbours. A text with more pieces than the "
+        "where it stands, but not its neighbours. A text with more tokens than the "
         "model has positions is read from a stretch around the word."
     ),
     (

@@ -23,7 +23,7 @@ ABOUT = [
         "vector of the word is nearest, by cosine (of equally near ones the most "
         "frequent sense); or that of a linear probe, multinomial logistic regression "
         "of standardised vectors with the penalty of scikit-learn's C = 1. A vector is "
-        "that of the word in its sentence, the mean over its pieces where it is split. "
+        "that of the word in its sentence, the mean over its tokens where it is split. "
         "Layer 0 are the embeddings; last_4 are the last four layers side by side."
     ),
     (

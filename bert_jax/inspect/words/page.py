@@ -26,7 +26,7 @@ NOTHING = 10_000  # words below which it learns nothing
 
 ALONE = (
     "The vector of a word of the run is that of the word by itself, `[CLS]` word "
-    "`[SEP]`: the mean over its pieces where the tokenizer splits it. A run is trained "
+    "`[SEP]`: the mean over its tokens where the tokenizer splits it. A run is trained "
     "on sentences and never on single words, so these vectors are worse than the mean "
     "over many sentences with the word (Bommasani et al. 2020). They say what the run "
     "makes of the bare word, of all its senses at once."
@@ -122,8 +122,8 @@ def facts(
         named = ", ".join(f"`{word}`" for word in split[:8])
         more = ", …" if len(split) > 8 else ""
         are = "1 word is" if len(split) == 1 else f"{len(split):,} words are"
-        among = f"{are} split into pieces: {named}{more}"
-        notes.append(among if split else "no word is split into pieces")
+        among = f"{are} split into tokens: {named}{more}"
+        notes.append(among if split else "no word is split into tokens")
     return notes
 
 

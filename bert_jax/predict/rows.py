@@ -1,4 +1,4 @@
-"""Rows of pieces as the network reads them, with the characters that each stands for."""
+"""Rows of tokens as the network reads them, with the characters that each stands for."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -17,10 +17,10 @@ Offsets = list[tuple[int, int] | None]  # characters [start, end); None of [CLS]
 
 
 class Rows(NamedTuple):
-    """R rows of at most T pieces."""
+    """R rows of at most T tokens."""
 
     batch: dict[str, Any]  # ids and types (R, T), lengths (R,), int32
-    offsets: list[Offsets]  # of each row, into its text of the piece's type
+    offsets: list[Offsets]  # of each row, into its text of the token's type
     texts: list[tuple[str, ...]]  # of each row, by type
 
     def only(self, number: int) -> "Rows":

@@ -1,6 +1,5 @@
 """Corpus of text files."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -162,10 +161,7 @@ def _objects(path: Path, lines: Iterable[str], field: str) -> Iterator[CorpusDoc
 
 
 def _field(name: str, line: str, field: str) -> str:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"{name}: no JSON ({error})") from error
+    value = files.parse_written(name, line)
     if not isinstance(value, dict):
         raise UsageError(f"{name}: no JSON object")
     text = value.get(field)

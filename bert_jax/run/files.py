@@ -74,6 +74,18 @@ def parse_json(content: bytes | str, shape: type[Shape], name: str) -> Shape:
     return cast(Shape, value)
 
 
+def parse_written(where: str, content: str | bytes) -> Any:
+    """Parse JSON that a person wrote. UsageError for what is none."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        line = f", line {error.lineno}" if error.lineno > 1 else ""
+        reason = f"no JSON ({error.msg}, column {error.colno})"
+        raise UsageError(f"{where}{line}: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: no JSON ({error})") from error
+
+
 def check_of(value: Mapping[str, Any]) -> str:
     """The digest of all keys of a JSON object but `check`."""
     content = {key: item for key, item in value.items() if key != CHECK}

@@ -134,18 +134,6 @@ def encodable(where: str, text: str) -> str:
     return text
 
 
-def parsed(where: str, content: str | bytes) -> Any:
-    """The JSON value that a person wrote there. UsageError for what is none."""
-    try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        line = f", line {error.lineno}" if error.lineno > 1 else ""
-        reason = f"no JSON ({error.msg}, column {error.colno})"
-        raise UsageError(f"{where}{line}: {reason}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: no JSON ({error})") from error
-
-
 def shown(value: Any) -> str:
     """The beginning of a JSON value, for an error."""
     try:

@@ -247,6 +247,7 @@ def test_windows_end_at_paragraphs_if_possible():
         ("a.txt", "One.".encode("utf-16-le"), "a.txt, line 1: binary, or .*utf-16"),
         ("a.txt", b"One.\nTwo.\nCaf\xe9.\n", "a.txt, line 3: no utf-8 .*0xe9"),
         ("a.jsonl", b'{"text": "One."}\n{"text"\n', "a.jsonl, line 2: no JSON "),
+        ("a.jsonl", b"[" * 100_000, "a.jsonl, line 1: no JSON "),
         ("a.jsonl", b'["One."]\n', "a.jsonl, line 1: no JSON object"),
         ("a.jsonl", b'{"body": "One.", "id": 1}\n', "line 1: no text in the field "),
         ("a.jsonl", b'{"text": 1}\n', "line 1: no text in the field 'text' .*has text"),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.records import encodable, lines, parsed
+from bert_jax.run.files import parse_written
+from bert_jax.tasks.records import encodable, lines
 
 KEYS = ("targ1", "targ2", "attr1", "attr2")
 SUFFIXES = (".json", ".jsonl")
@@ -45,7 +46,9 @@ def tests(paths: Sequence[str]) -> list[Test]:
 
 def test(path: Path) -> Test:
     """Read the test of a file, which is named like the file."""
-    given = parsed(f"{path} is no association test", "\n".join(lines(path, "utf-8")))
+    given = parse_written(
+        f"{path} is no association test", "\n".join(lines(path, "utf-8"))
+    )
     if not isinstance(given, dict):
         raise UsageError(f"{path} is no association test: want an object of 4 sets")
     parts = [_set(path, given, key) for key in KEYS]

@@ -17,8 +17,9 @@ from bert_jax.inspect.measure.cosines import unit
 from bert_jax.inspect.measure.space import Space
 from bert_jax.predict.model import Model
 from bert_jax.run.config import UsageError
+from bert_jax.run.files import parse_written
 from bert_jax.tasks.metrics import Z95
-from bert_jax.tasks.records import lines, parsed
+from bert_jax.tasks.records import lines
 
 MAP = "classes_map.txt"
 CONTEXT = "sentence mean"  # of static vectors
@@ -202,7 +203,7 @@ def repeated(word: Word) -> int:
 
 def _map(path: Path, word: str) -> dict[int, str]:
     """Read the names of the senses by number, which run from 0."""
-    senses = parsed(str(path), "\n".join(lines(path, "utf-8")))
+    senses = parse_written(str(path), "\n".join(lines(path, "utf-8")))
     try:
         names = {int(key): _named(name, word) for key, name in senses.items()}
     except (ValueError, TypeError, AttributeError) as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.records import Question, encodable, member, parsed
+from bert_jax.run.files import parse_written
+from bert_jax.tasks.records import Question, encodable, member
 
 SHOWN = 40  # characters of an answer in an error
 _KINDS = {list: "list", str: "text", int: "number", bool: "truth value"}
@@ -47,7 +48,7 @@ def _tree(path: Path) -> Any:
         content = path.read_bytes()
         if not content.strip():
             raise UsageError(f"{path} is empty")
-        return parsed(str(path), content)
+        return parse_written(str(path), content)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
 

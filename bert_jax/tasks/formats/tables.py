@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bert_jax.run.config import UsageError
+from bert_jax.run.files import parse_written
 from bert_jax.tasks.records import (
     Sentence,
     encodable,
     lines,
     member,
-    parsed,
     shown,
     tell_left_out,
 )
@@ -254,7 +254,7 @@ def label_of(where: str, value: dict, key: str) -> str:
 
 
 def _object(where: str, line: str) -> dict:
-    value = parsed(where, line)
+    value = parse_written(where, line)
     if not isinstance(value, dict):
         raise UsageError(f"{where}: no JSON object")
     return value

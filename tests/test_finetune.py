@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import launch
-from bert_jax.run import best, exits, lineage, record, rules, rundir
+from bert_jax.run import best, exits, files, lineage, record, rules, rundir
 from bert_jax.run import config as configs
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import dataset
 from bert_jax.train import checkpoint, evaluate, loop, restore, seeds, session, setup
 from tests.finetuning import EPOCH, EPOCHS, SIZES, TASKS, scores
-from tests.running import CHANGES, STEPS, assert_same_run, become, final_state
+from tests.running import CHANGES, STEPS, amend, assert_same_run, become, final_state
 
 LAST = EPOCHS * EPOCH
 FINE = 1e-5  # relative, between placements
@@ -254,3 +254,9 @@ def test_seeds_are_runs_of_their_own_and_done_ones_stay(task, tmp_path, capsys):
     assert said in again.out
     assert again.err.count("is done: 6 steps") == 2
     assert "+0.00, 95 % interval +0.00 to +0.00 of 2 paired seeds" in again.out
+    for change in ({"scores": {"0": 0.5}}, {"measured": {"0": "other"}}):
+        summary = rundir.read(workdir, seeds.SUMMARY)
+        amend(workdir / seeds.SUMMARY, change)
+        assert launch.main([*command, f"--against={workdir}"]) == exits.USAGE
+        assert f"{seeds.SUMMARY}: seed 0 has (" in capsys.readouterr().err
+        files.write_json(workdir / seeds.SUMMARY, summary)

@@ -126,11 +126,16 @@ def _summary_of(workdir: Path, config: FrozenConfigDict) -> Summary:
     for seed, score in summary["scores"].items():
         run = workdir / f"seed_{seed}"
         result = record.read(run).result if rundir.is_run(run) else None
-        found = result["metrics"].get(summary["metric"]) if result else score
-        if found != score:
-            raise UsageError(
-                f"{path}: seed {seed} has {score}, and its run has {found}"
-            )
+        if result:
+            stated, true = (score,), (result["metrics"].get(summary["metric"]),)
+            if "measured" in summary:  # earlier versions did not write it
+                stated += (_rows(summary, seed),)
+                true += (result.get("measured", {}).get(_split(config), ""),)
+            if stated != true:
+                raise UsageError(
+                    f"{path}: seed {seed} has {stated}, and its run has {true}: remove "
+                    "it, and train that directory with --seeds again"
+                )
     return summary
 
 

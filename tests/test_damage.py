@@ -331,10 +331,14 @@ def test_what_an_import_kept_is_checked(run, tmp_path, capsys):
     assert f"{run / rundir.RUN} is not what it should be" in line
 
 
-def test_what_an_import_kept_is_refused_as_in_an_import(run, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [("config.json", "is_decoder", "²"), ("tokenizer_config.json", "max_len", [])],
+)
+def test_kept_keys_are_refused_as_in_imports(part, key, value, run, tmp_path, capsys):
     """Found by mutation: an export wrote back what no import would have taken."""
     kept = rundir.read(run, rundir.RUN)["kept"]
-    kept["config.json"]["is_decoder"] = "²"
+    kept[part] = {key: value}
     amend(run / rundir.RUN, {"kept": kept})
     line = said(capsys, "export", f"--workdir={run}", f"--to={tmp_path / 'out'}")
-    assert f"{run / rundir.RUN}, kept of config.json: is_decoder is '²'" in line
+    assert f"{run / rundir.RUN}, kept of {part}: " in line

@@ -255,7 +255,7 @@ def test_seeds_are_runs_of_their_own_and_done_ones_stay(task, tmp_path, capsys):
     assert again.err.count("is done: 6 steps") == 2
     assert "+0.00, 95 % interval +0.00 to +0.00 of 2 paired seeds" in again.out
     for change in ({"scores": {"0": 0.5}}, {"measured": {"0": "other"}}):
-        summary = rundir.read(workdir, seeds.SUMMARY)
+        summary = files.read_json(workdir / seeds.SUMMARY, dict)
         amend(workdir / seeds.SUMMARY, change)
         assert launch.main([*command, f"--against={workdir}"]) == exits.USAGE
         assert f"{seeds.SUMMARY}: seed 0 has (" in capsys.readouterr().err

@@ -218,12 +218,18 @@ def _more(given: Mapping[str, Any], name: str) -> Iterator[Any]:
             yield from value.values() if isinstance(value, Mapping) else value
 
 
-def _length(rules: Mapping[str, Any]) -> int | None:
+def check_kept(rules: Mapping[str, Any], name: str, say: Say) -> None:
+    """Refuse kept keys that no import would have taken; `name` says where they are."""
+    keys.check(KEYS, rules, name, say)
+    _length(rules, name)
+
+
+def _length(rules: Mapping[str, Any], name: str = RULES) -> int | None:
     value = rules.get("model_max_length", rules.get("max_len"))
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
-        raise UsageError(f"{RULES}: model_max_length must be a number, not {value!r}")
+        raise UsageError(f"{name}: model_max_length must be a number, not {value!r}")
     return int(value)
 
 

@@ -123,8 +123,9 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     _check_finite(tensors, f"{workdir}, step {step}")
     facts = rundir.began(workdir)
     kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
-    for part, known in ((CARD, bert_config.KEYS), (RULES, bert_tokenizer.KEYS)):
-        keys.check(known, kept[part], f"{workdir / rundir.RUN}, kept of {part}", say)
+    where = f"{workdir / rundir.RUN}, kept of "
+    keys.check(bert_config.KEYS, kept[CARD], where + CARD, say)
+    bert_tokenizer.check_kept(kept[RULES], where + RULES, say)
     sized = networks.SIZED & params.keys()
     problems = {task: problem for problem, task in names.PROBLEMS.items()}
     regression = config.objective.kind == "regress"

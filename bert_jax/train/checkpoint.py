@@ -250,6 +250,7 @@ class Checkpoints:
         self._writer = array_writer.make()
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
+        self._failed = False
         self._verified: set[int] = set()
         if jax.process_index() == 0:
             manifest.remove_unfinished(self._directory)
@@ -304,16 +305,19 @@ class Checkpoints:
         """Return when the last save is whole on disk; raise what went wrong with it."""
         if self._pending is not None:
             pending, self._pending = self._pending, None
+            self._failed = True
             pending.result()
+            self._failed = False
 
     def close(self) -> None:
-        """Wait and release the writer."""
+        """Wait and release the writer, whose threads stay quiet after a failed save."""
         try:
             self.wait()
         finally:
             self._thread.shutdown()
             self._writer.close()
-            self._quiet.close()
+            if not self._failed:
+                self._quiet.close()
 
     def _finish(self, step: int, target: Path, metrics_bytes: int) -> None:
         with manifest.naming(target):

@@ -1,7 +1,9 @@
 """Checkpoints: what is verified, passed over, kept, and left by a failed save."""
 
+import contextlib
 import gc
 import json
+import logging
 import resource
 import shutil
 import sys
@@ -219,6 +221,27 @@ def test_a_full_disk_leaves_the_last_good_step(saved, monkeypatch):
     checkpoints.close()
     assert checkpoint.steps(saved / rundir.CHECKPOINTS) == [1, 2, 3]
     assert restored(saved)[0] == 3
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_threads_of_a_failed_save_stay_quiet(fails, saved, monkeypatch, caplog):
+    """Found by a full disk: they printed tracebacks after the one line."""
+    with contextlib.ExitStack() as ended:
+        log = logging.getLogger("absl")
+        ended.callback(log.filters.__init__, list(log.filters))
+        checkpoints = Checkpoints(saved, 1, 0, False)
+        if fails:
+            monkeypatch.setattr(files, "write_json", _raise_full)
+        checkpoints.save(4, state(4))
+        with pytest.raises(UsageError) if fails else contextlib.nullcontext():
+            checkpoints.wait()
+        checkpoints.close()
+        log.error("a thread that was left behind fails")
+        assert len(caplog.records) == (not fails)
+
+
+def _raise_full(*_):
+    raise OSError(28, "No space left on device")
 
 
 def test_arrays_that_fail_beside_the_first_print_nothing(run, monkeypatch, caplog):

@@ -52,10 +52,23 @@ def batch(
     numbers = filled(np.arange(len(rows)), size)
     ids = np.concatenate([row.ids for row in rows])
     types = np.concatenate([row.types for row in rows])
+    return arrays(ids, types, starts, numbers, width, pad_id)
+
+
+def arrays(
+    ids: np.ndarray,
+    types: np.ndarray,
+    starts: np.ndarray,
+    numbers: np.ndarray,
+    width: int,
+    pad_id: int,
+) -> dict[str, np.ndarray]:
+    """ids and types (R, width), lengths (R,) of the rows `numbers`, (R,), of tokens that
+    stand end to end: those of row r at starts[r]:starts[r + 1]."""
     return {
         "ids": padded(ids, starts, numbers, width, pad_id),
         "types": padded(types, starts, numbers, width, 0),
-        "lengths": lengths[numbers],
+        "lengths": np.diff(starts)[numbers].astype(np.int32),
     }
 
 

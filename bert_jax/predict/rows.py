@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.predict import batches
 from bert_jax.predict.reader import Reader
-from bert_jax.tasks.features import Features, padded
+from bert_jax.tasks.features import Features
 from bert_jax.tasks.records import Question
 from bert_jax.tasks.windows import Window
 from bert_jax.tasks.words import Passage
@@ -85,14 +86,9 @@ def _of_window(tokenizer: Tokenizer, record: Question, window: Window) -> Offset
 
 
 def _batch(reader: Reader, made: Features) -> dict[str, Any]:
-    starts, lengths = made.starts, np.diff(made.starts).astype(np.int32)
+    lengths, pad_id = np.diff(made.starts), reader.tokenizer.pad_id
     rows, width = np.arange(len(lengths)), int(lengths.max())
-    pad_id = reader.tokenizer.pad_id
-    return {
-        "ids": padded(made.ids, starts, rows, width, pad_id),
-        "types": padded(made.types, starts, rows, width, 0),
-        "lengths": lengths,
-    }
+    return batches.arrays(made.ids, made.types, made.starts, rows, width, pad_id)
 
 
 def _parted(made: Features, values: np.ndarray) -> list[np.ndarray]:

@@ -17,9 +17,9 @@ from bert_jax.predict.batches import BATCH, filled, finite, power
 from bert_jax.predict.reader import Reader
 from bert_jax.run import record, rundir
 from bert_jax.run.config import UsageError
+from bert_jax.tasks import kinds
 from bert_jax.tasks.choose import Choose, Chosen
 from bert_jax.tasks.classify import Classify
-from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.records import Choice, NotText, Question, Sentence, texts_of
 from bert_jax.tasks.regress import Regress
 from bert_jax.tasks.span import Span
@@ -113,10 +113,10 @@ class Model:
 
     def _read(self, wanted: type[Task], records: Sequence[Any]) -> list[Any]:
         if not isinstance(self.reader.task, wanted):
-            kinds = [name for name, kind in KINDS.items() if kind is wanted]
+            names = [name for name in kinds.KINDS if kinds.kind(name) is wanted]
             raise UsageError(
                 f"this run is of objective.kind={self.reader.kind}, and this needs one "
-                f"of {kinds[0]}: load another run"
+                f"of {names[0]}: load another run"
             )
         results = self.reader.read(records, 1)
         self.reader.warn()

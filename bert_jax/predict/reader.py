@@ -49,7 +49,7 @@ class Reader:
         self.network, self.params, self.labels = network, params, tuple(labels)
         self.kind = kind or _kind(config, network)
         known = self.kind in kinds.KINDS
-        self.task = kinds.KINDS[self.kind](labels, config.task) if known else None
+        self.task = kinds.kind(self.kind)(labels, config.task) if known else None
         self._lost = Counter[str]()
 
     def read(self, records: Sequence[Any], least: int) -> list[Any]:
@@ -160,7 +160,7 @@ def _kind(config: FrozenConfigDict, network: Network) -> str:
     """The kind of a run: objective.kind, or of an imported model that of its head."""
     if rules.is_task(config):
         return config.objective.kind
-    found = [name for name, task in kinds.KINDS.items() if task.head in network.heads]
+    found = [name for name in kinds.KINDS if kinds.kind(name).head in network.heads]
     if "regress" in found and network.classes == 1:
         return "regress"
     return found[0] if found else config.objective.kind

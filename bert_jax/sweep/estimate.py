@@ -75,7 +75,7 @@ def check(runs: Sequence[PlannedRun]) -> None:
         # If a record may make several examples, steps are known only at launch.
         if scheduled and (
             not rules.is_task(run.config)
-            or kinds.KINDS[run.config.objective.kind].one_to_one
+            or kinds.kind(run.config.objective.kind).one_to_one
         ):
             try:
                 configs.check_warmup(scheduled)

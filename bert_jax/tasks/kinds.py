@@ -1,32 +1,33 @@
 """The kinds of task, and what evaluation makes of a network's outputs for each."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from bert_jax.run import rules
 from bert_jax.run.config import Config
-from bert_jax.tasks.choose import Choose
-from bert_jax.tasks.classify import Classify
 from bert_jax.tasks.features import Features
-from bert_jax.tasks.multilabel import MultiLabel
-from bert_jax.tasks.regress import Regress
-from bert_jax.tasks.span import Span
-from bert_jax.tasks.tag import Tag
 from bert_jax.tasks.task import Outputs, Task
 
-KINDS: dict[str, type[Task]] = {
-    "classify": Classify,
-    "multilabel": MultiLabel,
-    "regress": Regress,
-    "tag": Tag,
-    "span": Span,
-    "choose": Choose,
+# The class of each, in the file of its name, which is imported once it is needed.
+KINDS = {
+    "classify": "Classify",
+    "multilabel": "MultiLabel",
+    "regress": "Regress",
+    "tag": "Tag",
+    "span": "Span",
+    "choose": "Choose",
 }
+
+
+def kind(name: str) -> type[Task]:
+    """The kind of task of a name, such as "classify"."""
+    return getattr(import_module(f"bert_jax.tasks.{name}"), KINDS[name])
 
 
 def of_config(config: Config, labels: Sequence[str]) -> Task:
     """The task of a config, with these labels by number."""
-    return KINDS[config.objective.kind](labels, config.task)
+    return kind(config.objective.kind)(labels, config.task)
 
 
 def evaluate(

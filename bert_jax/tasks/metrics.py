@@ -10,8 +10,8 @@ import math
 import warnings
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
@@ -23,7 +23,7 @@ def wilson(successes: float, n: float) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    test = stats.binomtest(round(successes), round(n))
+    test = scipy.stats.binomtest(round(successes), round(n))
     low, high = test.proportion_ci(method="wilson")
     return float(low), float(high)
 
@@ -93,7 +93,7 @@ def pearson(gold: ArrayLike, predicted: ArrayLike) -> float:
     if any((values == values[0]).all() for values in both):
         return 0.0
     with warnings.catch_warnings(action="ignore"):  # of numbers that hardly vary
-        found = stats.pearsonr(_scaled(gold), _scaled(predicted))
+        found = scipy.stats.pearsonr(_scaled(gold), _scaled(predicted))
     return float(found.statistic)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -105,7 +105,7 @@ def spearman(gold: ArrayLike, predicted: ArrayLike) -> float:
     gold, predicted = _numbers(gold, predicted)
     if not np.isfinite([gold, predicted]).all():
         return math.nan
-    return pearson(stats.rankdata(gold), stats.rankdata(predicted))
+    return pearson(scipy.stats.rankdata(gold), scipy.stats.rankdata(predicted))
 
 
 def _pair(gold: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

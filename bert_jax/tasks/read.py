@@ -46,7 +46,7 @@ def unlabelled(config: Config, source: str) -> Iterable[Any]:
     """
     task = ConfigDict(config.task.to_dict())
     task.label = ""
-    records = kinds.KINDS[config.objective.kind].formats[task.format]
+    records = kinds.kind(config.objective.kind).formats[task.format]
     return records(task, source, config.data.tfds_dir)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.data import tokenizer
+from bert_jax.tasks import kinds
 from bert_jax.tasks.features import NO_LABEL
-from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
 from bert_jax.tasks.windows import text_of_span
 
@@ -32,7 +32,7 @@ def make(small):
     """make(kind, records, length)."""
 
     def call(kind, records, length, labels=LABELS):
-        return KINDS[kind](labels, SPAN).features(records, small, length)
+        return kinds.kind(kind)(labels, SPAN).features(records, small, length)
 
     return call
 

@@ -145,7 +145,7 @@ def test_words_without_a_piece_are_outside_and_still_scored(evaluate):
 
 def test_the_probability_of_a_tag_is_that_of_its_first_piece(small):
     record = Tagged("f", ("unaffable", "\u200b"), ())
-    task = kinds.KINDS["tag"](CHUNKS, None)
+    task = kinds.kind("tag")(CHUNKS, None)
     made = task.features([record], small, 16)
     logits = {0: np.log([[1, 1, 1], [1, 6, 3], [8, 1, 1], [8, 1, 1], [1, 1, 1]])}
     (words,) = task.predictions([record], made, logits)
@@ -228,8 +228,8 @@ def check_metric(config, labels):
 
 def test_kinds_are_those_a_config_may_name():
     assert kinds.KINDS.keys() == rules.METRICS.keys() == rules.FORMATS.keys()
-    for name, kind in kinds.KINDS.items():
-        assert set(kind.formats) == set(rules.FORMATS[name])
+    for name in kinds.KINDS:
+        assert set(kinds.kind(name).formats) == set(rules.FORMATS[name])
 
 
 @pytest.mark.parametrize(
@@ -286,6 +286,6 @@ def test_the_metrics_that_a_config_may_name_are_those_that_are_given(kind, evalu
 
 def test_words_are_counted_of_tags_and_records_else():
     words = [Tagged("f", ("the", "cat"), ()), Tagged("f", ("king",), ())]
-    assert kinds.KINDS["tag"](CHUNKS, None).count(words) == 3
-    assert kinds.KINDS["classify"]((), None).count(sentences("a", "b")) == 2
-    assert kinds.KINDS["span"]((), None).output == "span_logits"
+    assert kinds.kind("tag")(CHUNKS, None).count(words) == 3
+    assert kinds.kind("classify")((), None).count(sentences("a", "b")) == 2
+    assert kinds.kind("span")((), None).output == "span_logits"

@@ -83,7 +83,7 @@ def test_stated_labels_are_kept_in_their_order(tmp_path):
 
 @pytest.fixture(scope="module")
 def task():
-    return kinds.KINDS["multilabel"](NAMES, base.get_config().task)
+    return kinds.kind("multilabel")(NAMES, base.get_config().task)
 
 
 def labelled(*labels: str) -> Labels:

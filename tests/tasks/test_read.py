@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import read
-from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.kinds import kind
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
 from tests.labelling import CONTEXT, QA, answer, config, squad, write
 
@@ -146,7 +146,7 @@ def test_a_share_is_held_out_the_same_for_every_seed(forty):
 @given(st.integers(2, 30), st.floats(0.001, 0.999))
 def test_neither_part_is_ever_empty(number, share):
     records = [Sentence("f", str(i), "", "x") for i in range(number)]
-    train, valid = read._held_out(KINDS["classify"]((), None), records, share)
+    train, valid = read._held_out(kind("classify")((), None), records, share)
     assert len(train) + len(valid) == number
     assert len(valid) == min(max(round(share * number), 1), number - 1)
 

@@ -74,8 +74,9 @@ class TensorBoard(Sink):
             with contextlib.suppress(
                 AttributeError
             ):  # of another version of the library
-                worker = self._events.file_writer.event_writer._worker
-                worker._record_writer = _Outlived(worker._record_writer, self._optional)
+                events = self._events.file_writer.event_writer
+                records = _Outlived(events._ev_writer, self._optional)
+                events._ev_writer = events._worker._record_writer = records
 
     def write(self, step, metrics):
         with self._optional():
@@ -101,8 +102,9 @@ class TensorBoard(Sink):
 
 
 class _Outlived:
-    """The library's writer of records, whose thread must not die: the queue before it
-    would fill up, and the run wait for ever."""
+    """The library's writer of records, whose failure must not end its thread, or the
+    queue before it would fill up and the run wait for ever; nor stop the library from
+    closing it as the process exits, or that would print a traceback."""
 
     def __init__(self, records: Any, optional: Callable[[], Any]):
         self._records, self._optional = records, optional
@@ -114,6 +116,10 @@ class _Outlived:
     def flush(self) -> None:
         with self._optional():
             self._records.flush()
+
+    def close(self) -> None:
+        with self._optional():
+            self._records.close()
 
 
 class Progress(Sink):

@@ -236,6 +236,22 @@ def test_a_full_disk_does_not_stop_tensorboard_s_thread(tmp_path, monkeypatch, c
     assert "Traceback" not in said
 
 
+def test_tensorboard_closes_quietly_on_a_full_disk(tmp_path, monkeypatch, capsys):
+    """FAULTS 45: as the process exited the library printed two tracebacks."""
+    monkeypatch.setattr(
+        "tensorboardX.record_writer.open_file", lambda path: open("/dev/full", "wb")
+    )
+    sink = sinks.TensorBoard(tmp_path, 0)
+    library = sink._events.file_writer.event_writer
+    for step in range(40):
+        sink.write(step, {"train/loss": 1.0})
+    sink.close()
+    library.close()  # as the library does at exit, whatever became of the sink
+    said = capsys.readouterr().err
+    assert said.count("warning: nothing more goes to TensorBoard: [Errno 28]") == 1
+    assert "Traceback" not in said
+
+
 def test_tensorboard_gets_the_same_values_and_no_tensorflow_is_loaded(tmp_path):
     with make(tmp_path) as out:
         out.write(5, {"valid/mlm_loss": 4.5, "valid/mlm_accuracy": 0.25})

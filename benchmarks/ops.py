@@ -106,7 +106,8 @@ def plain_attention(query, key, value):
 
 
 def attention(lengths, query, key, value):
-    options = {"causal": False, "rate": 0.0, "keys": None, "record": False}
+    options = {"causal": False, "window": 0, "slopes": None}
+    options |= {"rate": 0.0, "keys": None, "record": False}
     return ops.attention(query, key, value, lengths=lengths, **options)[0]
 
 

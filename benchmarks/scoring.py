@@ -21,7 +21,7 @@ import numpy as np
 from bert_jax.data import tokenizer
 from bert_jax.inspect.score import likelihood
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import PRETRAINING, Network
 from bert_jax.predict.model import Model
 from bert_jax.predict.reader import Reader

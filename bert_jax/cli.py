@@ -271,10 +271,19 @@ def import_model(args: Namespace, overrides: Overrides) -> int:
     WORKDIR,
     STEP,
     folder("--to", "a new directory", required=True),
+    option(
+        "--as",
+        default="",
+        metavar="FAMILY",
+        help="bert, roberta, electra, ...: of several that fit; else that of the import "
+        "or the first",
+    ),
 )
 def export(args: Namespace, overrides: Overrides) -> int:
     """Write a run as a Hugging Face directory."""
-    return _load("huggingface.exchange").export_run(args.workdir, args.step, args.to)
+    family = vars(args)["as"]
+    exchange = _load("huggingface.exchange")
+    return exchange.export_run(args.workdir, args.step, args.to, family)
 
 
 @verb(

@@ -69,15 +69,21 @@ def get_config():
     config.model.vocab_size = 0  # V, rows of the token table; 0 takes the tokenizer's
     config.model.num_layers = 12  # L
     config.model.model_dim = 768  # D
+    config.model.embed_dim = 0  # E, of the tables, projected to D; 0 is D
     config.model.num_heads = 12  # N; the head dimension is D / N
     config.model.mlp_dim = 3072  # F
     config.model.max_length = 512  # rows of the position table
-    config.model.num_types = 2  # rows of the segment table; 1: A and B are alike
-    config.model.norm = "post"  # post | pre
+    config.model.num_types = 2  # of segments: 1: A and B are alike; 0: no table
+    config.model.norm = "post"  # post | pre | pre_embed (ModernBERT) | pre_rms
     config.model.norm_epsilon = 1e-12
-    config.model.positions = "learned"  # learned | sinusoidal
+    config.model.bias = "all"  # all | norms | none: of dense layers and norms
+    config.model.share = "none"  # none | all | attention | mlp: one for all layers
+    config.model.positions = "learned"  # learned | sinusoidal | rotary | alibi | none
+    config.model.rotary_base = 10_000.0  # of rotary layers without a window
     config.model.attention = "bidirectional"  # bidirectional | causal
-    config.model.activation = "gelu"  # gelu (erf) | gelu_tanh
+    config.model.window = 0  # W: but each third layer sees W // 2 tokens each way
+    # gelu (erf) | gelu_tanh | relu | geglu | geglu_tanh | swiglu; of a glu F is the
+    config.model.activation = "gelu"  # width after the gate
     config.model.dropout = 0.1
     config.model.attention_dropout = 0.1
     config.model.init_stddev = 0.02
@@ -90,6 +96,9 @@ def get_config():
     # mlm | clm, or with labelled data classify | multilabel | regress | tag | span | choose
     config.objective.kind = "mlm"
     config.objective.layers = "last"  # last | last_4 | a number: what task heads read
+    config.objective.head = "transform"  # transform | plain (GPT-2): of the LM
+    # tanh | gelu | relu | head (ModernBERT's dense, activation, norm)
+    config.objective.pooler = "tanh"
     config.objective.pool = "pooler"  # pooler | first | last | mean: of the tokens
     config.objective.pair = "nsp"  # nsp | sop | none: the second loss of mlm
     config.objective.pair_weight = 1.0  # what it counts beside the first

@@ -16,7 +16,7 @@ import pytest
 
 from bert_jax.huggingface import bert_config, names
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
 from bert_jax.train import optim

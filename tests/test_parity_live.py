@@ -11,7 +11,7 @@ import pytest
 
 from bert_jax.huggingface import exchange
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.objectives import finetune
 from bert_jax.predict import main as predict
 from bert_jax.run import config as configs

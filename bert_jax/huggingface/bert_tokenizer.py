@@ -10,7 +10,7 @@ import tokenizers
 from bert_jax.data import vocabulary
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.data.vocabulary import SPECIALS
-from bert_jax.huggingface import added_tokens, bert_config, keys
+from bert_jax.huggingface import added_tokens, card, keys
 from bert_jax.huggingface import files as directory
 from bert_jax.huggingface.added_tokens import Added
 from bert_jax.huggingface.keys import Keys, Only, Say
@@ -25,8 +25,8 @@ MORE = ("additional_special_tokens", "extra_special_tokens")
 UNUSUAL = "give a tokenizer.json of the parts of BERT's"
 ONLY = {
     **{name: Only((token,)) for name, token in NAMED.items()},
-    "tokenizer_class": bert_config.ONLY["tokenizer_class"],
-    "auto_map": bert_config.ONLY["auto_map"],
+    "tokenizer_class": card.ONLY["tokenizer_class"],
+    "auto_map": card.ONLY["auto_map"],
     "do_basic_tokenize": Only((True,), UNUSUAL),
     "do_word_tokenize": Only((True,), UNUSUAL),
     "do_subword_tokenize": Only((True,), UNUSUAL),

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import safetensors
 from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from bert_jax.huggingface import bert_config, bert_tokenizer, keys, names
+from bert_jax.huggingface import bert_tokenizer, families, keys, names
+from bert_jax.huggingface import card as cards
 from bert_jax.huggingface import files as directory
+from bert_jax.huggingface.family.base import Family
 from bert_jax.huggingface.names import Tensors
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.run import config as configs
 from bert_jax.run import files, record, rundir
 from bert_jax.run.config import UsageError
@@ -26,10 +29,11 @@ from bert_jax.train import checkpoint, session, setup
 from bert_jax.train.state import TrainState
 from configs import base
 
-CARD, RULES = bert_config.NAME, bert_tokenizer.RULES
+CARD, RULES = families.NAME, bert_tokenizer.RULES
 # Keys of how the run is used, which a person may choose.
 USE = ("data.length", "task.stride", "task.max_question", "task.max_answer")
 USE += ("task.no_answer",)
+POOLED = {"classify_head", "choice_head"}
 
 
 def say(text: str) -> None:
@@ -45,24 +49,26 @@ def import_model(
     UsageError, before anything is written, for what cannot be read safely or has no
     place in our BERT.
     """
-    card = directory.read_json(source, bert_config.NAME)
-    fields = bert_config.model_fields(card, say)
+    card = directory.read_json(source, CARD)
+    settings = cards.settings(card, say)
+    family = families.of_card(card)
     read = bert_tokenizer.read(source, say)
     directory.check_others(source, say)
-    tensors = directory.read_tensors(source)
+    tensors = directory.read_tensors(source, partial(names.is_buffer, family=family))
     digest = _digest(tensors)
-    params = names.to_ours(tensors, card, say)
-    config = _config(fields, params, read, overrides or {})
+    config = _shape(settings)
+    params = names.to_ours(tensors, card, config, say)
+    config = _config(config, params, read, overrides or {})
     classes = _check_shapes(config, params)
     _fit_vocabulary(params, config.model, read.tokenizer.vocab_size)
-    bert_config.check_problem(card, classes)
-    labels = bert_config.labels_of(card, classes, say)
+    cards.check_problem(card, classes)
+    labels = cards.labels_of(card, classes, say)
     facts: dict[str, Any] = {"source": str(source), "labels": labels}
     facts["data"] = session.NO_DATA
     # Of one class a head says a number, whatever its problem is called.
     if card.get("problem_type") and classes > 1:
         facts["task"] = names.PROBLEMS[card["problem_type"]]
-    facts["kept"] = {CARD: bert_config.kept(card), RULES: read.kept}
+    facts["kept"] = {CARD: cards.kept(card, family), RULES: read.kept}
 
     with _named(workdir):
         rundir.create(workdir)
@@ -97,17 +103,20 @@ def _named(target: Path) -> Iterator[None]:
         raise UsageError(f"cannot write {target}: {error}") from error
 
 
-def export_run(workdir: Path, step: int | None, target: Path) -> int:
+def export_run(workdir: Path, step: int | None, target: Path, wanted: str = "") -> int:
     """Write a run's step as a directory that `from_pretrained` reads.
 
-    Raises UsageError for a model that their BERT cannot express, and for a directory
+    `wanted` is the model_type of its family, "" for that of the import or the first that
+    fits. Raises UsageError for a model that no family can express, and for a directory
     that holds anything.
     """
-    config = record.read(workdir).config
-    bert_config.check_expressible(config.model)
+    config, facts = record.read(workdir).config, rundir.began(workdir)
+    kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
+    family = cards.chosen_family(wanted, kept[CARD].get("model_type", ""), config)
     if config.objective.layers != "last":
         raise UsageError(
-            f"the heads of their BERT read its last layer, and this run's those of "
+            f"the heads of their {family.name} read its last layer, and this run's "
+            "those of "
             f"objective.layers={config.objective.layers}"
         )
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -119,29 +128,31 @@ def export_run(workdir: Path, step: int | None, target: Path) -> int:
     words = setup.read_tokenizer(workdir)
     config = setup.resolved(config, words.vocab_size)
     params = jax.device_get(checkpoint.restore_alone(workdir, step))
-    name, tensors = names.to_theirs(params)
+    network = networks.of_params(
+        EncoderConfig(**config.model), params, networks.Readout.of(config.objective)
+    )
+    name, tensors = names.to_theirs(params, family, network.heads, words.pad_id)
+    _check_heads(name, family, config)
     _check_finite(tensors, f"{workdir}, step {step}")
-    facts = rundir.began(workdir)
-    kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
+    if kept[CARD].get("model_type") not in family.model_types:
+        kept = {CARD: {}, RULES: kept[RULES]}
     where = f"{workdir / rundir.RUN}, kept of "
-    keys.check(bert_config.KEYS, kept[CARD], where + CARD, say)
+    keys.check(cards.keys_of(family), kept[CARD], where + CARD, say)
     bert_tokenizer.check_kept(kept[RULES], where + RULES, say)
     sized = networks.SIZED & params.keys()
     problems = {task: problem for problem, task in names.PROBLEMS.items()}
     regression = config.objective.kind == "regress"
     labels = facts.get("labels", []) if sized else []
     labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
-    theirs = bert_config.their_config(
-        config.model, name, labels, words.pad_id, kept[CARD]
-    )
+    theirs = cards.their_config(config, family, name, labels, words.pad_id, kept[CARD])
     if config.objective.kind in problems:
         theirs["problem_type"] = problems[config.objective.kind]
 
-    _say_what_is_lost(name, params, config.objective.pair)
+    _say_what_is_lost(name, family, params, config.objective.pair)
 
     with _named(target), files.atomic_directory(target) as beside:
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
-        files.write_json(beside / bert_config.NAME, theirs)
+        files.write_json(beside / CARD, theirs)
         bert_tokenizer.write(beside, words, config.model.max_length, kept[RULES])
     say(f"{target}: {name}, step {step} of {workdir}")
     return 0
@@ -153,9 +164,27 @@ def _check_finite(tensors: Tensors, source: str) -> None:
             raise UsageError(f"{source}: {name} holds numbers that are not finite")
 
 
-def _say_what_is_lost(name: str, params: Mapping[str, Any], pair: str) -> None:
+def _check_heads(name: str, family: Family, config: Any) -> None:
+    """Refuse a pooler, or a pooling, that their class does not have."""
+    wanted, objective = family.classes[name], config.objective
+    if "pooler" in wanted and objective.pooler != family.pooler:
+        raise UsageError(
+            f"{name} pools by {family.pooler}, and this run by "
+            f"objective.pooler={objective.pooler}"
+        )
+    known = family.poolings
+    if wanted.keys() & POOLED and objective.pool not in known:
+        raise UsageError(
+            f"{name} reads a text by objective.pool={' | '.join(known)}, and this run by "
+            f"{objective.pool}"
+        )
+
+
+def _say_what_is_lost(
+    name: str, family: Family, params: Mapping[str, Any], pair: str
+) -> None:
     """Tell what of a Hugging Face class has no place here."""
-    wanted = names.ARCHITECTURES[name]
+    wanted = family.classes[name]
     if "pooler" in params and "pooler" not in wanted:
         say(f"the pooler is left out: {name} has none")
     if "pooler" in wanted and "pooler" not in params:
@@ -189,15 +218,20 @@ def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
     model.vocab_size = pieces
 
 
+def _shape(settings: Mapping[str, Any]) -> ConfigDict:
+    """A config with these dotted keys."""
+    config = base.get_config()
+    config.update_from_flattened_dict(settings)
+    return config
+
+
 def _config(
-    fields: dict[str, Any],
+    config: ConfigDict,
     params: Mapping[str, Any],
     read: bert_tokenizer.Read,
     overrides: Mapping[str, str],
 ) -> ConfigDict:
-    """A config of this model; its data and schedule were never ours to know."""
-    config = base.get_config()
-    config.model.update(fields)
+    """The config with its use; its data and schedule were never ours to know."""
     words = read.tokenizer
     config.tokenizer.lowercase = words.lowercase
     config.tokenizer.strip_accents = read.strip_accents
@@ -234,7 +268,7 @@ def _fit_windows(config: ConfigDict, overrides: Mapping[str, str]) -> None:
 def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
     """Refuse arrays of other shapes than the config's; how many classes there are."""
     network = networks.of_params(
-        EncoderConfig(**config.model), params, networks.PRETRAINING
+        EncoderConfig(**config.model), params, networks.Readout.of(config.objective)
     )
     if different := checkpoint.differing(params, networks.shapes(network)):
         raise UsageError(f"config.json and the tensors disagree: {different[0]}")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from bert_jax.huggingface import names as huggingface
 from bert_jax.huggingface.names import Tensors
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
@@ -121,10 +120,11 @@ def _convert(path: Path) -> str:
     )
 
 
-def read_tensors(source: Path) -> Tensors:
-    """Read the tensors of a directory, from one file or shards, as float32."""
+def read_tensors(source: Path, is_buffer: Callable[[str], bool]) -> Tensors:
+    """Read the tensors of a directory but buffers, from one file or shards, as
+    float32."""
     if (source / WEIGHTS).exists() or (source / WEIGHTS).is_symlink():
-        return _read_safetensors(inside(source, WEIGHTS))
+        return _read_safetensors(inside(source, WEIGHTS), is_buffer)
     if not (source / INDEX).exists():
         for path in sorted(source.iterdir()):
             if path.suffix in PICKLED:
@@ -136,10 +136,10 @@ def read_tensors(source: Path) -> Tensors:
     ):
         raise UsageError(f"{INDEX}: weight_map must give the file of each tensor")
     shards = {
-        name: _read_safetensors(inside(source, name))
+        name: _read_safetensors(inside(source, name), is_buffer)
         for name in sorted(set(shard_of.values()))
     }
-    wanted = {t: s for t, s in shard_of.items() if not huggingface.is_buffer(t)}
+    wanted = {t: s for t, s in shard_of.items() if not is_buffer(t)}
     for tensor, shard in wanted.items():
         if tensor not in shards[shard]:
             raise UsageError(f"{source / shard} lacks {tensor}, which {INDEX} promises")
@@ -151,12 +151,12 @@ def read_tensors(source: Path) -> Tensors:
     return {tensor: shards[shard][tensor] for tensor, shard in wanted.items()}
 
 
-def _read_safetensors(path: Path) -> Tensors:
+def _read_safetensors(path: Path, is_buffer: Callable[[str], bool]) -> Tensors:
     """The library checks the header's size and that offsets neither gap nor overlap."""
     try:
         with safetensors.safe_open(path, "np") as file:
             stored = file.keys()
-            names = [name for name in stored if not huggingface.is_buffer(name)]
+            names = [name for name in stored if not is_buffer(name)]
             for name in names:
                 if (kind := file.get_slice(name).get_dtype()) not in FLOATS:
                     raise UsageError(f"{path}: {name} is {kind}, not floating point")

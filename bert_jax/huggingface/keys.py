@@ -60,3 +60,26 @@ def kept(keys: Keys, given: Mapping[str, Any]) -> dict[str, Any]:
     """The known keys, as an export writes them back."""
     known = keys.used | keys.only.keys() | keys.idle
     return {key: value for key, value in given.items() if key in known}
+
+
+def whole(
+    name: str, given: Mapping[str, Any], key: str, silent: int | None, least: int = 1
+) -> int:
+    """The whole number of a key; `silent` where it is not given. Raises UsageError."""
+    value = given.get(key, silent)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{name}: {key} must be a number, not {value!r}")
+    if value < least:
+        raise UsageError(f"{name}: {key} must be at least {least}, not {value}")
+    return value
+
+
+def number(name: str, given: Mapping[str, Any], key: str, silent: float) -> float:
+    """The number of a key, whole or not; `silent` where it is not given."""
+    value = given.get(key, silent)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{name}: {key} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{name}: {key} is a number that is too large") from None

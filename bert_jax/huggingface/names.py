@@ -1,203 +1,233 @@
-"""Names and arrays of Hugging Face's BERT and ours, each way by one table.
+"""Names and arrays of Hugging Face's models and ours, each way by a family's tables.
 
-Arrays only: `exchange` reads and writes the files. A tensor that the table does not
+Arrays only: `exchange` reads and writes the files. A tensor that the tables do not
 know, and a group of them that is incomplete, are errors: nothing is dropped unsaid.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
+from bert_jax.huggingface import families
+from bert_jax.huggingface.family.base import Family, Rows, TensorName
+from bert_jax.models import network as networks
+from bert_jax.models.layers import EncoderConfig
+from bert_jax.models.network import Network, Readout
 from bert_jax.run.config import UsageError
 
 Tensors = dict[str, np.ndarray]
+Say = Callable[[str], None]
 
-
-class TensorName(NamedTuple):
-    """Path of a parameter in a run, and its name in a Hugging Face file.
-
-    {layer} stands for the layer's number. Their matrices map (out, in), ours
-    (in, out): those are transposed on the way, which is its own inverse.
-    """
-
-    ours: str
-    theirs: str
-    transposed: bool
-
-
-def _dense(ours: str, theirs: str) -> list[TensorName]:
-    return [
-        TensorName(f"{ours}/kernel", f"{theirs}.weight", True),
-        TensorName(f"{ours}/bias", f"{theirs}.bias", False),
-    ]
-
-
-def _norm(ours: str, theirs: str) -> list[TensorName]:
-    return [
-        TensorName(f"{ours}/scale", f"{theirs}.weight", False),
-        TensorName(f"{ours}/bias", f"{theirs}.bias", False),
-    ]
-
-
-def _table(ours: str, theirs: str) -> list[TensorName]:
-    return [TensorName(f"{ours}/embedding", f"{theirs}.weight", False)]
-
-
-EMBEDDINGS, BLOCK, LAYER = "encoder/embeddings", "encoder/block_{layer:02d}", "{layer}"
-TABLE = [
-    *_table(f"{EMBEDDINGS}/token", "bert.embeddings.word_embeddings"),
-    *_table(f"{EMBEDDINGS}/position", "bert.embeddings.position_embeddings"),
-    *_table(f"{EMBEDDINGS}/type", "bert.embeddings.token_type_embeddings"),
-    *_norm(f"{EMBEDDINGS}/norm", "bert.embeddings.LayerNorm"),
-    *_dense(f"{BLOCK}/attention/query", "bert.encoder.layer.{layer}.attention.self.query"),
-    *_dense(f"{BLOCK}/attention/key", "bert.encoder.layer.{layer}.attention.self.key"),
-    *_dense(f"{BLOCK}/attention/value", "bert.encoder.layer.{layer}.attention.self.value"),
-    *_dense(f"{BLOCK}/attention/out", "bert.encoder.layer.{layer}.attention.output.dense"),
-    *_norm(f"{BLOCK}/attention_norm", "bert.encoder.layer.{layer}.attention.output.LayerNorm"),
-    *_dense(f"{BLOCK}/mlp/up", "bert.encoder.layer.{layer}.intermediate.dense"),
-    *_dense(f"{BLOCK}/mlp/down", "bert.encoder.layer.{layer}.output.dense"),
-    *_norm(f"{BLOCK}/mlp_norm", "bert.encoder.layer.{layer}.output.LayerNorm"),
-    *_dense("pooler", "bert.pooler.dense"),
-    *_dense("mlm_head/transform", "cls.predictions.transform.dense"),
-    *_norm("mlm_head/norm", "cls.predictions.transform.LayerNorm"),
-    TensorName("mlm_head/bias", "cls.predictions.bias", False),
-    *_dense("pair_head", "cls.seq_relationship"),
-    *_dense("classify_head", "classifier"),
-    *_dense("tag_head", "classifier"),
-    *_dense("choice_head", "classifier"),
-    *_dense("span_head", "qa_outputs"),
-]  # fmt: skip
-
-# Their classes, by the heads that they have. Three of them call a head "classifier".
-ARCHITECTURES = {
-    "BertForPreTraining": {"pooler", "mlm_head", "pair_head"},
-    "BertForMaskedLM": {"mlm_head"},
-    "BertForNextSentencePrediction": {"pooler", "pair_head"},
-    "BertForSequenceClassification": {"pooler", "classify_head"},
-    "BertForTokenClassification": {"tag_head"},
-    "BertForMultipleChoice": {"pooler", "choice_head"},
-    "BertForQuestionAnswering": {"span_head"},
-    "BertModel": {"pooler"},
-}
 # Their names for what a classifier's numbers mean, and our kinds of task.
 PROBLEMS = {
     "single_label_classification": "classify",
     "multi_label_classification": "multilabel",
     "regression": "regress",
 }
-CLASSIFIERS = {"classify_head", "tag_head", "choice_head"}
-TOKENS = "embeddings.word_embeddings.weight"
-TIED = "cls.predictions.decoder."  # again the token table and cls.predictions.bias
-BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 OLD = {"gamma": "weight", "beta": "bias"}  # of LayerNorms converted from TensorFlow
+TABLE = "encoder/embeddings/token/embedding"
 
-Say = Callable[[str], None]
 
-
-def to_ours(tensors: Tensors, card: Mapping[str, Any], say: Say) -> dict[str, Any]:
+def to_ours(
+    tensors: Tensors, card: Mapping[str, Any], config: Any, say: Say
+) -> dict[str, Any]:
     """Parameters, float32 and nested by path, from Hugging Face tensors.
 
-    `card` is their config.json; what had to be mended is told to `say`, a line
-    each. Raises UsageError for tensors that are missing, unknown or misshapen.
+    `card` is their config.json and `config` our config of it; what had to be mended is
+    told to `say`, a line each. Raises UsageError for tensors that are missing, unknown
+    or misshapen.
     """
-    tensors = _modern(_bare(tensors, say), say)
-    _untie(tensors, card, say)
-    rows, heads = [], _heads(tensors, card)
-    for row in _rows(int(card["num_hidden_layers"]), heads | {"encoder"}):
-        if row.theirs not in tensors:
-            raise UsageError(f"the tensor {row.theirs} is missing")
-        array = tensors.pop(row.theirs)
-        if array.ndim != (1 if row.ours.endswith(("bias", "scale")) else 2):
-            raise UsageError(f"the tensor {row.theirs} has shape {array.shape}")
-        rows.append((row, array.T if row.transposed else array))
-    if tensors:
-        more = f" and {len(tensors) - 1} more" if len(tensors) > 1 else ""
+    family = families.of_card(card)
+    tensors = _modern(_bare(tensors, family, say), family, say)
+    _untie(tensors, card, family, say)
+    heads = _heads(tensors, card, family)
+    rows = _spelt((*family.encoder, *_flat(heads)), config.model.num_layers)
+    paths = _paths(config, tuple(heads))
+    if homeless := [path for path in paths if path not in rows]:
         raise UsageError(
-            f"{min(tensors)}{more}: no tensor of a BERT that is known here"
+            f"{families.NAME}: a {family.name} has no tensor of {homeless[0]}"
         )
-    if "pooler" not in heads:
+    params = {
+        path: _array(rows[path], tensors, family, card)
+        for path in paths
+        if rows[path].theirs
+    }
+    if unknown := sorted(tensors.keys() - {rows[path].theirs for path in paths}):
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise UsageError(
+            f"{unknown[0]}{more}: no tensor of a {family.name} that is known here"
+        )
+    if "pooler" in family.classes[family.base] and "pooler" not in heads:
         say("there is no pooler: the run has none")
-    return traverse_util.unflatten_dict(
-        {row.ours: np.ascontiguousarray(array, np.float32) for row, array in rows},
-        sep="/",
-    )
+    for path in paths:
+        if path not in params:  # a bias that their class does not have
+            kernel = params[path.removesuffix("bias") + "kernel"]
+            params[path] = np.zeros(kernel.shape[-1], np.float32)
+    return traverse_util.unflatten_dict(params, sep="/")
 
 
-def to_theirs(params: Mapping[str, Any]) -> tuple[str, Tensors]:
-    """Our parameters -> their architecture's name, and its tensors.
+def to_theirs(
+    params: Mapping[str, Any], family: Family, heads: Iterable[str], pad_id: int
+) -> tuple[str, Tensors]:
+    """Our parameters -> the class of a family that has these heads, and its tensors.
 
     A tied decoder is not written twice, as they do not write it either. A pooler is
     left out where their class has none.
     """
-    heads = params.keys() - {"encoder"}
-    name = architecture(heads)
-    kept = {"encoder"} | heads & ARCHITECTURES[name]
+    name = class_of(family, set(heads))
+    groups = family.classes[name]
+    kept = {"encoder"} | groups.keys() & params.keys()
     flat = traverse_util.flatten_dict({key: params[key] for key in kept}, sep="/")
-    layers = sum(key.startswith("block_") for key in params["encoder"])
-    tensors = {}
-    for row in _rows(layers, kept):
-        array = np.asarray(flat.pop(row.ours))
-        array = array.T if row.transposed else array
-        theirs = row.theirs.removeprefix("bert.") if name == "BertModel" else row.theirs
-        tensors[theirs] = np.ascontiguousarray(array)
-    if flat:
-        raise UsageError(f"their BERT has no place for {min(flat)}")
-    return name, tensors
+    blocks = sum(key.startswith("block_") for key in params["encoder"])
+    rows, parts = _spelt((*family.encoder, *_flat(groups)), blocks), {}
+    for path, leaf in flat.items():
+        if path not in rows:
+            raise UsageError(f"their {family.name} has no place for {path}")
+        row, array = rows[path], np.asarray(leaf)
+        if not row.theirs and array.any():
+            raise UsageError(f"their {name} has no place for {path}, which is not zero")
+        if row.theirs:
+            parts.setdefault(row.theirs, {})[row.part[0]] = (row, array)
+    short = family.prefix if name == family.base else ""
+    return name, {
+        theirs.removeprefix(short): _joined(each, family, pad_id)
+        for theirs, each in parts.items()
+    }
 
 
-def architecture(heads: set[str]) -> str:
+def class_of(family: Family, heads: set[str]) -> str:
     """The class of theirs that has these heads, and a pooler if there must be one."""
-    for name, theirs in ARCHITECTURES.items():
-        if theirs in (heads, heads - {"pooler"}) or (name == "BertModel" and not heads):
+    for name, groups in family.classes.items():
+        bare = name == family.base and not heads
+        if bare or set(groups) in (heads, heads - {"pooler"}):
             return name
     raise UsageError(
-        f"Hugging Face has no BERT with just {', '.join(sorted(heads))} on top"
+        f"Hugging Face has no {family.name} with just {', '.join(sorted(heads))} on top"
     )
 
 
-def _rows(layers: int, groups: set[str]) -> Iterator[TensorName]:
-    """The table for these groups (encoder, pooler, ...), every layer spelt out."""
-    for ours, theirs, transposed in TABLE:
-        if ours.split("/")[0] in groups:
-            repeats = range(layers) if LAYER in theirs else range(1)
-            for layer in repeats:
-                yield TensorName(
-                    ours.format(layer=layer), theirs.format(layer=layer), transposed
-                )
+def is_buffer(name: str, family: Family) -> bool:
+    """Whether it is no parameter: old versions saved the numbers 0, 1, 2, ... too."""
+    return any(f".{name}".endswith(f".{buffer}") for buffer in family.buffers)
 
 
-def _heads(tensors: Tensors, card: Mapping[str, Any]) -> set[str]:
-    """The heads of which there is any tensor; the class says which "classifier"."""
-    heads = {
-        row.ours.split("/")[0]
-        for row in TABLE
-        if row.theirs in tensors and not row.ours.startswith("encoder")
-    }
-    if not heads & CLASSIFIERS:
-        return heads
+def _paths(config: Any, heads: tuple[str, ...]) -> list[str]:
+    """The paths of the parameters of a config with these heads."""
+    encoder, features = EncoderConfig(**config.model), Readout.of(config.objective)
+    shapes = networks.shapes(Network(encoder, heads, 1, features))
+    return list(traverse_util.flatten_dict(shapes, sep="/"))
+
+
+def _flat(heads: Mapping[str, Rows]) -> list[TensorName]:
+    return [row for rows in heads.values() for row in rows]
+
+
+def _spelt(rows: Iterable[TensorName], layers: int) -> dict[str, TensorName]:
+    """Rows by our path, every layer spelt out."""
+    spelt = [
+        row._replace(ours=row.ours.format(layer=n), theirs=row.theirs.format(layer=n))
+        for row in rows
+        for n in (range(layers) if "{layer" in row.ours else range(1))
+    ]
+    return {row.ours: row for row in spelt}
+
+
+def _array(
+    row: TensorName, tensors: Tensors, family: Family, card: Mapping[str, Any]
+) -> Any:
+    """The array of a row, as ours."""
+    if row.theirs not in tensors:
+        raise UsageError(f"the tensor {row.theirs} is missing")
+    array = tensors[row.theirs]
+    if array.ndim != (1 if row.ours.endswith(("bias", "scale")) else 2):
+        raise UsageError(f"the tensor {row.theirs} has shape {array.shape}")
+    array = array.T if row.transposed else array
+    number, count = row.part
+    if array.shape[-1] % count:
+        raise UsageError(
+            f"the tensor {row.theirs} has shape {array.shape}: {count} parts side by side "
+            "do not divide it"
+        )
+    array = np.split(array, count, axis=-1)[number]
+    if family.offset and row.ours.endswith("position/embedding"):
+        array = array[families.padding(card) + 1 :]
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _joined(
+    parts: Mapping[int, tuple[TensorName, np.ndarray]], family: Family, pad_id: int
+) -> np.ndarray:
+    """The tensor of theirs that these arrays of ours are parts of."""
+    row = parts[0][0]
+    array = np.concatenate([parts[i][1] for i in range(row.part[1])], axis=-1)
+    if family.offset and row.ours.endswith("position/embedding"):
+        array = np.pad(array, ((pad_id + 1, 0), (0, 0)))
+    return np.ascontiguousarray(array.T if row.transposed else array)
+
+
+def _heads(
+    tensors: Tensors, card: Mapping[str, Any], family: Family
+) -> dict[str, Rows]:
+    """The heads of which there is any tensor, each with its rows.
+
+    The class that config.json names decides between heads whose tensors it calls alike.
+    """
     named = card.get("architectures")
     first = str(named[0]) if isinstance(named, list) and named else ""
-    kept = ARCHITECTURES.get(first, set()) & CLASSIFIERS
-    if not kept:
-        raise UsageError(
-            f"config.json: architectures is {named}, which does not say what its "
-            'tensor classifier.weight classifies: write ["BertForSequenceClassification"]'
-            ', ["BertForTokenClassification"] or ["BertForMultipleChoice"]'
-        )
-    return heads - CLASSIFIERS | kept
+    own = _own_heads(first, family)
+    found: dict[str, Rows] = {}
+    taken: set[str] = set()
+    for groups in (own, *family.classes.values()):
+        for head, rows in groups.items():
+            theirs = {row.theirs for row in rows} & tensors.keys()
+            if theirs and head not in found and not theirs & taken:
+                found[head] = rows
+                taken |= theirs
+    for head, rows in found.items():
+        shared = {row.theirs for row in rows} & tensors.keys()
+        if head not in own and _is_shared(shared, head, family):
+            _refuse_unnamed(family, named, min(shared))
+    return found
 
 
-def is_buffer(name: str) -> bool:
-    """Whether it is no parameter: old versions saved the numbers 0, 1, 2, ... too."""
-    return any(f".{name}".endswith(f".{buffer}") for buffer in BUFFERS)
+def _own_heads(name: str, family: Family) -> Mapping[str, Rows]:
+    """The heads of a class, which may bear the name of a like family: the one of
+    CamembertForMaskedLM is that of RobertaForMaskedLM."""
+    for known, groups in family.classes.items():
+        if name.endswith(known.removeprefix(family.stem)):
+            return groups
+    return {}
 
 
-def _bare(tensors: Tensors, say: Say) -> Tensors:
+def _is_shared(theirs: set[str], head: str, family: Family) -> bool:
+    """Whether another head of the family has tensors of these names."""
+    return any(
+        other != head and theirs & {row.theirs for row in rows}
+        for groups in family.classes.values()
+        for other, rows in groups.items()
+    )
+
+
+def _refuse_unnamed(family: Family, named: Any, tensor: str) -> None:
+    classes = [
+        f'["{name}"]'
+        for name, groups in family.classes.items()
+        if any(row.theirs == tensor for rows in groups.values() for row in rows)
+    ]
+    raise UsageError(
+        f"config.json: architectures is {named}, which does not say what its "
+        f"tensor {tensor} belongs to: write {', '.join(classes[:-1])} or {classes[-1]}"
+    )
+
+
+def _bare(tensors: Tensors, family: Family, say: Say) -> Tensors:
     """The same without what a wrapper, such as torch.compile, put before each name."""
-    found = [name for name in tensors if name.endswith(TOKENS)]
-    prefix = found[0].removesuffix(TOKENS).removesuffix("bert.") if found else ""
+    [table] = [row.theirs for row in family.encoder if row.ours == TABLE]
+    tokens = table.removeprefix(family.prefix)
+    found = [name for name in tensors if f".{name}".endswith(f".{tokens}")]
+    prefix = found[0].removesuffix(tokens).removesuffix(family.prefix) if found else ""
     if not prefix or len(found) > 1:
         return tensors
     inside = {name for name in tensors if name.startswith(prefix)}
@@ -208,16 +238,18 @@ def _bare(tensors: Tensors, say: Say) -> Tensors:
     return renamed
 
 
-def _modern(tensors: Tensors, say: Say) -> Tensors:
+def _modern(tensors: Tensors, family: Family, say: Say) -> Tensors:
     """The same under today's names, without the buffers that old versions saved."""
+    inside = (*family.encoder, *_flat(family.classes[family.base]))
+    starts = {row.theirs.removeprefix(family.prefix).split(".")[0] for row in inside}
     renamed, old, bare = {}, 0, 0
     for name, array in tensors.items():
         stem, _, last = name.rpartition(".")
         if last in OLD:
             name, old = f"{stem}.{OLD[last]}", old + 1
-        if name.split(".")[0] in ("embeddings", "encoder", "pooler"):
-            name, bare = f"bert.{name}", bare + 1
-        if is_buffer(name):
+        if name.split(".")[0] in starts:
+            name, bare = f"{family.prefix}{name}", bare + 1
+        if is_buffer(name, family):
             continue
         if name in renamed:
             raise UsageError(f"the tensor {name} is there under two names")
@@ -225,30 +257,30 @@ def _modern(tensors: Tensors, say: Say) -> Tensors:
     if old:
         say(f"{old} old names: gamma and beta are read as weight and bias")
     if bare:
-        say(f'{bare} names without the prefix "bert.": read as if they had it')
+        say(
+            f'{bare} names without the prefix "{family.prefix}": read as if they had it'
+        )
     return renamed
 
 
-def _untie(tensors: Tensors, card: Mapping[str, Any], say: Say) -> None:
+def _untie(tensors: Tensors, card: Mapping[str, Any], family: Family, say: Say) -> None:
     """Remove the copies of what is tied; they must be equal to their originals."""
-    originals = {
-        f"{TIED}weight": "bert.embeddings.word_embeddings.weight",
-        f"{TIED}bias": "cls.predictions.bias",
-    }
-    found = [name for name in originals if name in tensors]
+    found = [name for name in family.tied if name in tensors]
     for name in found:
-        original = tensors.setdefault(originals[name], tensors[name])
+        original = tensors.setdefault(family.tied[name], tensors[name])
         if not np.array_equal(original, tensors.pop(name)):
             raise UsageError(
-                f"{name} differs from {originals[name]}: a decoder that is not tied to "
+                f"{name} differs from {family.tied[name]}: a decoder that is not tied to "
                 "the token table has no place here"
             )
+    [decoder] = [name for name in family.tied if name.endswith("weight")]
+    head = family.classes.get(f"{family.stem}ForMaskedLM", {}).get("mlm_head", ())
     if found:
         say(f"{' and '.join(found)}: tied, read once")
-    elif originals[f"{TIED}bias"] in tensors:
+    elif any(row.ours == "mlm_head/bias" and row.theirs in tensors for row in head):
         if card.get("tie_word_embeddings") is False:
             raise UsageError(
-                f"config.json: tie_word_embeddings is False, and the tensor {TIED}weight "
+                f"config.json: tie_word_embeddings is False, and the tensor {decoder} "
                 "is missing"
             )
         say("no decoder of its own: it is tied to the token table")

@@ -1,116 +1,31 @@
 """The Transformer encoder of BERT and of the families that are configs of it."""
 
-from dataclasses import dataclass
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from bert_jax.models import ops
+from bert_jax.models.layers import (
+    GATED,
+    Dense,
+    EncoderConfig,
+    Table,
+    activation,
+    layer_norm,
+    row_keys,
+)
+from bert_jax.models.positions import LOCAL_BASE, rotary, sinusoids, slopes
 
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The shape of an encoder; `configs/base.py` explains each field, and `run.rules`
-    has its range and choices."""
-
-    vocab_size: int
-    num_layers: int
-    model_dim: int
-    num_heads: int
-    mlp_dim: int
-    max_length: int
-    num_types: int
-    norm: str
-    norm_epsilon: float
-    positions: str
-    attention: str
-    activation: str
-    dropout: float
-    attention_dropout: float
-    init_stddev: float
-    dtype: str
-    remat: str
-
-    def __post_init__(self):
-        if self.model_dim % self.num_heads:
-            raise ValueError(
-                f"model.model_dim is {self.model_dim}; it must be a multiple of "
-                f"model.num_heads, {self.num_heads}"
-            )
-
-    @property
-    def head_dim(self) -> int:
-        return self.model_dim // self.num_heads
-
-
-def initializer(config: EncoderConfig) -> nn.initializers.Initializer:
-    """A normal cut at two sigma, its variance uncorrected: the original's.
-
-    Devlin et al. 2019 used `tf.truncated_normal_initializer(0.02)`, whose samples
-    have a standard deviation of 0.88 * 0.02.
-    """
-    return nn.initializers.truncated_normal(config.init_stddev)
-
-
-class Dense(nn.Module):
-    """A matrix and a bias, multiplied and added by `ops` in the type of the config."""
-
-    config: EncoderConfig
-    features: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B F"]:
-        dtype, shape = self.config.dtype, (x.shape[-1], self.features)
-        kernel = self.param("kernel", initializer(self.config), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = (array.astype(dtype) for array in (x, kernel, bias))
-        return ops.add(ops.dot(x, kernel, axis=0, dtype=dtype), bias)
-
-
-def layer_norm(config: EncoderConfig, name: str) -> nn.LayerNorm:
-    """LayerNorm (Ba et al. 2016), its statistics always in float32."""
-    return nn.LayerNorm(config.norm_epsilon, dtype=config.dtype, name=name)
-
-
-def activation(config: EncoderConfig, x: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    """GELU (Hendrycks & Gimpel 2016): by erf, or by its tanh approximation."""
-    return nn.gelu(x) if config.activation == "gelu_tanh" else ops.gelu(x)
-
-
-def row_keys(site: nn.Module, rows: Int[Array, "B"] | None) -> Key[Array, "B"] | None:
-    """A dropout key for each row of the global batch, its own at every site."""
-    if rows is None:
-        return None
-    return jax.vmap(partial(jax.random.fold_in, site.make_rng("dropout")))(rows)
-
-
-def sinusoids(length: int, dim: int) -> np.ndarray:
-    """Fixed positions (Vaswani et al. 2017, section 3.5): sine, cosine, sine, ..."""
-    column = np.arange(dim)
-    angle = np.arange(length)[:, None] / 10_000 ** (column // 2 * 2 / dim)
-    return np.where(column % 2, np.cos(angle), np.sin(angle)).astype(np.float32)
-
-
-class Table(nn.Module):
-    """An embedding; how to look its vectors up is left to the caller."""
-
-    size: int
-    config: EncoderConfig
-
-    @nn.compact
-    def __call__(self) -> Float[Array, "size D"]:
-        shape = (self.size, self.config.model_dim)
-        return self.param("embedding", initializer(self.config), shape)
+PRE_NORMS = ("pre", "pre_embed", "pre_rms")
+LOCAL = (4,)  # which argument of a Block's call is no array, counted with self
 
 
 class Embeddings(nn.Module):
-    """Token + position + type (Devlin et al. 2019, figure 2), summed in float32.
+    """Token + position + type (Devlin et al. 2019, figure 2), summed in float32, and
+    projected from E to D where these differ (Lan et al. 2020, section 3.1).
 
-    With sinusoids token vectors are scaled by sqrt(D), lest the sinusoids drown
+    With sinusoids token vectors are scaled by sqrt(E), lest the sinusoids drown
     them (Vaswani et al. 2017, section 3.4). With `pre` there is no norm here, as in
     Xiong et al. 2020, table 1: the blocks norm what they read.
     """
@@ -123,7 +38,7 @@ class Embeddings(nn.Module):
         ids: Int[Array, "B T"],
         types: Int[Array, "B T"],
         rows: Int[Array, "B"] | None,
-    ) -> tuple[Float[Array, "B T D"], Float[Array, "V D"]]:
+    ) -> tuple[Float[Array, "B T D"], Float[Array, "V E"]]:
         """The vectors, and the table of tokens, to which a head may be tied."""
         config, length = self.config, ids.shape[1]
         if length > config.max_length:
@@ -135,25 +50,33 @@ class Embeddings(nn.Module):
         if config.positions == "learned":
             positions = Table(config.max_length, config, name="position")()
             x = ops.add(x, positions[:length])
-        else:
-            x = x * config.model_dim**0.5 + sinusoids(length, config.model_dim)[None]
-        if config.num_types == 1:  # both texts of a pair have it, as in RoBERTa
+        elif config.positions == "sinusoidal":
+            x = x * config.embed_dim**0.5 + sinusoids(length, config.embed_dim)[None]
+        if config.num_types:
+            x += self.type_vectors(types)
+        if config.norm in ("post", "pre_embed"):
+            x = layer_norm(config, "norm")(x)
+        x = ops.dropout(x.astype(config.dtype), config.dropout, row_keys(self, rows))
+        if config.embed_dim != config.model_dim:
+            x = Dense(config, config.model_dim, name="project")(x)
+        return x, tokens
+
+    def type_vectors(self, types: Int[Array, "B T"]) -> Float[Array, "B T E"]:
+        """Among so few rows a product does: no scatter in its gradient."""
+        count = self.config.num_types
+        if count == 1:  # both texts of a pair have it, as in RoBERTa
             types = jnp.zeros_like(types)
-        # Among so few rows a product does: no scatter in its gradient.
-        x += jnp.einsum(
-            "BTK,KD->BTD",
-            jax.nn.one_hot(types, config.num_types),
-            Table(config.num_types, config, name="type")(),
+        return jnp.einsum(
+            "BTK,KE->BTE",
+            jax.nn.one_hot(types, count),
+            Table(count, self.config, name="type")(),
             precision=jax.lax.Precision.HIGHEST,
         )
-        if config.norm == "post":
-            x = layer_norm(config, "norm")(x)
-        x = x.astype(config.dtype)
-        return ops.dropout(x, config.dropout, row_keys(self, rows)), tokens
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention (Vaswani et al. 2017, section 3.2.2)."""
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2), of a `local` layer
+    within its window."""
 
     config: EncoderConfig
 
@@ -163,6 +86,7 @@ class SelfAttention(nn.Module):
         x: Float[Array, "B T D"],
         lengths: Int[Array, "B"],
         rows: Int[Array, "B"] | None,
+        local: bool,
     ) -> Float[Array, "B T D"]:
         config = self.config
         heads = (*x.shape[:2], config.num_heads, config.head_dim)
@@ -170,24 +94,32 @@ class SelfAttention(nn.Module):
             Dense(config, config.model_dim, name=name)(x).reshape(heads)
             for name in ("query", "key", "value")
         )
+        if config.positions == "rotary":
+            base = LOCAL_BASE if local else config.rotary_base
+            places = jnp.arange(x.shape[1])
+            query, key = rotary(query, places, base), rotary(key, places, base)
         x, weights = ops.attention(
             query,
             key,
             value,
             lengths=lengths,
             causal=config.attention == "causal",
+            window=config.window if local else 0,
+            slopes=slopes(config.num_heads) if config.positions == "alibi" else None,
             rate=config.attention_dropout,
             keys=row_keys(self, rows),
             record=recording(self, "attention"),
         )
         if weights is not None:
             self.sow("attention", "weights", weights)
-        x = Dense(config, config.model_dim, name="out")(x.reshape(*x.shape[:2], -1))
+        out = Dense(config, config.model_dim, residual=True, name="out")
+        x = out(x.reshape(*x.shape[:2], -1))
         return ops.dropout(x, config.dropout, row_keys(self, rows))
 
 
 class Mlp(nn.Module):
-    """Two layers at each position (Vaswani et al. 2017, section 3.3)."""
+    """Two layers at each position (Vaswani et al. 2017, section 3.3), the hidden one
+    gated where the activation is a GLU (Shazeer 2020)."""
 
     config: EncoderConfig
 
@@ -196,19 +128,26 @@ class Mlp(nn.Module):
         self, x: Float[Array, "B T D"], rows: Int[Array, "B"] | None
     ) -> Float[Array, "B T D"]:
         config = self.config
-        x = activation(config, Dense(config, config.mlp_dim, name="up")(x))
-        x = Dense(config, config.model_dim, name="down")(x)
+        hidden = activation(config, Dense(config, config.mlp_dim, name="up")(x))
+        if config.activation in GATED:
+            hidden *= Dense(config, config.mlp_dim, name="gate")(x)
+        x = Dense(config, config.model_dim, residual=True, name="down")(hidden)
         return ops.dropout(x, config.dropout, row_keys(self, rows))
 
 
 class Block(nn.Module):
     """Attention and MLP, each with a residual and a norm.
 
-    `post` norms the sum (Vaswani et al. 2017), `pre` norms what each reads and
-    leaves the residual alone (Xiong et al. 2020, table 1).
+    `post` norms the sum (Vaswani et al. 2017); the others norm what each reads and
+    leave the residual alone (Xiong et al. 2020, table 1), and the first block of
+    `pre_embed` reads normed embeddings as they are (Warner et al. 2024, section 2.1.1).
+    shared_attention, shared_mlp: modules of several blocks, None for a block's own.
     """
 
     config: EncoderConfig
+    first: bool
+    shared_attention: nn.Module | None
+    shared_mlp: nn.Module | None
 
     @nn.compact
     def __call__(
@@ -216,20 +155,22 @@ class Block(nn.Module):
         x: Float[Array, "B T D"],
         lengths: Int[Array, "B"],
         rows: Int[Array, "B"] | None,
+        local: bool,
     ) -> Float[Array, "B T D"]:
-        attend = SelfAttention(self.config, name="attention")
-        attention_norm = layer_norm(self.config, "attention_norm")
-        mlp = Mlp(self.config, name="mlp")
-        mlp_norm = layer_norm(self.config, "mlp_norm")
-        if self.config.norm == "pre":
-            x = x + attend(attention_norm(x), lengths, rows)
+        config, skips = self.config, self.first and self.config.norm == "pre_embed"
+        attend = self.shared_attention or SelfAttention(config, name="attention")
+        attention_norm = identity if skips else layer_norm(config, "attention_norm")
+        mlp = self.shared_mlp or Mlp(config, name="mlp")
+        mlp_norm = layer_norm(config, "mlp_norm")
+        if config.norm in PRE_NORMS:
+            x = x + attend(attention_norm(x), lengths, rows, local)
             return x + mlp(mlp_norm(x), rows)
-        x = attention_norm(x + attend(x, lengths, rows))
+        x = attention_norm(x + attend(x, lengths, rows, local))
         return mlp_norm(x + mlp(x, rows))
 
 
 class Encoder(nn.Module):
-    """Embeddings and a stack of blocks; `pre` norms once more at the end.
+    """Embeddings and a stack of blocks, normed once more at the end but with `post`.
 
     `rows`, the numbers of these rows in the global batch, turn dropout on. Hidden
     states (embeddings, then each block's) and attention weights are sown in the
@@ -254,24 +195,44 @@ class Encoder(nn.Module):
         types: Int[Array, "B T"],
         lengths: Int[Array, "B"],
         rows: Int[Array, "B"] | None,
-    ) -> tuple[list[Float[Array, "B T D"]], Float[Array, "V D"]]:
+    ) -> tuple[list[Float[Array, "B T D"]], Float[Array, "V E"]]:
         """The embeddings and each block's output, the last with the final norm; and the
         table of tokens."""
-        config, block = self.config, rematerialised(self.config.remat)
+        config = self.config
         embedded, table = Embeddings(config, name="embeddings")(ids, types, rows)
         states = [embedded]
         self.record(states[-1])
-        for layer in range(config.num_layers):
-            step = block(config, name=f"block_{layer:02d}")
-            states.append(step(states[-1], lengths, rows))
+        for layer, block in enumerate(self.blocks()):
+            states.append(block(states[-1], lengths, rows, config.is_local(layer)))
             self.record(states[-1])
-        if config.norm == "pre":
+        if config.norm in PRE_NORMS:
             states[-1] = layer_norm(config, "final_norm")(states[-1])
         return states, table
+
+    def blocks(self) -> list[nn.Module]:
+        """A block a layer: all with parameters of their own, or sharing their
+        attention, their MLP or both (Lan et al. 2020, section 3.1)."""
+        config, block = self.config, rematerialised(self.config.remat)
+        attention = mlp = None
+        if config.share == "attention":
+            attention = SelfAttention(config, name="attention")
+        if config.share == "mlp":
+            mlp = Mlp(config, name="mlp")
+
+        def made(layer: int) -> nn.Module:
+            return block(config, layer == 0, attention, mlp, name=f"block_{layer:02d}")
+
+        if config.share == "all":
+            return [made(0)] * config.num_layers
+        return [made(layer) for layer in range(config.num_layers)]
 
     def record(self, x: Float[Array, "B T D"]) -> None:
         if recording(self, "hidden"):
             self.sow("hidden", "states", x)
+
+
+def identity(x: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    return x
 
 
 def recording(module: nn.Module, collection: str) -> bool:
@@ -286,6 +247,6 @@ def rematerialised(policy: str) -> type[nn.Module]:
             return Block
         case "dots":
             saved = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
-            return nn.remat(Block, policy=saved)
+            return nn.remat(Block, policy=saved, static_argnums=LOCAL)
         case _:
-            return nn.remat(Block)
+            return nn.remat(Block, static_argnums=LOCAL)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from bert_jax.models import ops
-from bert_jax.models.encoder import (
+from bert_jax.models.encoder import Encoder
+from bert_jax.models.layers import (
     Dense,
-    Encoder,
     EncoderConfig,
     activation,
     layer_norm,
@@ -38,55 +38,87 @@ LINEAR = {
     "tag_head": Linear("features", True, 0),  # each token (5.3)
     "span_head": Linear("features", False, 2),  # an answer starts, ends here (4.2)
 }
-HEADS = ("mlm_head", "pooler", *LINEAR)
+HEADS = ("mlm_head", "rtd_head", "pooler", *LINEAR)
 SIZED = {name for name, head in LINEAR.items() if not head.size}
+POOLERS = {"tanh": jnp.tanh, "gelu": ops.gelu, "relu": nn.relu}
 SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its collection
 
 
 class Readout(NamedTuple):
-    """Layers and pooling that task heads read (section 5.3 compares layers).
+    """What heads read (section 5.3 compares layers), and of which form they are.
 
     layers: "last", the "last_4" side by side, or the number of one, of the embeddings 0.
     pool: how its tokens become the vector of a text where there is no pooler: by the
         "first", the "last" or the "mean".
+    head: of the language model, "transform" or "plain", which is the token table alone.
+    pooler: its activation, or "head": a dense layer, the encoder's activation and a
+        norm, which any task head reads, over the tokens or the vector of `pool`.
     """
 
     layers: str
     pool: str
+    head: str
+    pooler: str
+
+    @classmethod
+    def of(cls, objective: Any) -> "Readout":
+        """The readout of config.objective."""
+        return cls(*(getattr(objective, field) for field in cls._fields))
 
 
-PRETRAINING = Readout("last", "pooler")  # as in pretraining
+PRETRAINING = Readout("last", "pooler", "transform", "tanh")  # BERT's own
 
 
 class MaskedLMHead(nn.Module):
     """Logits over the vocabulary: dense, GELU, LayerNorm, tied decoder.
 
-    The decoder is the token table (Press & Wolf 2017) with a bias of its own.
+    The decoder is the token table (Press & Wolf 2017) with a bias of its own. A plain
+    head is that table alone, without parameters.
     """
 
     config: EncoderConfig
+    plain: bool
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B P D"], table: Float[Array, "V D"]
+        self, x: Float[Array, "B P D"], table: Float[Array, "V E"]
     ) -> Float[Array, "B P V"]:
         config = self.config
-        x = activation(config, Dense(config, config.model_dim, name="transform")(x))
+        if self.plain:
+            return ops.decode(x, table)
+        x = activation(config, Dense(config, config.embed_dim, name="transform")(x))
         x = layer_norm(config, "norm")(x)
         bias = self.param("bias", nn.initializers.zeros, (table.shape[0],))
         return ops.add(ops.decode(x, table), bias)
 
 
-class Pooler(nn.Module):
-    """Dense layer and tanh of the first token: one vector a sequence."""
+class ReplacedTokenHead(nn.Module):
+    """The logit that a token is not the original one (Clark et al. 2020, section 3)."""
 
     config: EncoderConfig
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B D"]:
-        layer = Dense(self.config, self.config.model_dim)
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T"]:
+        config = self.config
+        x = activation(config, Dense(config, config.model_dim, name="dense")(x))
+        logits = Dense(config, 1, biased=True, name="out")(x)
+        return logits[..., 0].astype(jnp.float32)
+
+
+class Pooler(nn.Module):
+    """Dense layer and an activation, or with `head` that of the encoder and a norm."""
+
+    config: EncoderConfig
+    kind: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        config, is_head = self.config, self.kind == "head"
+        layer = Dense(config, config.model_dim, biased=not is_head)
         nn.share_scope(self, layer)
-        return jnp.tanh(layer(x[:, 0]))
+        if is_head:
+            return layer_norm(config, "norm")(activation(config, layer(x)))
+        return POOLERS[self.kind](layer(x))
 
 
 class LinearHead(nn.Module):
@@ -97,7 +129,7 @@ class LinearHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B C"]:
-        layer = Dense(self.config, self.size)
+        layer = Dense(self.config, self.size, biased=True)
         nn.share_scope(self, layer)
         return layer(x).astype(jnp.float32)
 
@@ -116,9 +148,12 @@ class Network(nn.Module):
     def setup(self):
         self.encoder = Encoder(self.config)
         if "mlm_head" in self.heads:
-            self.mlm_head = MaskedLMHead(self.config)
+            plain = self.features.head == "plain"
+            self.mlm_head = MaskedLMHead(self.config, plain)
+        if "rtd_head" in self.heads:
+            self.rtd_head = ReplacedTokenHead(self.config)
         if "pooler" in self.heads:
-            self.pooler = Pooler(self.config)
+            self.pooler = Pooler(self.config, self.features.pooler)
         for name, head in LINEAR.items():
             if name in self.heads:
                 setattr(self, name, LinearHead(self.config, head.size or self.classes))
@@ -137,11 +172,14 @@ class Network(nn.Module):
         if "mlm_head" in self.heads and "positions" in batch:
             predicted = ops.gather(hidden, batch["positions"])
             outputs["logits"] = self.mlm_head(predicted, table)
-        outputs["pooled"] = (
-            self.pooler(hidden)
-            if "pooler" in self.heads
-            else pooled(features, lengths, self.features.pool)
-        )
+        if "rtd_head" in self.heads:
+            outputs["rtd_logits"] = self.rtd_head(hidden)
+        outputs["pooled"] = pooled(features, lengths, self.features.pool)
+        if "pooler" in self.heads and self.features.pooler == "head":
+            outputs["features"] = self.pooler(features)
+            outputs["pooled"] = self.pooler(outputs["pooled"])
+        elif "pooler" in self.heads:
+            outputs["pooled"] = self.pooler(hidden[:, 0])
         for name, head in LINEAR.items():
             if name in self.heads:
                 x = outputs[head.reads]
@@ -209,7 +247,13 @@ def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str
 def of_params(
     config: EncoderConfig, params: Mapping[str, Any], features: Readout
 ) -> Network:
-    """The network that these parameters, or their shapes, belong to."""
-    heads = tuple(name for name in HEADS if name in params)
+    """The network that these parameters, or their shapes, belong to.
+
+    A plain head of the language model has none: it is there unless a task's head is.
+    """
+    groups = set(params)
+    if features.head == "plain" and not groups & LINEAR.keys():
+        groups.add("mlm_head")
+    heads = tuple(name for name in HEADS if name in groups)
     classes = [params[name]["bias"].shape[0] for name in heads if name in SIZED]
     return Network(config, heads, max(classes, default=0), features)

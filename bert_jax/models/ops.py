@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
@@ -157,18 +158,25 @@ def attention(
     *,
     lengths: Int[Array, "B"],
     causal: bool,
+    window: int,
+    slopes: Float[np.ndarray, "N"] | None,
     rate: float,
     keys: Key[Array, "B"] | None,
     record: bool,
 ) -> tuple[Float[Array, "B T N H"], Float[Array, "B N T S"] | None]:
     """Attend by scaled dot products (Vaswani et al. 2017, equation 1).
 
-    Keys at or after a row's length get a weight of exactly zero. Weights come back
-    only if `record` is set: in float32, before dropout.
+    Keys at or after a row's length get a weight of exactly zero, and so do those more
+    than window // 2 away, unless `window` is 0. `slopes` lower each head's scores by
+    the distance. Weights come back only if `record` is set: in float32, before dropout.
     """
     # A row of no tokens attends to its first position: a softmax needs one.
     lengths = jnp.maximum(lengths, 1)
-    if _fused(query, dropping=keys is not None and rate > 0, record=record):
+    if window // 2 + 1 >= key.shape[1]:
+        window = 0
+    dropping = keys is not None and rate > 0
+    plain = window == 0 and slopes is None
+    if plain and _fused(query, dropping=dropping, record=record):
         attended = jax.nn.dot_product_attention(
             query,
             key,
@@ -181,8 +189,12 @@ def attention(
     # Heads outside first, by hand: XLA would do so later, and worse.
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
     scores = product("BNTH,BNSH->BNTS", query, key, jnp.float32)
-    visible = _visible(query.shape[2], key.shape[2], lengths, causal)
-    scores = jnp.where(visible, scores * query.shape[-1] ** -0.5, MASKED)
+    scores *= query.shape[-1] ** -0.5
+    distance = _distances(query.shape[2], key.shape[2])
+    if slopes is not None:
+        scores -= jnp.asarray(slopes, jnp.float32)[None, :, None, None] * abs(distance)
+    visible = _visible(distance, lengths, causal, window)
+    scores = jnp.where(visible, scores, MASKED)
     dropped = _weigh(scores, keys, rate, value.dtype)
     attended = product("BNTS,BNSH->BNTH", dropped, value, value.dtype)
     weights = jax.nn.softmax(scores, axis=-1) if record else None
@@ -228,15 +240,23 @@ def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
     )
 
 
+def _distances(queries: int, keys: int) -> Int[Array, "1 1 T S"]:
+    """How far each query stands behind each key."""
+    behind = jnp.arange(queries)[:, None] - jnp.arange(keys)[None]
+    return behind[None, None]
+
+
 def _visible(
-    queries: int, keys: int, lengths: Int[Array, "B"], causal: bool
+    distance: Int[Array, "1 1 T S"], lengths: Int[Array, "B"], causal: bool, window: int
 ) -> Bool[Array, "B 1 #T S"]:
     """Mask of the keys that each query may see."""
-    place = jnp.arange(keys)[None, None, None, :]
-    inside = place < lengths[:, None, None, None]
-    if not causal:
-        return inside
-    return inside & (place <= jnp.arange(queries)[None, None, :, None])
+    places = jnp.arange(distance.shape[3])[None, None, None]
+    visible = places < lengths[:, None, None, None]
+    if causal:
+        visible &= distance >= 0
+    if window:
+        visible &= abs(distance) <= window // 2
+    return visible
 
 
 def dropout(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import Network, Readout
 from bert_jax.models.ops import MASKED
 from bert_jax.objectives.base import (
@@ -26,8 +26,6 @@ from bert_jax.objectives.base import (
 NO_LABEL = -1
 TASK = {"task": 1.0}  # the one loss
 
-# A text is classified by what these make of its tokens.
-POOLED = {"pooler": ("pooler",), "first": (), "last": (), "mean": ()}
 
 Weigh = Callable[[Batch], Float[Array, "*rows"]]
 Score = Callable[[dict[str, Any], Batch, Float[Array, "*rows"]], Sums]
@@ -36,7 +34,7 @@ Score = Callable[[dict[str, Any], Batch, Float[Array, "*rows"]], Sums]
 def build(config: Any, class_weights: Float[np.ndarray, "C"]) -> Objective:
     """The objective of a config with C labels, none where its kind has none."""
     encoder = EncoderConfig(**config.model)
-    features = Readout(config.objective.layers, config.objective.pool)
+    features = Readout.of(config.objective)
     return OBJECTIVES[config.objective.kind](encoder, features, class_weights)
 
 
@@ -47,7 +45,7 @@ def classify(
 
     The mean weighs each example by its class; weights of one are the plain mean.
     """
-    heads = (*POOLED[features.pool], "classify_head")
+    heads = _heads(features, "classify_head", pools=True)
     network = Network(encoder, heads, len(class_weights), features)
 
     def weigh(batch: Batch) -> Float[Array, "B"]:
@@ -72,7 +70,7 @@ def multilabel(
 
     The mean is over texts and labels.
     """
-    heads = (*POOLED[features.pool], "classify_head")
+    heads = _heads(features, "classify_head", pools=True)
     network = Network(encoder, heads, len(class_weights), features)
 
     def weigh(batch: Batch) -> Float[Array, "B C"]:
@@ -96,7 +94,8 @@ def regress(
     encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "0"]
 ) -> Objective:
     """A number of a text or a pair, by its squared error; label (B,), float."""
-    network = Network(encoder, (*POOLED[features.pool], "classify_head"), 1, features)
+    heads = _heads(features, "classify_head", pools=True)
+    network = Network(encoder, heads, 1, features)
 
     def score(
         outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
@@ -111,7 +110,8 @@ def tag(
     encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "C"]
 ) -> Objective:
     """A class of each token that has a label (section 5.3); label (B, T)."""
-    network = Network(encoder, ("tag_head",), len(class_weights), features)
+    heads = _heads(features, "tag_head", pools=False)
+    network = Network(encoder, heads, len(class_weights), features)
 
     def weigh(batch: Batch) -> Float[Array, "B T"]:
         return (batch["label"] != NO_LABEL) * batch["weights"][:, None]
@@ -135,7 +135,8 @@ def span(
 
     The loss is the mean of the two cross-entropies over the row's own tokens.
     """
-    network = Network(encoder, ("span_head",), 0, features)
+    heads = _heads(features, "span_head", pools=False)
+    network = Network(encoder, heads, 0, features)
 
     def score(
         outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
@@ -159,7 +160,8 @@ def choose(
     encoder: EncoderConfig, features: Readout, class_weights: Float[np.ndarray, "0"]
 ) -> Objective:
     """The best of C answers (section 4.4); ids and types (B, C, T), lengths (B, C)."""
-    network = Network(encoder, (*POOLED[features.pool], "choice_head"), 0, features)
+    heads = _heads(features, "choice_head", pools=True)
+    network = Network(encoder, heads, 0, features)
 
     def score(
         outputs: dict[str, Any], batch: Batch, weights: Float[Array, "B"]
@@ -171,6 +173,13 @@ def choose(
         }
 
     return _objective(network, lambda batch: batch["weights"], score)
+
+
+def _heads(features: Readout, head: str, *, pools: bool) -> tuple[str, ...]:
+    """A task's head, and the pooler if it reads one: `pools` says whether it reads the
+    vector of a text."""
+    pooler = features.pooler == "head" or (pools and features.pool == "pooler")
+    return ("pooler", head) if pooler else (head,)
 
 
 def _objective(network: Network, weigh: Weigh, score: Score) -> Objective:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import PRETRAINING, Network
+from bert_jax.models.layers import EncoderConfig
+from bert_jax.models.network import PRETRAINING, Network, Readout
 from bert_jax.objectives.base import (
     Batch,
     Counts,
@@ -47,6 +47,7 @@ def masked_lm(
     pair_weight: float,
     vocabulary: Vocabulary,
     unigram: Float[np.ndarray, "V"],
+    features: Readout = PRETRAINING,
 ) -> Objective:
     """Predict the masked tokens and, unless pair is "none", the pair label.
 
@@ -57,12 +58,15 @@ def masked_lm(
     def choose(batch: Batch, key: Key[Array, ""]) -> Batch:
         return mask(batch, key, masking, vocabulary)
 
-    network = Network(encoder, HEADS[pair], 0, PRETRAINING)
+    network = Network(encoder, HEADS[pair], 0, features)
     return _objective(network, {"mlm": 1.0, "pair": pair_weight}, choose, unigram)
 
 
 def causal_lm(
-    encoder: EncoderConfig, vocabulary: Vocabulary, unigram: Float[np.ndarray, "V"]
+    encoder: EncoderConfig,
+    vocabulary: Vocabulary,
+    unigram: Float[np.ndarray, "V"],
+    features: Readout = PRETRAINING,
 ) -> Objective:
     """Predict every token of the text from those before it; specials are no text."""
     if encoder.attention != "causal":
@@ -73,9 +77,8 @@ def causal_lm(
     def choose(batch: Batch, key: Key[Array, ""] | None) -> Batch:
         return {**batch, **next_tokens(batch, vocabulary.special)}
 
-    return _objective(
-        Network(encoder, ALONE, 0, PRETRAINING), {"lm": 1.0}, choose, unigram
-    )
+    network = Network(encoder, ALONE, 0, features)
+    return _objective(network, {"lm": 1.0}, choose, unigram)
 
 
 def next_tokens(batch: Batch, special: Bool[np.ndarray, "V"]) -> Batch:
@@ -180,8 +183,9 @@ def _masked_lm_of(
     if evaluation:
         masking = evaluation_masking(chosen.eval_mask_rate)
     encoder = EncoderConfig(**config.model)
+    weight, features = chosen.pair_weight, Readout.of(chosen)
     return masked_lm(
-        encoder, masking, chosen.pair, chosen.pair_weight, vocabulary, unigram
+        encoder, masking, chosen.pair, weight, vocabulary, unigram, features
     )
 
 
@@ -191,7 +195,8 @@ def _causal_lm_of(
     unigram: Float[np.ndarray, "V"],
     evaluation: bool,
 ) -> Objective:
-    return causal_lm(EncoderConfig(**config.model), vocabulary, unigram)
+    encoder, features = EncoderConfig(**config.model), Readout.of(config.objective)
+    return causal_lm(encoder, vocabulary, unigram, features)
 
 
 KINDS = {"mlm": _masked_lm_of, "clm": _causal_lm_of}

@@ -224,7 +224,7 @@ def _encoder(
     states = dict(enumerate(outputs["states"]))
     layers = {"embeddings": states.pop(0)}
     layers |= {f"block_{number - 1:02d}": state for number, state in states.items()}
-    if model.config.model.norm == "pre":
+    if model.config.model.norm != "post":
         layers["final_norm"] = outputs["hidden"]
     inside = np.arange(ids.shape[1])[None] < lengths[:, None]
     table = [["layer", "shape", "mean norm"]]

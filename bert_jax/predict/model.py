@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import Readout
 from bert_jax.predict import batches
 from bert_jax.predict.batches import BATCH, filled, finite, power
@@ -280,7 +280,7 @@ def load(workdir: str | Path, step: int | None = None) -> Model:
     labels, kind = began.get("labels", []), began.get("task", "")
     step = checkpoint.chosen(run, step)
     saved = checkpoint.param_shapes(run, step)
-    features = Readout(config.objective.layers, config.objective.pool)
+    features = Readout.of(config.objective)
     network = networks.of_params(EncoderConfig(**config.model), saved, features)
     wanted = checkpoint.on_one_device(networks.shapes(network))
     params = checkpoint.restore_params(run, step, wanted)

@@ -7,6 +7,7 @@ weight costs 6 FLOPs for each token that it is applied to (Kaplan et al. 2020, s
 
 import math
 
+from bert_jax.run import rules
 from bert_jax.run.config import Config
 
 # Dense bfloat16 FLOP/s of the makers' datasheets. The longest name that is a prefix of
@@ -40,15 +41,30 @@ def training_flops(config: Config, steps: int, length: float) -> float:
 def flops_per_token(config: Config, length: float) -> float:
     """Training FLOPs of one token of an example of `length` tokens."""
     model, width = config.model, config.model.model_dim
-    block = 4 * width**2 + 2 * width * model.mlp_dim
-    attention = 2 * length * width  # query-key and weight-value products, full squares
-    head = width**2 + model.vocab_size * width
+    embed_dim = model.embed_dim or width
+    matrices = 3 if model.activation in rules.GATED else 2
+    block = 4 * width**2 + matrices * width * model.mlp_dim
+    project = width * embed_dim if embed_dim != width else 0
+    transform = width * embed_dim if config.objective.head == "transform" else 0
+    head = transform + model.vocab_size * embed_dim
     pooler = width**2 if has_pair(config) else 0
     return 6 * (
-        model.num_layers * (block + attention)
+        model.num_layers * block
+        + 2 * width * sum(_seen(model, length))
+        + project
         + head * predicted(config) / length
         + pooler / length
     )
+
+
+def _seen(model: Config, length: float) -> list[float]:
+    """The keys of a query in each layer: for the query-key and the weight-value
+    product, full squares but for windows."""
+    window = min(model.window // 2 * 2 + 1, length)
+    return [
+        window if model.window and layer % rules.GLOBAL_EVERY else length
+        for layer in range(model.num_layers)
+    ]
 
 
 def predicted(config: Config) -> int:

@@ -21,15 +21,22 @@ INHERITED = (
     "model.vocab_size",
     "model.num_layers",
     "model.model_dim",
+    "model.embed_dim",
     "model.num_heads",
     "model.mlp_dim",
     "model.max_length",
     "model.num_types",
     "model.norm",
     "model.norm_epsilon",
+    "model.bias",
+    "model.share",
     "model.positions",
+    "model.rotary_base",
     "model.attention",
+    "model.window",
     "model.activation",
+    "objective.head",
+    "objective.pooler",
 )
 
 # Keys that determine an optimiser's state: a run that continues from it must keep them.

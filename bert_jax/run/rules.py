@@ -37,19 +37,27 @@ POOLED = ("classify", "multilabel", "regress", "choose")
 
 SHARED_ROWS = ("single", "pair", "nsp", "single_word")
 
+# As models.layers has them, which needs JAX.
+GATED = ("geglu", "geglu_tanh", "swiglu")
+GLOBAL_EVERY = 3
+
 CHOICES = {
     "data.corpus": ("news", "files", "tfds"),
     "data.documents": ("file", "blank_line", "auto"),
     "data.pairs": ("nsp", "sop", "single", "full"),
-    "model.norm": ("post", "pre"),
-    "model.positions": ("learned", "sinusoidal"),
+    "model.norm": ("post", "pre", "pre_embed", "pre_rms"),
+    "model.bias": ("all", "norms", "none"),
+    "model.share": ("none", "all", "attention", "mlp"),
+    "model.positions": ("learned", "sinusoidal", "rotary", "alibi", "none"),
     "model.attention": ("bidirectional", "causal"),
-    "model.activation": ("gelu", "gelu_tanh"),
+    "model.activation": ("gelu", "gelu_tanh", "relu", *GATED),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
     "objective.kind": (*PRETRAINING, *METRICS),
     "objective.pair": ("nsp", "sop", "none"),
     "objective.mask_unit": ("token", "word"),
+    "objective.head": ("transform", "plain"),
+    "objective.pooler": ("tanh", "gelu", "relu", "head"),
     "objective.pool": ("pooler", "first", "last", "mean"),
     "optim.name": ("adamw", "lamb"),
     "optim.schedule": ("linear", "cosine", "constant"),
@@ -64,6 +72,9 @@ MAY_BE_ZERO = {
     "seed",
     "data.copies",
     "model.vocab_size",
+    "model.embed_dim",
+    "model.num_types",
+    "model.window",
     "model.dropout",
     "model.attention_dropout",
     "objective.mask_token_share",

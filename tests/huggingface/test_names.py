@@ -7,41 +7,49 @@ import jax
 import numpy as np
 import pytest
 from flax import traverse_util
+from ml_collections import ConfigDict
 
-from bert_jax.huggingface.names import ARCHITECTURES, TABLE, to_ours, to_theirs
+from bert_jax.huggingface import card, names
+from bert_jax.huggingface.families import FAMILIES
+from bert_jax.huggingface.family.bert import BERT
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import PRETRAINING, Network
+from bert_jax.models.layers import EncoderConfig
+from bert_jax.models.network import Network, Readout
 from bert_jax.run.config import UsageError
 from configs import base
 from tests.exchanging import bits, random_arrays
 
-MODEL = base.get_config().model
-MODEL.update(vocab_size=11, num_layers=2, model_dim=4, num_heads=2, mlp_dim=6)
-MODEL.update(max_length=5, num_types=3, attention_dropout=0.2)
-ENCODER = EncoderConfig(**MODEL)
+CONFIG = base.get_config()
+CONFIG.model.update(vocab_size=11, num_layers=2, model_dim=4, num_heads=2, mlp_dim=6)
+CONFIG.model.update(max_length=5, num_types=3, attention_dropout=0.2)
 DECODER, TOKENS = "cls.predictions.decoder", "bert.embeddings.word_embeddings.weight"
 
 
-def params(*heads: str):
+def params(*heads: str, config=CONFIG):
     """Parameters of the shapes that `init` gives, none of them 0 or 1."""
-    network = Network(ENCODER, heads, 3, PRETRAINING)
+    features = Readout.of(config.objective)
+    network = Network(EncoderConfig(**config.model), heads, 3, features)
     made = jax.eval_shape(partial(networks.init, network), jax.random.key(0))
     flat = traverse_util.flatten_dict(made, sep="/")
     arrays = random_arrays({name: leaf.shape for name, leaf in flat.items()})
     return traverse_util.unflatten_dict(arrays, sep="/")
 
 
+def of_ours(ours, family=BERT):
+    """Their class, and its tensors, of our parameters."""
+    return names.to_theirs(ours, family, ours.keys() - {"encoder"}, 1)
+
+
 def theirs(name: str) -> dict[str, np.ndarray]:
     """The tensors of one of their classes."""
-    return to_theirs(params(*ARCHITECTURES[name]))[1]
+    return of_ours(params(*BERT.classes[name]))[1]
 
 
 def read(tensors, name: str, **changes):
     """Our parameters, and what was said of them."""
     said: list[str] = []
-    config = {"num_hidden_layers": 2, "architectures": [name]} | changes
-    return to_ours(tensors, config, said.append), said
+    given = {"model_type": "bert", "architectures": [name]} | changes
+    return names.to_ours(tensors, given, CONFIG, said.append), said
 
 
 UNTOLD = "no decoder of its own: it is tied to the token table"
@@ -52,19 +60,94 @@ def refuses(tensors, name: str, said: str, **changes):
         read(tensors, name, **changes)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_there_and_back_is_the_same_bit_for_bit(name):
-    ours = params(*ARCHITECTURES[name])
-    found, tensors = to_theirs(ours)
-    again, _ = read(tensors, name)
-    assert found == name
+EVERY = [(family, name) for family in FAMILIES for name in family.classes]
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY, ids=lambda x: getattr(x, "name", x))
+def test_there_and_back_is_the_same_bit_for_bit(family, name):
+    config = shaped_as(family)
+    ours = params(*family.classes[name], config=config)
+    if name == "GPT2ForSequenceClassification":  # theirs has none
+        ours["classify_head"]["bias"][:] = 0
+    found, tensors = of_ours(ours, family)
+    given = {"model_type": family.model_types[0], "architectures": [name]}
+    again = names.to_ours(tensors, given, config, print)
+    # Classes with the same tensors: a plain head has none.
+    assert family.classes[found].keys() | {"mlm_head"} >= family.classes[name].keys()
     assert bits(again) == bits(ours)
-    assert bits(to_theirs(again)[1]) == bits(tensors)
+    assert bits(of_ours(again, family)[1]) == bits(tensors)
+
+
+def shaped_as(family):
+    """A tiny config that a family can express."""
+    config = base.get_config()
+    config.model.update(CONFIG.model)
+    config.update_from_flattened_dict({k: v for k, (v, _) in family.fixed.items()})
+    activation = list(family.activations[1].values())[-1]
+    config.model.update(activation=activation, num_layers=4)
+    config.objective.pooler = family.pooler or "tanh"
+    if family.name in ("ALBERT", "ELECTRA"):
+        config.model.embed_dim = 6
+    assert not card.problem_of(family, config)
+    return config
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_what_a_family_does_not_have_is_refused_by_name(family):
+    config = shaped_as(family)
+    others = {
+        "model.norm": ("post", "pre", "pre_rms"),
+        "model.positions": ("learned", "alibi"),
+        "model.attention": ("bidirectional", "causal"),
+        "model.bias": ("all", "norms"),
+        "model.share": ("none", "all", "mlp"),
+        "model.activation": ("swiglu", "gelu", "relu"),
+        "objective.head": ("transform", "plain"),
+    }
+    for key, values in others.items():
+        for value in values:
+            changed = ConfigDict(config.to_dict())
+            changed.update_from_flattened_dict({key: value})
+            if family.fixed.get(key, (value,))[0] != value:
+                assert f"({key}={value})" in card.problem_of(family, changed)
+
+
+def test_roberta_counts_its_positions_from_the_padding():
+    ours, _ = params(config=CONFIG), 0
+    [roberta] = [family for family in FAMILIES if family.offset]
+    _, tensors = of_ours(ours, roberta)
+    table = tensors["embeddings.position_embeddings.weight"]
+    assert len(table) == CONFIG.model.max_length + 2
+    assert not table[:2].any()
+
+
+def test_fused_tensors_are_parts_side_by_side():
+    gpt2 = next(family for family in FAMILIES if family.name == "GPT-2")
+    modern = next(family for family in FAMILIES if family.name == "ModernBERT")
+    ours = params(config=shaped_as(gpt2))
+    fused = of_ours(ours, gpt2)[1]["h.1.attn.c_attn.weight"]
+    attention = ours["encoder"]["block_01"]["attention"]
+    parts = [attention[name]["kernel"] for name in ("query", "key", "value")]
+    np.testing.assert_array_equal(fused, np.concatenate(parts, axis=1))
+    ours = params(config=shaped_as(modern))
+    fused = of_ours(ours, modern)[1]["layers.2.mlp.Wi.weight"]
+    mlp = ours["encoder"]["block_02"]["mlp"]
+    parts = [mlp[name]["kernel"].T for name in ("up", "gate")]
+    np.testing.assert_array_equal(fused, np.concatenate(parts))
+
+
+def test_a_bias_that_their_class_lacks_is_refused():
+    gpt2 = next(family for family in FAMILIES if family.name == "GPT-2")
+    ours = params("classify_head", config=shaped_as(gpt2))
+    with pytest.raises(
+        UsageError, match="no place for classify_head/bias, which is no"
+    ):
+        of_ours(ours, gpt2)
 
 
 def test_their_matrices_map_the_other_way_and_tables_do_not():
     ours = params("pooler", "pair_head", "mlm_head")
-    _, tensors = to_theirs(ours)
+    _, tensors = of_ours(ours)
     up = ours["encoder"]["block_01"]["mlp"]["up"]
     query = ours["encoder"]["block_00"]["attention"]["query"]["kernel"]
     name = "bert.encoder.layer.1.intermediate.dense"
@@ -78,19 +161,9 @@ def test_their_matrices_map_the_other_way_and_tables_do_not():
     assert tensors["cls.seq_relationship.weight"].shape == (2, 4)
 
 
-def test_every_parameter_has_exactly_one_row():
-    spelt = [
-        row.ours.format(layer=layer)
-        for row in TABLE
-        for layer in range(2 if "{layer" in row.ours else 1)
-    ]
-    made = traverse_util.flatten_dict(params(*networks.HEADS), sep="/")
-    assert sorted(spelt) == sorted(made)
-
-
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT.classes)
 def test_no_two_parameters_of_a_class_share_a_tensor(name):
-    ours = params(*ARCHITECTURES[name])
+    ours = params(*BERT.classes[name])
     assert len(theirs(name)) == len(jax.tree.leaves(ours))
 
 
@@ -103,7 +176,7 @@ def test_old_names_of_layer_norms_are_read():
         for name, array in tensors.items()
     }
     ours, said = read(old, "BertForPreTraining")
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
     old_names = "12 old names: gamma and beta are read as weight and bias"
     assert said == [old_names, UNTOLD]
 
@@ -127,7 +200,7 @@ def test_names_after_a_wrapper_are_read_without_it(name, prefix):
     wrapped = {f"{prefix}{each}": array for each, array in tensors.items()}
     wrapped[f"{prefix}bert.embeddings.position_ids"] = np.arange(5)[None]
     ours, said = read(wrapped, name)
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
     assert said[0] == f'{len(wrapped)} names begin with "{prefix}": read without it'
 
 
@@ -145,7 +218,7 @@ def test_untied_embeddings_matter_only_to_a_decoder(name):
     """FAULTS 31."""
     tensors = theirs(name)
     ours, _ = read(tensors, name, tie_word_embeddings=False)
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
 
 
 def test_an_untied_decoder_must_be_there():
@@ -155,7 +228,7 @@ def test_an_untied_decoder_must_be_there():
     refuses(tensors, "BertForMaskedLM", said, tie_word_embeddings=False)
     tied = tensors | {f"{DECODER}.weight": tensors[TOKENS]}
     ours, _ = read(tied, "BertForMaskedLM", tie_word_embeddings=False)
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
 
 
 def test_one_tensor_under_two_names_is_refused():
@@ -171,7 +244,7 @@ def test_a_tied_decoder_is_read_once(copies):
     original = {"weight": TOKENS, "bias": "cls.predictions.bias"}
     copied = {f"{DECODER}.{each}": tensors[original[each]] for each in copies}
     ours, said = read(tensors | copied, "BertForPreTraining")
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
     assert said == [f"{' and '.join(copied)}: tied, read once"]
 
 
@@ -185,7 +258,7 @@ def test_a_decoder_can_stand_for_what_it_is_tied_to():
     moved[f"{DECODER}.bias"] = moved.pop("cls.predictions.bias")
     moved[f"{DECODER}.weight"] = moved.pop(TOKENS)
     ours, said = read(moved, "BertForPreTraining")
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
     assert len(said) == 1
 
 
@@ -214,7 +287,7 @@ def test_numbers_that_old_versions_saved_are_ignored(prefix):
         for name in ("position_ids", "token_type_ids")
     }
     ours, _ = read(tensors | buffers, "BertForPreTraining")
-    assert bits(to_theirs(ours)[1]) == bits(tensors)
+    assert bits(of_ours(ours)[1]) == bits(tensors)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +344,7 @@ def test_the_class_says_what_a_classifier_classifies(name, head):
 def test_a_classifier_of_no_known_class_is_refused(named):
     tensors = theirs("BertForTokenClassification")
     with pytest.raises(UsageError, match="which does not say what its tensor class"):
-        to_ours(tensors, {"num_hidden_layers": 2, "architectures": named}, print)
+        read(tensors, "", architectures=named)
 
 
 def test_every_note_is_a_line_of_its_own():
@@ -293,15 +366,15 @@ def test_every_note_is_a_line_of_its_own():
 
 def test_heads_that_no_class_of_theirs_has_are_named():
     with pytest.raises(UsageError, match="no BERT with just mlm_head, span_head on"):
-        to_theirs(params("span_head", "mlm_head"))
-    assert to_theirs(params())[0] == "BertModel"
+        of_ours(params("span_head", "mlm_head"))
+    assert of_ours(params())[0] == "BertModel"
 
 
 def test_a_pooler_is_left_out_where_their_class_has_none():
-    name, tensors = to_theirs(params("pooler", "mlm_head"))
+    name, tensors = of_ours(params("pooler", "mlm_head"))
     assert (name, tensors.keys()) == to_theirs_keys("mlm_head")
 
 
 def to_theirs_keys(*heads: str):
-    name, tensors = to_theirs(params(*heads))
+    name, tensors = of_ours(params(*heads))
     return name, tensors.keys()

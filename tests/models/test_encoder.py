@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from bert_jax.models import encoder
-from bert_jax.models.encoder import Encoder, EncoderConfig
+from bert_jax.models import encoder, layers, positions
+from bert_jax.models.encoder import Encoder
+from bert_jax.models.layers import EncoderConfig
 from configs import base
 
 KEY = jax.random.key(0)
@@ -17,14 +18,19 @@ SMALL = EncoderConfig(
     vocab_size=50,
     num_layers=2,
     model_dim=16,
+    embed_dim=0,
     num_heads=2,
     mlp_dim=32,
     max_length=12,
     num_types=2,
     norm="post",
     norm_epsilon=1e-12,
+    bias="all",
+    share="none",
     positions="learned",
+    rotary_base=10_000.0,
     attention="bidirectional",
+    window=0,
     activation="gelu",
     dropout=0.1,
     attention_dropout=0.1,
@@ -130,7 +136,7 @@ def test_init_returns_parameters_only_all_in_float32():
 
 def test_weights_start_as_the_originals_uncorrected_truncated_normal():
     config = dataclasses.replace(SMALL, vocab_size=20_000, init_stddev=0.02)
-    table = encoder.initializer(config)(KEY, (20_000, 16))
+    table = layers.initializer(config)(KEY, (20_000, 16))
     assert np.abs(table).max() <= 0.04
     np.testing.assert_allclose(table.std(), 0.02 * 0.8796, rtol=0.01)
 
@@ -206,7 +212,7 @@ def test_the_encoder_is_the_papers_equations(config):
 
 def test_sinusoids_alternate_sine_and_cosine():
     expected = [[0, 1, 0, 1], [np.sin(1), np.cos(1), np.sin(0.01), np.cos(0.01)]]
-    np.testing.assert_allclose(encoder.sinusoids(2, 4), expected, rtol=1e-6)
+    np.testing.assert_allclose(positions.sinusoids(2, 4), expected, rtol=1e-6)
 
 
 def test_one_token_type_is_that_of_every_token():
@@ -299,7 +305,7 @@ def test_a_row_drops_the_same_wherever_it_is_placed():
 
 
 def test_every_site_draws_its_own_bits(monkeypatch):
-    drawn, row_keys = [], encoder.row_keys
+    drawn, row_keys = [], layers.row_keys
 
     def kept(*site):
         drawn.append(row_keys(*site))

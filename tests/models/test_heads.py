@@ -3,9 +3,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.special import erf
 
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import LinearHead, MaskedLMHead, Pooler
 from configs import base
 
@@ -34,7 +35,7 @@ def init(module, *inputs):
 
 
 def test_the_masked_lm_head_is_dense_gelu_norm_and_the_tied_table():
-    head = MaskedLMHead(SMALL)
+    head = MaskedLMHead(SMALL, False)
     params = init(head, X, TABLE)
     shapes = jax.tree.map(jnp.shape, params)
     assert shapes == {
@@ -53,7 +54,7 @@ def test_the_masked_lm_head_is_dense_gelu_norm_and_the_tied_table():
 
 
 def test_the_decoder_sends_its_gradient_to_the_table():
-    head = MaskedLMHead(SMALL)
+    head = MaskedLMHead(SMALL, False)
     params = init(head, X, TABLE)
     gradient = jax.grad(
         lambda table: head.apply({"params": params}, X, table)[..., 3].sum()
@@ -62,12 +63,44 @@ def test_the_decoder_sends_its_gradient_to_the_table():
     np.testing.assert_array_equal(touched, np.arange(20) == 3)
 
 
-def test_the_pooler_is_tanh_of_a_dense_layer_on_the_first_token():
-    pooler = Pooler(SMALL)
-    params = init(pooler, X)
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def gelu(x):
+    return x * (1 + erf(x / np.sqrt(2))) / 2
+
+
+@pytest.mark.parametrize(
+    "kind, function", [("tanh", np.tanh), ("relu", relu), ("gelu", gelu)]
+)
+def test_the_pooler_is_an_activation_of_a_dense_layer(kind, function):
+    pooler, x = Pooler(SMALL, kind), X[:, 0]
+    params = init(pooler, x)
     assert jax.tree.map(jnp.shape, params) == {"kernel": (8, 8), "bias": (8,)}
-    expected = np.tanh(X[:, 0] @ params["kernel"] + params["bias"][None])
-    np.testing.assert_allclose(pooler.apply({"params": params}, X), expected, rtol=1e-5)
+    expected = function(x @ params["kernel"] + params["bias"][None])
+    found = pooler.apply({"params": params}, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_as_pooler_norms_the_encoders_activation():
+    config = dataclasses.replace(SMALL, bias="none")
+    pooler, x = Pooler(config, "head"), X[:, 0]
+    params = init(pooler, x)
+    shapes = {"kernel": (8, 8), "norm": {"scale": (8,)}}
+    assert jax.tree.map(jnp.shape, params) == shapes
+    hidden = gelu(x @ params["kernel"])
+    hidden = hidden - hidden.mean(-1, keepdims=True)
+    expected = hidden / np.sqrt(hidden.var(-1, keepdims=True) + SMALL.norm_epsilon)
+    expected = expected * params["norm"]["scale"][None]
+    found = pooler.apply({"params": params}, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_plain_head_is_the_token_table_without_parameters():
+    head = MaskedLMHead(SMALL, True)
+    assert not head.init(KEY, X, TABLE)
+    np.testing.assert_allclose(head.apply({}, X, TABLE), X @ TABLE.T, rtol=1e-5)
 
 
 def test_a_linear_head_is_one_dense_layer():
@@ -82,7 +115,10 @@ def test_a_linear_head_is_one_dense_layer():
 def test_logits_are_float32_whatever_the_compute():
     config = dataclasses.replace(SMALL, dtype="bfloat16")
     x = X.astype(jnp.bfloat16)
-    heads = (MaskedLMHead(config), (x, TABLE)), (LinearHead(config, 2), (x[:, 0],))
+    heads = (
+        (MaskedLMHead(config, False), (x, TABLE)),
+        (LinearHead(config, 2), (x[:, 0],)),
+    )
     for head, inputs in heads:
         logits, _ = head.init_with_output(KEY, *inputs)
         assert logits.dtype == jnp.float32

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bert_jax.models import network as networks
-from bert_jax.models.encoder import EncoderConfig
-from bert_jax.models.network import PRETRAINING, Network, Readout
+from bert_jax.models.layers import EncoderConfig
+from bert_jax.models.network import Network, Readout
 from configs import base
 
 WIDTH, LAYERS, DIM = 7, 4, 8
@@ -27,7 +27,7 @@ BATCH = {
 
 def outputs_of(layers: str, pool: str, batch=BATCH, heads=("classify_head",)):
     """What the network says, and its parameters, as numpy."""
-    network = Network(ENCODER, heads, 3, Readout(layers, pool))
+    network = Network(ENCODER, heads, 3, Readout(layers, pool, "transform", "tanh"))
     params = networks.init(network, jax.random.key(0))
     batch = {name: jnp.asarray(array) for name, array in batch.items()}
     outputs = networks.predict(network, params, batch)
@@ -83,14 +83,16 @@ def test_what_stands_in_the_padding_changes_no_text(pool):
 
 
 def test_the_pooler_reads_the_last_layer_as_in_pretraining():
-    outputs, params = outputs_of(*PRETRAINING, heads=("pooler", "classify_head"))
+    outputs, params = outputs_of("last", "pooler", heads=("pooler", "classify_head"))
     first, pooler = outputs["hidden"][:, 0], params["pooler"]
     expected = np.tanh(first @ pooler["kernel"] + pooler["bias"])
     np.testing.assert_allclose(outputs["pooled"], expected, atol=1e-5)
 
 
 def test_parameters_tell_the_network_that_they_belong_to():
-    network = Network(ENCODER, ("tag_head",), 6, Readout("last_4", "first"))
+    network = Network(
+        ENCODER, ("tag_head",), 6, Readout("last_4", "first", "transform", "tanh")
+    )
     assert networks.of_params(ENCODER, networks.shapes(network), network.features) == (
         network
     )

@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 
 from bert_jax.models import ops
-from bert_jax.models.encoder import (
-    Encoder,
-    EncoderConfig,
-    SelfAttention,
-    sinusoids,
-)
+from bert_jax.models.encoder import Encoder, SelfAttention
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import MaskedLMHead, Pooler
+from bert_jax.models.positions import sinusoids
 from bert_jax.run import config as configs
 from configs import base
 
@@ -49,6 +46,7 @@ def attend(words, kernels, mask="bidirectional"):
         x,
         jnp.array([size]),
         None,
+        False,
         mutable=("attention", "intermediates"),
         capture_intermediates=True,
     )
@@ -122,6 +120,7 @@ def test_a_unit_query_against_the_unit_vectors():
     query = jnp.array([1.0, 0, 0]).reshape(1, 1, 1, 3)
     units = jnp.eye(3).reshape(1, 3, 1, 3)
     options = {"causal": False, "rate": 0.0, "keys": None, "record": True}
+    options |= {"window": 0, "slopes": None}
     expected = [0.47108308, 0.26445846, 0.26445846]
     for result in ops.attention(query, units, units, lengths=jnp.array([3]), **options):
         assert result is not None
@@ -165,7 +164,7 @@ class Model(nn.Module):
         encoder = Encoder(self.config, name="encoder")
         hidden = encoder(ids, jnp.zeros_like(ids), lengths)
         table = encoder.variables["params"]["embeddings"]["token"]["embedding"]
-        return hidden, MaskedLMHead(self.config)(hidden, table)
+        return hidden, MaskedLMHead(self.config, False)(hidden, table)
 
 
 SMALL = config_of(
@@ -237,7 +236,7 @@ def test_encoder_and_pooler_of_a_config_have_as_many_parameters_as_published(
     class Bert(nn.Module):
         @nn.compact
         def __call__(self, ids, lengths):
-            return Pooler(config)(Encoder(config)(ids, ids, lengths))
+            return Pooler(config, "tanh")(Encoder(config)(ids, ids, lengths)[:, 0])
 
     ids, lengths = jnp.zeros((1, 2), jnp.int32), jnp.array([2])
     shapes = jax.eval_shape(Bert().init, KEY, ids, lengths)["params"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import PRETRAINING
 from bert_jax.objectives import base, finetune
 from configs import base as base_config

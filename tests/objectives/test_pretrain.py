@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from bert_jax.models.encoder import EncoderConfig
+from bert_jax.models.layers import EncoderConfig
 from bert_jax.objectives import base, pretrain
 from bert_jax.objectives.masking import Vocabulary
 from configs import base as base_config

@@ -110,7 +110,11 @@ def test_integer_is_accepted_for_float():
         ("model.num_layers", "0", "model.num_layers must be positive, not 0"),
         ("model.norm_epsilon", "0.0", "model.norm_epsilon must be positive"),
         ("model.remat", "some", "model.remat must be none | dots | full, not 'some'"),
-        ("model.norm", "Post", "model.norm must be post | pre, not 'Post'"),
+        (
+            "model.norm",
+            "Post",
+            "model.norm must be post | pre | pre_embed | pre_rms, not 'Post'",
+        ),
         ("data.pairs", "nps", "data.pairs must be nsp | sop | single | full"),
         ("model.num_heads", "5", "model_dim 128 is not divisible by model.num_heads 5"),
         ("data.length", "256", "data.length 256 is above model.max_length 128"),

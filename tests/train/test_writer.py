@@ -2,6 +2,7 @@ import io
 import itertools
 import json
 import math
+import os
 import sys
 import time
 
@@ -238,9 +239,8 @@ def test_a_full_disk_does_not_stop_tensorboard_s_thread(tmp_path, monkeypatch, c
 
 def test_tensorboard_closes_quietly_on_a_full_disk(tmp_path, monkeypatch, capsys):
     """FAULTS 45: as the process exited the library printed two tracebacks."""
-    monkeypatch.setattr(
-        "tensorboardX.record_writer.open_file", lambda path: open("/dev/full", "wb")
-    )
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
+    monkeypatch.setattr("tensorboardX.record_writer.open_file", lambda path: full)
     sink = sinks.TensorBoard(tmp_path, 0)
     library = sink._events.file_writer.event_writer
     for step in range(40):

@@ -22,8 +22,8 @@ RULES = (
     (r"attention/(query|key|value)/kernel$", (None, "tensor")),
     (r"attention/(query|key|value)/bias$", ("tensor",)),
     (r"attention/out/kernel$", ("tensor", None)),
-    (r"mlp/up/kernel$", (None, "tensor")),
-    (r"mlp/up/bias$", ("tensor",)),
+    (r"mlp/(up|gate)/kernel$", (None, "tensor")),
+    (r"mlp/(up|gate)/bias$", ("tensor",)),
     (r"mlp/down/kernel$", ("tensor", None)),
     (r"embeddings/token/embedding$", ("tensor", None)),
 )

@@ -1,33 +1,49 @@
 """config.json of Hugging Face's BERT: every key is used, refused by name, or told."""
 
+import copy
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_jax.huggingface import bert_config
-from bert_jax.huggingface.bert_config import KEYS
+from bert_jax.huggingface import card as cards
+from bert_jax.huggingface import families
+from bert_jax.huggingface.family.bert import BERT
 from bert_jax.run.config import UsageError
 from configs import base
 from tests.exchanging import CONFIG
 
-MODEL = base.get_config().model
-MODEL.update(vocab_size=11, num_layers=2, model_dim=4, num_heads=2, mlp_dim=6)
-MODEL.update(max_length=5, num_types=3, attention_dropout=0.2)
-FIELDS = MODEL.to_dict()
-del FIELDS["dtype"], FIELDS["remat"]
+KEYS = cards.keys_of(BERT)
+OURS = base.get_config()
+OURS.model.update(vocab_size=11, num_layers=2, model_dim=4, num_heads=2, mlp_dim=6)
+OURS.model.update(max_length=5, num_types=3, attention_dropout=0.2)
+FIELDS = OURS.model.to_dict()
 
 
 def fields_of(card, say=print):
-    return bert_config.model_fields(card, say)
+    """The fields of our model, of a config.json."""
+    config = base.get_config()
+    config.update_from_flattened_dict(cards.settings(card, say))
+    return config.model.to_dict()
+
+
+def card_of(config=OURS, labels=(), pad_id=0, kept=None):
+    """The config.json of ours."""
+    made = cards.their_config(config, BERT, "BertModel", labels, pad_id, kept or {})
+    return json.loads(json.dumps(made))
+
+
+def changed(**fields):
+    config = copy.deepcopy(OURS)
+    config.model.update(fields)
+    return config
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh"])
 def test_a_config_comes_back(activation):
-    fields = FIELDS | {"activation": activation}
-    made = bert_config.their_config(fields, "BertModel", [], 0, {})
-    assert fields_of(json.loads(json.dumps(made))) == fields
+    made = card_of(changed(activation=activation))
+    assert fields_of(made) == FIELDS | {"activation": activation}
     assert made["architectures"] == ["BertModel"]
     assert made["num_hidden_layers"] == 2
     assert made["pad_token_id"] == 0
@@ -44,8 +60,7 @@ def test_what_a_config_leaves_out_is_what_bert_has():
         "intermediate_size": 6,
         "max_position_embeddings": 5,
     }
-    changed = {"num_types": 2, "attention_dropout": 0.1}
-    assert fields_of(left) == FIELDS | changed
+    assert fields_of(left) == FIELDS | {"num_types": 2, "attention_dropout": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -60,13 +75,13 @@ def test_their_names_of_activations(theirs, ours):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("model_type", "roberta"),
+        ("model_type", "t5"),
         ("position_embedding_type", "relative_key"),
         ("is_decoder", True),
         ("add_cross_attention", True),
         ("tie_word_embeddings", 1),
         ("problem_type", "ranking"),
-        ("hidden_act", "relu"),
+        ("hidden_act", "silu"),
         ("hidden_act", ["gelu"]),
         ("hidden_size", None),
         ("hidden_size", "16"),
@@ -92,23 +107,51 @@ def test_a_config_must_say_the_sizes(key):
     ("change", "said"),
     [
         ({"norm": "pre"}, r"no pre-LayerNorm \(model.norm=pre\)"),
-        ({"positions": "sinusoidal"}, "no sinusoidal positions"),
+        ({"positions": "sinusoidal"}, "no positions but learned ones"),
         ({"attention": "causal"}, "no causal attention"),
+        ({"embed_dim": 2}, "no tables of another width than the model's"),
+        ({"activation": "swiglu"}, "no such activation"),
     ],
 )
 def test_what_their_bert_does_not_have_is_refused_by_name(change, said):
-    bert_config.check_expressible(FIELDS)
+    assert cards.chosen_family("", "", OURS) == BERT
     with pytest.raises(UsageError, match=said):
-        bert_config.check_expressible(FIELDS | change)
+        cards.chosen_family("bert", "", changed(**change))
+
+
+def test_an_export_goes_to_the_family_of_its_import_or_the_first_that_fits():
+    plain = changed(num_types=1)
+    assert cards.chosen_family("", "", plain).name == "BERT"
+    assert cards.chosen_family("", "roberta", plain).name == "RoBERTa"
+    assert cards.chosen_family("electra", "roberta", plain).name == "ELECTRA"
+    assert cards.chosen_family("", "", changed(norm="pre")).name == "MegatronBert"
+    assert cards.chosen_family("", "", changed(num_types=0)).name == "DistilBERT"
+    assert cards.chosen_family("", "", changed(embed_dim=2)).name == "ELECTRA"
+    small = changed(embed_dim=2, share="all")
+    assert cards.chosen_family("", "bert", small).name == "ALBERT"
+
+
+def test_a_family_that_does_not_fit_names_those_that_do():
+    with pytest.raises(UsageError, match="no pre-LayerNorm .*--as=megatron-bert"):
+        cards.chosen_family("bert", "", changed(norm="pre"))
+    with pytest.raises(UsageError, match="--as=t5: it must be one of bert, mega"):
+        cards.chosen_family("t5", "", OURS)
+    with pytest.raises(UsageError, match="cannot be exported$"):
+        cards.chosen_family("", "", changed(positions="alibi"))
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart", "deberta-v2", "xlnet", "llama"])
+def test_other_families_are_refused_with_those_that_are_known(kind):
+    with pytest.raises(UsageError, match=f"model_type is '{kind}'; only 'bert' [|] "):
+        families.of_card(CONFIG | {"model_type": kind})
 
 
 def test_labels_come_back_and_unnamed_classes_are_numbered():
-    made = bert_config.their_config(FIELDS, "BertModel", ["bad", "good"], 0, {})
-    stored = json.loads(json.dumps(made))
+    stored = card_of(labels=["bad", "good"])
     assert stored["label2id"] == {"bad": 0, "good": 1}
-    assert bert_config.labels_of(stored, 2, print) == ["bad", "good"]
-    assert bert_config.labels_of({}, 2, print) == ["LABEL_0", "LABEL_1"]
-    assert bert_config.labels_of({"label2id": {"b": 1, "a": 0}}, 2, print) == ["a", "b"]
+    assert cards.labels_of(stored, 2, print) == ["bad", "good"]
+    assert cards.labels_of({}, 2, print) == ["LABEL_0", "LABEL_1"]
+    assert cards.labels_of({"label2id": {"b": 1, "a": 0}}, 2, print) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -129,13 +172,13 @@ def test_labels_come_back_and_unnamed_classes_are_numbered():
 def test_labels_that_tell_no_classes_apart_are_refused(card, said):
     """FAULTS 24: of two classes of one name the likelier was lost."""
     with pytest.raises(UsageError, match=f"config.json: .*{said}"):
-        bert_config.labels_of(card, 3, print)
+        cards.labels_of(card, 3, print)
 
 
 def test_labels_that_disagree_are_told():
     said: list[str] = []
     card = {"id2label": {"0": "a", "1": "b"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}}
-    assert bert_config.labels_of(card, 2, said.append) == ["a", "b"]
+    assert cards.labels_of(card, 2, said.append) == ["a", "b"]
     [line] = said
     assert "label2id and id2label differ" in line
 
@@ -159,7 +202,7 @@ def test_no_key_of_a_config_is_dropped_unsaid(changes):
         assert "\n" not in str(error)
     else:
         assert all(any(repr(key) in line for line in said) for key in unknown)
-        assert bert_config.kept(changes).keys() <= known
+        assert cards.kept(changes, BERT).keys() <= known
 
 
 @pytest.mark.parametrize("key", sorted(KEYS.only))
@@ -175,22 +218,22 @@ def test_the_dropout_before_a_classifier_is_told_and_kept():
     fields_of(card, said.append)
     [line] = said
     assert "classifier_dropout 0.5 is kept for exports" in line
-    assert bert_config.kept(card)["classifier_dropout"] == 0.5
+    assert cards.kept(card, BERT)["classifier_dropout"] == 0.5
     with pytest.raises(UsageError, match="classifier_dropout must be a share"):
         fields_of(CONFIG | {"classifier_dropout": "half"})
 
 
 def test_several_numbers_a_text_are_refused():
-    bert_config.check_problem({"problem_type": "regression"}, 1)
+    cards.check_problem({"problem_type": "regression"}, 1)
     with pytest.raises(
         UsageError, match="problem_type is 'regression' and the head has"
     ):
-        bert_config.check_problem({"problem_type": "regression"}, 3)
+        cards.check_problem({"problem_type": "regression"}, 3)
 
 
 def test_what_a_run_keeps_is_written_back():
-    kept = bert_config.kept(CONFIG | {"use_cache": False, "hidden_act": "gelu_python"})
-    made = bert_config.their_config(FIELDS, "BertModel", [], 3, kept)
+    card = CONFIG | {"use_cache": False, "hidden_act": "gelu_python"}
+    made = card_of(pad_id=3, kept=cards.kept(card, BERT))
     assert made["use_cache"] is False
     assert made["hidden_act"] == "gelu_python"
     assert made["pad_token_id"] == 3

@@ -1,4 +1,4 @@
-"""config.json of Hugging Face's BERT and ours, each way, by tables of their keys.
+"""config.json of Hugging Face's families and ours, each way, by tables of their keys.
 
 The tables know the keys of transformers 5.23 and of the versions before it.
 """
@@ -6,31 +6,12 @@ The tables know the keys of transformers 5.23 and of the versions before it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_jax.huggingface import keys, names
+from bert_jax.huggingface import families, keys, names
+from bert_jax.huggingface.families import NAME
+from bert_jax.huggingface.family.base import Family
 from bert_jax.huggingface.keys import Keys, Only, Say
 from bert_jax.run.config import UsageError
 
-NAME = "config.json"
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-# Ours, theirs, and what they take when config.json is silent (None: it must speak).
-FIELDS = (
-    ("vocab_size", "vocab_size", None),
-    ("num_layers", "num_hidden_layers", None),
-    ("model_dim", "hidden_size", None),
-    ("num_heads", "num_attention_heads", None),
-    ("mlp_dim", "intermediate_size", None),
-    ("max_length", "max_position_embeddings", None),
-    ("num_types", "type_vocab_size", 2),
-    ("norm_epsilon", "layer_norm_eps", 1e-12),
-    ("dropout", "hidden_dropout_prob", 0.1),
-    ("attention_dropout", "attention_probs_dropout_prob", 0.1),
-    ("init_stddev", "initializer_range", 0.02),
-)
 # The classes of tokenizers that do as BERT's does.
 TOKENIZERS = (
     "BertTokenizer",
@@ -38,17 +19,13 @@ TOKENIZERS = (
     "PreTrainedTokenizerFast",
     "TokenizersBackend",
 )
-PLAIN = "save the weights of a plain BERT in floating point"
+PLAIN = "save the weights of a plain model in floating point"
 ONLY = {
-    "model_type": Only(("bert",)),
-    "position_embedding_type": Only(("absolute",)),
     "is_decoder": Only((False,)),
     "is_encoder_decoder": Only((False,)),
     "add_cross_attention": Only((False,)),
     "tie_encoder_decoder": Only((False,)),
     "tie_word_embeddings": Only((True, False)),
-    "directionality": Only(("bidi",)),
-    "pooler_type": Only(("first_token_transform",)),
     "tokenizer_class": Only(TOKENIZERS, "save its tokenizer as one of these"),
     "auto_map": Only((), "it names code of its own, which is not run here: " + PLAIN),
     "custom_pipelines": Only((), "it names code of its own, which is not run here"),
@@ -56,18 +33,12 @@ ONLY = {
     "pruned_heads": Only((), PLAIN),
     "per_layer_config": Only((), "every layer is alike here"),
     "problem_type": Only(tuple(names.PROBLEMS)),
+    "num_key_value_heads": Only((), "heads do not share keys and values here"),
 }
-USED = {theirs for _, theirs, _ in FIELDS} | {
-    "architectures",
-    "classifier_dropout",
-    "hidden_act",
-    "id2label",
-    "label2id",
-    "num_labels",
-    "pad_token_id",
-}
-# Of execution, of old versions, of generation, and of other classes: no output of a BERT
-# depends on them.
+USED = {"architectures", "id2label", "label2id", "model_type", "num_labels"}
+USED |= {"pad_token_id"}
+# Of execution, of old versions, and of generation: no output of a network depends on
+# them.
 GENERATION = """
     assistant_early_exit bad_words_ids begin_suppress_tokens bos_token_id
     cross_attention_hidden_size decoder_start_token_id diversity_penalty do_sample
@@ -84,17 +55,9 @@ IDLE = """
     _commit_hash _experts_implementation_internal _name_or_path _num_labels
     attn_implementation chunk_size_feed_forward dtype experts_implementation
     finetuning_task gradient_checkpointing is_composition language name_or_path
-    output_attentions output_hidden_states output_past pooler_fc_size
-    pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head return_dict
-    summary_activation summary_first_dropout summary_last_dropout
-    summary_proj_to_labels summary_type summary_use_proj torch_dtype torchscript
+    output_attentions output_hidden_states output_past return_dict torch_dtype torchscript
     transformers_version use_bfloat16 use_cache
 """
-KEYS = Keys(
-    used=frozenset(USED),
-    only=ONLY,
-    idle=frozenset([*GENERATION.split(), *IDLE.split()]),
-)
 # What was true of their files alone.
 NOT_KEPT = (
     "_commit_hash",
@@ -104,105 +67,148 @@ NOT_KEPT = (
     "num_labels",
 )
 NOT_KEPT += ("torch_dtype", "transformers_version")
-# What of ours is not theirs.
-OURS_ONLY = {
-    "norm": ("post", "pre-LayerNorm"),
-    "positions": ("learned", "sinusoidal positions"),
-    "attention": ("bidirectional", "causal attention"),
-}
+# The dropout before a classifier, by the names of several families.
+BEFORE = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout")
 
 
-def model_fields(card: Mapping[str, Any], say: Say) -> dict[str, Any]:
-    """Fields of config.model from a Hugging Face config.json. Raises UsageError."""
-    if "model_type" not in card:
-        raise UsageError(f"{NAME}: model_type is missing; it must be 'bert'")
-    keys.check(KEYS, card, NAME, say)
-    fields = {ours: _number(card, theirs, silent) for ours, theirs, silent in FIELDS}
-    _check_dropout(card, fields["dropout"], say)
-    chosen = card.get("hidden_act", "gelu")
-    if not isinstance(chosen, str) or chosen not in ACTIVATIONS:
-        keys.refuse(NAME, "hidden_act", chosen, tuple(ACTIVATIONS))
+def keys_of(family: Family) -> Keys:
+    """The keys of the config.json of a family."""
+    fields = {theirs for _, theirs, _ in family.fields}
+    idle = [*GENERATION.split(), *IDLE.split(), *family.idle.split()]
+    return Keys(
+        used=frozenset({*USED, *fields, *family.used, family.activations[0]}),
+        only={**ONLY, **family.only},
+        idle=frozenset(idle),
+    )
+
+
+def settings(card: Mapping[str, Any], say: Say) -> dict[str, Any]:
+    """Dotted keys of our config, of a Hugging Face config.json. Raises UsageError."""
+    family = families.of_card(card)
+    keys.check(keys_of(family), card, NAME, say)
+    fields = {}
+    for ours, theirs, silent in family.fields:
+        if isinstance(silent, float):
+            fields[f"model.{ours}"] = keys.number(NAME, card, theirs, silent)
+        else:
+            fields[f"model.{ours}"] = keys.whole(NAME, card, theirs, silent)
+    if family.offset:
+        fields["model.max_length"] -= families.padding(card) + 1
+    _check_dropout(card, fields["model.dropout"], say)
+    key, known = family.activations
+    chosen = card.get(key, next(iter(known)))
+    if not isinstance(chosen, str) or chosen not in known:
+        keys.refuse(NAME, key, chosen, tuple(known))
     return {
+        **{key: value for key, (value, _) in family.fixed.items()},
         **fields,
-        "activation": ACTIVATIONS[chosen],
-        **{key: value for key, (value, _) in OURS_ONLY.items()},
+        **family.read(card),
+        "model.activation": known[chosen],
+        "objective.pooler": family.pooler or "tanh",
     }
-
-
-def _number(card: Mapping[str, Any], key: str, silent: float | None) -> float:
-    value = card.get(key, silent)
-    number = float if isinstance(silent, float) else int
-    if isinstance(value, bool) or not isinstance(value, int | number):
-        raise UsageError(f"{NAME}: {key} must be a number, not {value!r}")
-    if number is int and value < 1:
-        raise UsageError(f"{NAME}: {key} must be at least 1, not {value}")
-    try:
-        return number(value)
-    except OverflowError:
-        raise UsageError(f"{NAME}: {key} is a number that is too large") from None
 
 
 def _check_dropout(card: Mapping[str, Any], dropout: float, say: Say) -> None:
     """The dropout before a classifier; here it is that of the whole model."""
-    before = card.get("classifier_dropout")
-    if before is None:
-        return
-    if not (_is_number(before) and 0 <= before < 1):
-        raise UsageError(f"{NAME}: classifier_dropout must be a share, not {before!r}")
-    if before != dropout:
-        say(
-            f"{NAME}: classifier_dropout {before} is kept for exports; training from "
-            f"this run has model.dropout before a classifier too, here {dropout}"
-        )
+    for key in BEFORE:
+        before = card.get(key)
+        if before is None:
+            continue
+        if not (_is_number(before) and 0 <= before < 1):
+            raise UsageError(f"{NAME}: {key} must be a share, not {before!r}")
+        if before != dropout:
+            say(
+                f"{NAME}: {key} {before} is kept for exports; training from this run "
+                f"has model.dropout before a classifier too, here {dropout}"
+            )
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def check_expressible(model: Mapping[str, Any]) -> None:
-    """Raise UsageError for what of config.model their BERT does not have."""
-    for key, (wanted, meaning) in OURS_ONLY.items():
-        if model[key] != wanted:
-            raise UsageError(
-                f"their BERT has no {meaning} (model.{key}={model[key]}): it cannot be "
-                "exported"
-            )
+def problem_of(family: Family, config: Any) -> str:
+    """What of our config a family does not have, "" if it can express all."""
+    flat = config.to_dict()
+    for key, (wanted, meaning) in family.fixed.items():
+        group, _, field = key.partition(".")
+        if flat[group][field] != wanted:
+            return f"{meaning} ({key}={flat[group][field]})"
+    activation = config.model.activation
+    if activation not in family.activations[1].values():
+        return f"such activation (model.activation={activation})"
+    typed = any(ours == "num_types" for ours, *_ in family.fields)
+    if typed and not config.model.num_types:
+        return "model without token types (model.num_types=0)"
+    return family.problem(config)
 
 
-def kept(card: Mapping[str, Any]) -> dict[str, Any]:
+def chosen_family(wanted: str, imported: str, config: Any) -> Family:
+    """The family of an export: `wanted`, or that of the import, or else the first that
+    can express our config. Raises UsageError."""
+    known = {kind: each for each in families.FAMILIES for kind in each.model_types}
+    if wanted and wanted not in known:
+        raise UsageError(f"--as={wanted}: it must be one of {', '.join(known)}")
+    fits = [each for each in families.FAMILIES if not problem_of(each, config)]
+    named = known.get(wanted or imported)
+    if named in fits:
+        return named
+    if fits and not wanted:
+        return fits[0]
+    nearest = named or min(families.FAMILIES, key=lambda each: _distance(each, config))
+    others = ", ".join(each.model_types[0] for each in fits)
+    raise UsageError(
+        f"their {nearest.name} has no {problem_of(nearest, config)}: it cannot be "
+        "exported" + (f" as one: --as={others}" if others else "")
+    )
+
+
+def _distance(family: Family, config: Any) -> int:
+    flat = config.to_dict()
+    pairs = ((key.split("."), value) for key, (value, _) in family.fixed.items())
+    return sum(flat[group][field] != value for (group, field), value in pairs)
+
+
+def kept(card: Mapping[str, Any], family: Family) -> dict[str, Any]:
     """Keys of a Hugging Face config.json that a run keeps for its export."""
-    known = keys.kept(KEYS, card)
+    known = keys.kept(keys_of(family), card)
     return {key: value for key, value in known.items() if key not in NOT_KEPT}
 
 
 def their_config(
-    model: Mapping[str, Any],
+    config: Any,
+    family: Family,
     name: str,
     labels: Sequence[str],
     pad_id: int,
     kept: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """config.model, an architecture, its classes' labels, and what was kept of the
+    """Our config, a family, its class, the labels of the head, and what was kept of the
     config.json that the run was imported from -> their config.json."""
-    activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
-    activation = activations[model["activation"]]
-    if ACTIVATIONS.get(kept.get("hidden_act", "")) == model["activation"]:
-        activation = kept["hidden_act"]
+    key, known = family.activations
+    activations = {ours: theirs for theirs, ours in reversed(list(known.items()))}
+    activation = activations[config.model.activation]
+    if known.get(kept.get(key, "")) == config.model.activation:
+        activation = kept[key]
+    fields = {theirs: config.model[ours] for ours, theirs, _ in family.fields}
+    if family.offset:
+        fields["max_position_embeddings"] += pad_id + 1
     named = {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
     }
+    absolute = "position_embedding_type" in family.only
     return {
-        "position_embedding_type": "absolute",
+        **({"position_embedding_type": "absolute"} if absolute else {}),
         "is_decoder": False,
         "add_cross_attention": False,
         **kept,
-        "model_type": "bert",
+        "model_type": family.model_types[0],
         "tie_word_embeddings": True,
         "architectures": [name],
-        **{theirs: model[ours] for ours, theirs, _ in FIELDS},
-        "hidden_act": activation,
+        **fields,
+        key: activation,
+        **family.write(config, pad_id),
         **(named if labels else {}),
         "pad_token_id": pad_id,
         "dtype": "float32",

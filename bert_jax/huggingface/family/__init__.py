@@ -1,0 +1,1 @@
+"""Tables of Hugging Face's families, a file for each that is named unlike BERT."""

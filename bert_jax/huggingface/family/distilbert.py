@@ -1,0 +1,81 @@
+"""Tables of DistilBERT (Sanh et al. 2019)."""
+
+from bert_jax.huggingface.family.base import (
+    ACTIVATIONS,
+    BLOCK,
+    BUFFERS,
+    POST,
+    Family,
+    TensorName,
+    dense,
+    embeddings,
+    heads,
+    norm,
+    nothing,
+    same_width,
+)
+from bert_jax.huggingface.keys import Only
+
+DISTIL_LAYER = "distilbert.transformer.layer.{layer}"
+DISTIL_POOLER = dense("pooler", "pre_classifier")
+DISTILBERT = Family(
+    name="DistilBERT",
+    model_types=("distilbert",),
+    base="DistilBertModel",
+    prefix="distilbert.",
+    encoder=(
+        *embeddings("distilbert.embeddings"),
+        *dense(f"{BLOCK}/attention/query", f"{DISTIL_LAYER}.attention.q_lin"),
+        *dense(f"{BLOCK}/attention/key", f"{DISTIL_LAYER}.attention.k_lin"),
+        *dense(f"{BLOCK}/attention/value", f"{DISTIL_LAYER}.attention.v_lin"),
+        *dense(f"{BLOCK}/attention/out", f"{DISTIL_LAYER}.attention.out_lin"),
+        *norm(f"{BLOCK}/attention_norm", f"{DISTIL_LAYER}.sa_layer_norm"),
+        *dense(f"{BLOCK}/mlp/up", f"{DISTIL_LAYER}.ffn.lin1"),
+        *dense(f"{BLOCK}/mlp/down", f"{DISTIL_LAYER}.ffn.lin2"),
+        *norm(f"{BLOCK}/mlp_norm", f"{DISTIL_LAYER}.output_layer_norm"),
+    ),
+    classes={
+        "DistilBertForMaskedLM": heads(
+            mlm_head=(
+                *dense("mlm_head/transform", "vocab_transform"),
+                *norm("mlm_head/norm", "vocab_layer_norm"),
+                TensorName("mlm_head/bias", "vocab_projector.bias"),
+            )
+        ),
+        "DistilBertForSequenceClassification": heads(
+            "classify_head", pooler=DISTIL_POOLER
+        ),
+        "DistilBertForTokenClassification": heads("tag_head"),
+        "DistilBertForQuestionAnswering": heads("span_head"),
+        "DistilBertForMultipleChoice": heads("choice_head", pooler=DISTIL_POOLER),
+        "DistilBertModel": {},
+    },
+    tied={
+        "vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight",
+    },
+    buffers=BUFFERS,
+    fields=(
+        ("vocab_size", "vocab_size", None),
+        ("num_layers", "n_layers", None),
+        ("model_dim", "dim", None),
+        ("num_heads", "n_heads", None),
+        ("mlp_dim", "hidden_dim", None),
+        ("max_length", "max_position_embeddings", None),
+        ("dropout", "dropout", 0.1),
+        ("attention_dropout", "attention_dropout", 0.1),
+        ("init_stddev", "initializer_range", 0.02),
+    ),
+    activations=("activation", ACTIVATIONS),
+    fixed=POST
+    | {
+        "model.num_types": (0, "token types"),
+        "model.norm_epsilon": (1e-12, "norm_epsilon but 1e-12"),
+    },
+    pooler="relu",
+    only={"sinusoidal_pos_embds": Only((True, False))},
+    used=("qa_dropout", "seq_classif_dropout"),
+    idle="tie_weights_",
+    read=nothing,
+    write=lambda config, pad: {"sinusoidal_pos_embds": False},
+    problem=same_width,
+)

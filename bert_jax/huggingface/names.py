@@ -43,8 +43,9 @@ def to_ours(
     tensors = _modern(_bare(tensors, family, say), family, say)
     _untie(tensors, card, family, say)
     heads = _heads(tensors, card, family)
-    rows = _spelt((*family.encoder, *_flat(heads)), config.model.num_layers)
-    paths = _paths(config, tuple(heads))
+    layers = min(config.model.num_layers, _layers_in(tensors, family) + 1)
+    rows = _spelt((*family.encoder, *_flat(heads)), layers)
+    paths = _paths(config, layers, tuple(heads))
     if homeless := [path for path in paths if path not in rows]:
         raise UsageError(
             f"{families.NAME}: a {family.name} has no tensor of {homeless[0]}"
@@ -113,9 +114,21 @@ def is_buffer(name: str, family: Family) -> bool:
     return any(f".{name}".endswith(f".{buffer}") for buffer in family.buffers)
 
 
-def _paths(config: Any, heads: tuple[str, ...]) -> list[str]:
-    """The paths of the parameters of a config with these heads."""
-    encoder, features = EncoderConfig(**config.model), Readout.of(config.objective)
+def _layers_in(tensors: Tensors, family: Family) -> int:
+    """How many layers there are tensors of, where each has its own."""
+    found = set()
+    for row in family.encoder:
+        before, numbered, after = row.theirs.partition("{layer}")
+        if numbered:
+            inside = (name for name in tensors if name.startswith(before))
+            found |= {name.removeprefix(before).removesuffix(after) for name in inside}
+    return sum(number.isdecimal() for number in found)
+
+
+def _paths(config: Any, layers: int, heads: tuple[str, ...]) -> list[str]:
+    """The paths of the parameters of a config of these layers and heads."""
+    model = config.model.to_dict() | {"num_layers": layers}
+    encoder, features = EncoderConfig(**model), Readout.of(config.objective)
     shapes = networks.shapes(Network(encoder, heads, 1, features))
     return list(traverse_util.flatten_dict(shapes, sep="/"))
 

@@ -13,6 +13,7 @@ LARGEST = {
     "seed": 2**63 - 1,
     "tokenizer.vocab_size": 10_000_000,
     "model.vocab_size": 10_000_000,
+    "model.num_layers": 1000,
 }
 PRETRAINING = ("mlm", "clm")
 # The kinds of task with their metrics; the first is the default main metric.

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import pytest
 
-from bert_jax.data import paragraphs, sentences, tokenizer
+from bert_jax.data import paragraphs, sentences, train_tokenizer
 from bert_jax.tasks import words
 from bert_jax.tasks.formats.tables import _opening
 
@@ -23,7 +23,7 @@ PAIRS = random.Random(0).sample(list(permutations(CHARACTERS, 2)), 12)
 
 @pytest.fixture(scope="module")
 def encode():
-    return tokenizer.train(["".join(CHARACTERS)] * 3, 200, True).encode
+    return train_tokenizer.train(["".join(CHARACTERS)] * 3, 200, True).encode
 
 
 def unwrap(text: str):

@@ -1,6 +1,7 @@
 """The library's tokenizer of a tokenizer.json: parts that a file may lack, and the copy
 of it that reads input texts."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from tokenizers import AddedToken, decoders, processors
 
 from bert_jax.data import components
 from bert_jax.data.roles import Roles
+from bert_jax.run import files
 
 
 def set_defaults(
@@ -72,3 +74,19 @@ def input_tokenizer(content: Mapping[str, Any], roles: Roles) -> tokenizers.Toke
     library = tokenizers.Tokenizer.from_str(json.dumps({**content, **changes}))
     library.encode_special_tokens = True
     return library
+
+
+def fingerprint(text: str) -> str:
+    """Fingerprint of a tokenizer.json, except for truncation and padding, which are set
+    per call."""
+    parts = json.loads(text)
+    left_out = ("version", "truncation", "padding")
+    content = {name: part for name, part in parts.items() if name not in left_out}
+    return "2:" + files.digest(json.dumps(content, sort_keys=True), length=12)
+
+
+def fingerprint_1(text: str) -> str:
+    """Fingerprint as runs and stores of version 1 recorded it."""
+    rules = json.loads(text)
+    content = [rules["normalizer"], rules["pre_tokenizer"], rules["model"]]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=6).hexdigest()

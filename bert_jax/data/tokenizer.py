@@ -4,7 +4,6 @@ WordPiece (Devlin et al. 2019, section 3, "Input/Output Representations"), byte-
 BPE (Radford et al. 2019, section 2.2) and Unigram (Kudo 2018, section 3.2).
 """
 
-import hashlib
 import json
 import sys
 import unicodedata
@@ -23,8 +22,6 @@ from bert_jax.run.config import UsageError
 
 Spans = list[tuple[int, int]]  # characters [start, end)
 NONE = -1  # the id of a mask that a tokenizer lacks
-VOCAB, MERGES = "vocab.json", "merges.txt"
-FILES = ("tokenizer.json", "vocab.txt", VOCAB, *vocabulary.SENTENCEPIECE)
 
 
 class Encoding(NamedTuple):
@@ -57,7 +54,7 @@ class Tokenizer:
         self.normalize = source.normalizer.normalize_str if self.normalizes else str
         self.lowercase = self.normalize("A") == "a"
         self.strips_accents = self.normalize("\u00e9") == "e"
-        self.fingerprint = _fingerprint(self._json)
+        self.fingerprint = library.fingerprint(self._json)
 
     def _set_vocabulary(self, source: tokenizers.Tokenizer, model: Any) -> None:
         ids = source.get_vocab()
@@ -73,6 +70,8 @@ class Tokenizer:
         self._added = added.keys()
         contents = {token.content for token in added.values()}
         self._texts = partial(token_text.texts_of, self.vocabulary, contents, model)
+        surfaces = enumerate(self._texts(errors="replace"))
+        self._blank = {id_ for id_, text in surfaces if not text.strip()}
         self.continuation = np.array(
             token_text.continuing(self.vocabulary, contents, model)
         )
@@ -83,7 +82,7 @@ class Tokenizer:
 
     def has_fingerprint(self, known: str) -> bool:
         """Whether `known` is a fingerprint of this tokenizer, in its version."""
-        return known in (self.fingerprint, _fingerprint_1(self._json))
+        return known in (self.fingerprint, library.fingerprint_1(self._json))
 
     def check_mask(self) -> None:
         """Raise UsageError for a tokenizer without a mask."""
@@ -101,9 +100,17 @@ class Tokenizer:
         """Encode texts without special tokens around them."""
         encodings = self._plain.encode_batch(list(texts), add_special_tokens=False)
         return [
-            Encoding(each.ids, each.tokens, _without_spaces(text, each.offsets))
+            Encoding(each.ids, each.tokens, self._offsets(text, each))
             for text, each in zip(texts, encodings, strict=True)
         ]
+
+    def _offsets(self, text: str, encoding: tokenizers.Encoding) -> Spans:
+        """The characters of each token without the spaces before them."""
+        spans = []
+        for id_, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+            spans.append((start, start if id_ in self._blank else end))
+        return spans
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of texts; faster than `encode_batch`, since without offsets."""
@@ -251,17 +258,6 @@ def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     return (rest, short) if first > second else (short, rest)
 
 
-def _without_spaces(text: str, spans: Spans) -> Spans:
-    """Spans of characters without the spaces that they start with."""
-    return [
-        (min(start + _count_spaces(text[start:end]), end), end) for start, end in spans
-    ]
-
-
-def _count_spaces(text: str) -> int:
-    return len(text) - len(text.lstrip())
-
-
 def _count_marks(text: str) -> int:
     return sum(unicodedata.category(character) == "Mn" for character in text)
 
@@ -273,16 +269,16 @@ def load(path: str | Path, lowercase: bool, strip_accents: str = "auto") -> Toke
     For a vocabulary other than a vocab.txt, which states whether it strips accents,
     auto means its setting.
     """
-    path = _find(Path(path))
-    text = _read(path)
+    path = vocabulary.find(Path(path))
+    text = vocabulary.read(path)
     if path.suffix == ".txt":
         ids, warnings = vocabulary.read_lines(text, str(path))
         for line in warnings:
             print(f"warning: {line}", file=sys.stderr)
         strips = lowercase if strip_accents == "auto" else strip_accents == "always"
         return Tokenizer(vocabulary.word_piece(ids, lowercase, strips, chinese=True))
-    if path.name == VOCAB:
-        merges = _read(path.parent / MERGES)
+    if path.name == vocabulary.VOCAB:
+        merges = vocabulary.read(path.parent / vocabulary.MERGES)
         source = vocabulary.read_merges(text, merges, str(path.parent), False)
         tokenizer = Tokenizer(source)
     else:
@@ -303,39 +299,3 @@ def _check(path: Path, key: str, value: object, made: tuple[object, ...]) -> Non
 def parse(text: str, name: str) -> Tokenizer:
     """Parse the content of a tokenizer.json; `name` is for error messages."""
     return Tokenizer(vocabulary.read_json(text, name))
-
-
-def _read(path: Path) -> str:
-    try:
-        return files.read_text(path, vocabulary.LARGEST)
-    except UsageError as error:
-        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
-
-
-def _find(path: Path) -> Path:
-    names = [path / name for name in FILES] if path.is_dir() else [path]
-    existing = [name for name in names if name.is_file()]
-    if not existing:
-        raise UsageError(
-            f"no vocabulary at {path}: give a vocab.txt or tokenizer.json, or a folder "
-            "with one or with vocab.json and merges.txt"
-        )
-    if existing[0].suffix == ".model":
-        raise UsageError(f"{existing[0]} {vocabulary.NO_MODEL}")
-    return existing[0]
-
-
-def _fingerprint(text: str) -> str:
-    """Fingerprint of a tokenizer.json, except for truncation and padding, which are set
-    per call."""
-    parts = json.loads(text)
-    left_out = ("version", "truncation", "padding")
-    content = {name: part for name, part in parts.items() if name not in left_out}
-    return "2:" + files.digest(json.dumps(content, sort_keys=True), length=12)
-
-
-def _fingerprint_1(text: str) -> str:
-    """Fingerprint as runs and stores of version 1 recorded it."""
-    rules = json.loads(text)
-    content = [rules["normalizer"], rules["pre_tokenizer"], rules["model"]]
-    return hashlib.blake2b(json.dumps(content).encode(), digest_size=6).hexdigest()

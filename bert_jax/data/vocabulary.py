@@ -3,6 +3,7 @@ vocab.json with merges.txt."""
 
 import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import tokenizers
@@ -16,6 +17,7 @@ from bert_jax.run.exits import UsageError
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
+VOCAB, MERGES = "vocab.json", "merges.txt"
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
 NO_MODEL = (
     "is a model of sentencepiece, which is not read here: save it once with "
@@ -24,8 +26,31 @@ NO_MODEL = (
 NAMED = 5  # tokens that a message names
 LARGEST = 20_000_000  # bytes of a file, which takes some 27 times its size in memory
 LONGEST = 1000  # characters of a line; words of more than 100 are [UNK]
+FILES = ("tokenizer.json", "vocab.txt", VOCAB, *SENTENCEPIECE)
 OF_MERGES = {"<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>"}
 REPLACED = {"padding": None, "truncation": None}  # set per call
+
+
+def read(path: Path) -> str:
+    """The text of a file of a vocabulary. Raises UsageError."""
+    try:
+        return files.read_text(path, LARGEST)
+    except UsageError as error:
+        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
+
+
+def find(path: Path) -> Path:
+    """The file of a vocabulary, or of the folder of one. Raises UsageError."""
+    names = [path / name for name in FILES] if path.is_dir() else [path]
+    existing = [name for name in names if name.is_file()]
+    if not existing:
+        raise UsageError(
+            f"no vocabulary at {path}: give a vocab.txt or tokenizer.json, or a folder "
+            "with one or with vocab.json and merges.txt"
+        )
+    if existing[0].suffix == ".model":
+        raise UsageError(f"{existing[0]} {NO_MODEL}")
+    return existing[0]
 
 
 def word_piece(
@@ -93,7 +118,9 @@ def read_merges(
     `space` as `add_prefix_space` of `byte_level`. Rows are framed as RoBERTa's if
     there is an <s>, else not at all, as GPT-2's. Raises UsageError.
     """
-    ids = files.parse_json(vocab, dict[str, int], f"{name}/vocab.json")
+    ids = files.parse_written(f"{name}/{VOCAB}", vocab)
+    if not isinstance(ids, dict):
+        raise UsageError(f"{name}/vocab.json holds no ids by token")
     lines = merges.removeprefix("\ufeff").split("\n")
     pairs = [
         tuple(line.rstrip("\r").split(" "))
@@ -126,7 +153,7 @@ def _added(ids: Mapping[str, int]) -> list[dict[str, Any]]:
         flags
         | {"id": ids[token], "content": token, "special": True}
         | {"lstrip": token == "<mask>"}
-        for token in sorted(OF_MERGES & ids.keys(), key=ids.__getitem__)
+        for token in sorted(OF_MERGES & ids.keys())
     ]
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import tokenizers
 
 from bert_jax.data import roles, vocabulary
-from bert_jax.data.tokenizer import MERGES, VOCAB, Tokenizer
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.data.vocabulary import MERGES, VOCAB
 from bert_jax.huggingface import added_tokens, keys
 from bert_jax.huggingface import files as directory
 from bert_jax.huggingface.added_tokens import Added

@@ -9,7 +9,7 @@ from typing import Any
 import tokenizers
 
 from bert_jax.data import vocabulary
-from bert_jax.data.tokenizer import MERGES, VOCAB
+from bert_jax.data.vocabulary import MERGES, VOCAB
 from bert_jax.huggingface import files as directory
 from bert_jax.huggingface import keys
 from bert_jax.huggingface.keys import Say

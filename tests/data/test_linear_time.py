@@ -73,6 +73,12 @@ def test_any_character_is_encoded_in_linear_time(encode):
         assert seconds(encode, character * COUNT) < SECONDS, character
 
 
+def test_every_kind_encodes_in_linear_time(words):
+    for character in CHARACTERS[::5]:
+        for text in (character * COUNT, f"a{character}" * (COUNT // 2)):
+            assert seconds(words.encode, text) < SECONDS, character
+
+
 @pytest.mark.parametrize("opening", ["-", "_", '"', "--_*"])
 def test_what_opens_a_sentence_takes_linear_time(opening):
     """FAULTS, kind H: dashes after a full stop took exponential time."""

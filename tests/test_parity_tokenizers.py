@@ -109,6 +109,23 @@ def test_what_they_save_is_read(exported, tmp_path_factory):
     assert read.roles == words.roles
 
 
+def test_merges_of_roberta_are_read_alike(tmp_path):
+    words = vocabularies.roberta()
+    bert_tokenizer.write(tmp_path, words, 64, {})
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    read = bert_tokenizer.read(tmp_path, print).tokenizer
+    theirs = transformers.RobertaTokenizer.from_pretrained(tmp_path)
+    for text in TEXTS:
+        if "<mask>" in text:  # theirs reads the space before it as a token since 5.0
+            continue
+        assert (
+            read.ids([text])[0] == theirs(text, add_special_tokens=False)["input_ids"]
+        )
+    pair = read.encode_inputs(["the cat"], ["a dog"], 64, pad=False)["ids"][0]
+    assert pair.tolist() == theirs("the cat", "a dog")["input_ids"]
+
+
 def test_the_real_vocabulary_of_gpt2(tmp_path):
     """The ids of the docstring of GPT2Tokenizer in transformers."""
     source = vocabularies.real_gpt2()

@@ -146,9 +146,9 @@ def _check_model(content: Mapping[str, Any], name: str) -> str:
     if not model or "vocab" not in model:
         raise UsageError(f"{name} is no tokenizer.json: it has no model with a vocab")
     kind = model.get("type", "BPE" if "merges" in model else "WordPiece")
-    if kind not in MODELS:
+    if kind not in tuple(MODELS):
         raise UsageError(
-            f"{name} holds a {kind} model; known here are {', '.join(MODELS)}"
+            f"{name} holds a {kind!r} model; known here are {', '.join(MODELS)}"
         )
     _check_keys(content, TokenizerFile.__annotations__, name)
     files.parse_json(json.dumps(model), MODELS[kind], f"{name}: model")

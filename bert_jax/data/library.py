@@ -9,7 +9,7 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, processors
 
-from bert_jax.data import components
+from bert_jax.data import components, vocabulary
 from bert_jax.data.roles import Roles
 from bert_jax.run import files
 
@@ -71,7 +71,7 @@ def input_tokenizer(content: Mapping[str, Any], roles: Roles) -> tokenizers.Toke
     if model.get("unk_token") in name:
         model["unk_token"] = name[model["unk_token"]]
     changes = {"model": model, "added_tokens": added, "post_processor": None}
-    library = tokenizers.Tokenizer.from_str(json.dumps({**content, **changes}))
+    library = vocabulary.parse(json.dumps({**content, **changes}), "the tokenizer")
     library.encode_special_tokens = True
     return library
 

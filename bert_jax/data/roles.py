@@ -55,15 +55,16 @@ def roles(content: Mapping[str, Any], ids: Mapping[str, int], name: str) -> Role
     missing token other than the mask, and for another frame.
     """
     known = {role: _first(names, ids) for role, names in NAMES.items()}
-    known["unk"] = _unknown(content["model"]) or known["unk"]
+    stated = _unknown(content["model"])
+    known["unk"] = known["unk"] if stated is None else stated
     framing = frame(content.get("post_processor"), ids, name)
     if framing is not None:
         known |= {"cls": framing.cls, "sep": framing.sep}
     end = END if END in ids else ""
     known |= {role: known[role] or end for role in ("pad", "unk", "cls", "sep")}
     if missing := [r for r in NAMES if r != "mask" and known[r] not in ids]:
-        names = " ".join(known[role] or NAMES[role][0] for role in missing)
-        raise UsageError(f"{name} lacks the special tokens {names}")
+        wanted = [repr(known[role] or NAMES[role][0])[1:-1] for role in missing]
+        raise UsageError(f"{name} lacks the special tokens {' '.join(wanted)}")
     framing = framing or Frame(known["cls"], known["sep"], 1, 1)
     return Roles(known["pad"], known["unk"], framing, known["mask"])
 
@@ -72,11 +73,12 @@ def _first(names: tuple[str, ...], ids: Mapping[str, int]) -> str:
     return next((name for name in names if name in ids), "")
 
 
-def _unknown(model: Mapping[str, Any]) -> str:
-    """The unknown token that a model names, "" for none."""
+def _unknown(model: Mapping[str, Any]) -> str | None:
+    """The unknown token that a model names. BPE of bytes needs none."""
     if "unk_id" in model:  # of Unigram, a place in its list
         return "".join(token for token, _ in model["vocab"][model["unk_id"] :][:1])
-    return model.get("unk_token") or ""
+    token = model.get("unk_token")
+    return None if "merges" in model and not token else token
 
 
 def frame(part: Any, ids: Mapping[str, int], name: str) -> Frame | None:
@@ -91,7 +93,7 @@ def frame(part: Any, ids: Mapping[str, int], name: str) -> Frame | None:
     found = _processing(framing[0]) or _template(framing[0])
     if len(framing) > 1 or not found or not _has_ids(found, framing[0], ids):
         raise UsageError(
-            f"{name}: the post_processor {part.get('type')} frames rows otherwise than "
+            f"{name}: the post_processor {part.get('type')!r} frames rows otherwise than "
             "CLS A SEP and CLS A SEP B SEP, one SEP or two between A and B, the only "
             "frames known here"
         )

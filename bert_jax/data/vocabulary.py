@@ -169,7 +169,7 @@ def read_json(text: str, name: str) -> tokenizers.Tokenizer:
     content["model"]["type"] = kind
     if kind == "WordPiece":  # its decoder follows from its prefix
         content["decoder"] = None
-    library = _parse(json.dumps(content), name)
+    library = parse(json.dumps(content), name)
     for token in content.get("added_tokens", []):
         if library.token_to_id(token["content"]) != token["id"]:
             raise UsageError(
@@ -216,7 +216,9 @@ def check_lines(tokens: Collection[str], name: str) -> None:
         raise UsageError(f"{name}: the token {broken[0]!r} holds a line break")
 
 
-def _parse(text: str, name: str) -> tokenizers.Tokenizer:
+def parse(text: str, name: str) -> tokenizers.Tokenizer:
+    """The library's tokenizer of a tokenizer.json. Raises UsageError for what it
+    refuses."""
     try:
         return tokenizers.Tokenizer.from_str(text)
     except (KeyboardInterrupt, SystemExit):

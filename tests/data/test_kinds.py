@@ -272,6 +272,48 @@ def test_a_part_of_another_kind_is_named(tokenizers_by_kind, kind, place, part, 
     assert "\n" not in str(refused.value)
 
 
+def test_a_special_token_that_merges_make_is_refused(tokenizers_by_kind):
+    """A text could write it."""
+    content = json.loads(tokenizers_by_kind["roberta"].to_str())
+    [number] = [i for t, i in content["model"]["vocab"].items() if t == "Ġthe"]
+    content["post_processor"] |= {"cls": ["Ġthe", number]}
+    with pytest.raises(UsageError, match="the tokenizer is no tokenizer.json: .*Ġthe"):
+        tokenizer.parse(json.dumps(content), "f.json")
+
+
+@given(data=st.data())
+@MANY
+def test_a_damaged_file_is_read_or_refused(words, data):
+    """FAULTS 49: neither a traceback nor a panic of the library."""
+    content = json.loads(words.to_str())
+    place, key = content, data.draw(st.sampled_from(sorted(content)))
+    while isinstance(place[key], dict | list) and len(place[key]):
+        if data.draw(st.integers(0, 4)) == 0:
+            break
+        place = place[key]
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+    values = [
+        None,
+        True,
+        -1,
+        2.5,
+        "",
+        "a\nb",
+        "[SEP]",
+        [],
+        {},
+        [["a", 1]],
+        {"type": "x"},
+    ]
+    place[key] = data.draw(st.sampled_from(values))
+    try:
+        read = tokenizer.parse(json.dumps(content), "f.json")
+        read.decode(read.encode("the cat’s [MASK] <mask>").ids)
+    except UsageError as error:
+        assert "\n" not in str(error)
+
+
 @pytest.mark.parametrize(
     ("pattern", "content"), [({"String": "``"}, '"'), ({"Regex": " {2,}"}, " ")]
 )

@@ -227,7 +227,7 @@ def test_a_tokenizer_json_of_another_kind_is_refused(small, tmp_path):
         tokenizer.load(path, True)
     words = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
     change(small, path, lambda content: content.update(model=words))
-    with pytest.raises(UsageError, match="WordLevel model; known here are WordPiece"):
+    with pytest.raises(UsageError, match="'WordLevel' model; known here are WordPiece"):
         tokenizer.load(path, True)
 
 

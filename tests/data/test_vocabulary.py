@@ -183,7 +183,7 @@ def test_a_frame_of_another_kind_is_refused(single, pair):
     tokenizer.parse(made.to_str(), "f.json")
     made.post_processor = TemplateProcessing(single, pair, special_tokens=ends)
     with pytest.raises(
-        UsageError, match="the post_processor TemplateProcessing frames"
+        UsageError, match="the post_processor 'TemplateProcessing' frames"
     ):
         tokenizer.parse(made.to_str(), "f.json")
 

@@ -16,7 +16,7 @@ WORDS = ("The", "unaffable", "dog's", "(", "naïve", ")", "mat", "sat", "今天"
 CONTEXT = "The cat sat on the mat, “unaffable”. The naïve dogs (two) ran 今天 on it."
 
 
-def test_each_word_has_its_tag_at_its_first_token(words):
+def test_each_words_first_token_has_its_tag(words):
     [row] = tag_features(words, [WORDS], 200)
     assert row.vanished == row.cut == 0
     ends = [*row.first[1:].tolist(), len(row.ids) - 1]

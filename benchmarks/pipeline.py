@@ -35,6 +35,11 @@ class Vocabulary(NamedTuple):
     pad_id: int = 0
     cls_id: int = 2
     sep_id: int = 3
+    separator: tuple[int, ...] = (3,)
+    pair_type: int = 1
+
+    def special_count(self, paired: bool) -> int:
+        return 2 + paired * len(self.separator)
 
 
 def main():

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from bert_jax.data import tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.inspect.score import likelihood
 from bert_jax.models import network as networks
 from bert_jax.models.layers import EncoderConfig
@@ -38,12 +39,12 @@ def words(random: np.random.Generator) -> tuple[list[str], list[str]]:
     """A vocabulary of whole words and endings; whole words, some with an ending."""
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     drawn = {"".join(row) for row in random.choice(letters, (60_000, 7))}
-    plain = sorted(drawn)[: VOCABULARY - len(tokenizer.SPECIALS) - 100]
+    plain = sorted(drawn)[: VOCABULARY - len(SPECIALS) - 100]
     endings = sorted({"".join(row) for row in random.choice(letters, (200, 3))})[:100]
     split = random.random(len(plain)) < SPLIT
     tails = np.where(split, random.choice(endings, len(plain)), "")
     text = [word + tail for word, tail in zip(plain, tails, strict=True)]
-    return [*tokenizer.SPECIALS, *plain, *(f"##{end}" for end in endings)], text
+    return [*SPECIALS, *plain, *(f"##{end}" for end in endings)], text
 
 
 def random_model(vocabulary: list[str]) -> Model:

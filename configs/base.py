@@ -61,6 +61,7 @@ def get_config():
 
     config.tokenizer = ConfigDict()
     config.tokenizer.path = ""  # a vocab.txt or tokenizer.json; "" trains on the corpus
+    config.tokenizer.model = "wordpiece"  # wordpiece | byte_bpe, when trained
     config.tokenizer.vocab_size = 30522  # at most this many, when trained
     config.tokenizer.lowercase = True
     config.tokenizer.strip_accents = "auto"  # auto (as lowercase) | always | never

@@ -42,7 +42,12 @@ jaxtyping.install_import_hook(
 )
 
 # Its imports must come after the hook.
-pytest_plugins = ["tests.running", "tests.finetuning", "tests.storing"]
+pytest_plugins = [
+    "tests.running",
+    "tests.finetuning",
+    "tests.storing",
+    "tests.vocabularies",
+]
 
 # What may differ by the versions of Python, JAX, Flax, optax and orbax: the models and
 # their gradients, placement, checkpoints, and runs of older versions.

@@ -139,7 +139,7 @@ def test_a_step_that_was_not_kept_is_not_exported(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model.norm": "pre"}, r"no pre-LayerNorm \(model.norm=pre\)"),
+        ({"model.norm": "pre_rms"}, r"\(model.norm=pre_rms\)"),
         ({"model.norm": "post", "model.positions": "sinusoidal"}, "sinusoidal"),
     ],
 )

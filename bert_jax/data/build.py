@@ -17,6 +17,7 @@ from bert_jax.data import corpus, workers
 from bert_jax.data import tokenizer as tokenizers
 from bert_jax.data.audit import audit, check_known, table
 from bert_jax.data.output import Output, describe
+from bert_jax.data.train_tokenizer import train
 from bert_jax.run.config import UsageError
 
 DROPPED, TRAIN, VALID = range(3)
@@ -191,8 +192,12 @@ def _tokenizer(
         )
     say(f"training a vocabulary of at most {settings.vocab_size:,}")
     texts = _TrainingTexts(data, survey, splits, say)
-    return tokenizers.train(
-        texts, settings.vocab_size, settings.lowercase, settings.strip_accents
+    return train(
+        texts,
+        settings.vocab_size,
+        settings.lowercase,
+        settings.strip_accents,
+        settings.model,
     )
 
 
@@ -240,10 +245,10 @@ def _write(data, survey, splits, tokenizer, outputs: dict[int, Output], say: Say
             outputs[split].begin(_hash(text), text)
             yield split, text
 
-    def texts() -> Iterator[list[str]]:
+    def texts() -> Iterator[workers.Batch]:
         for batch in _batches(documents()):
             in_flight.append(batch)
-            yield batch.texts
+            yield batch.texts, batch.begins
 
     with workers.pool(tokenizer, processes) as tokenise:
         for tokens in tokenise(texts()):

@@ -18,7 +18,7 @@ class Text(NamedTuple):
     ending with the end.
 
     In FULL-SENTENCES (RoBERTa, Liu et al. 2019, section 4.2) the whole split is one
-    document and a [SEP] stands between its documents: such separators have positions of
+    document and a SEP stands between its documents: such separators have positions of
     their own.
     """
 
@@ -56,7 +56,9 @@ class Text(NamedTuple):
         Some prefix of such a segment does not end a sentence, so two segments can be
         shortened until they end alike.
         """
+        # A document's first token may lack the space that marks the start of a word.
         starts_word = ~self.tokenizer.continuation[self.read(at)]
+        starts_word |= self.between_sentences(at)
         return starts_word & ~self.between_sentences(at + 1)
 
     def toward_opening(self, at: np.ndarray, limit: np.ndarray) -> np.ndarray:

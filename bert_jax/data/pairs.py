@@ -29,9 +29,9 @@ class Segments(NamedTuple):
 
 
 def chunk_table(text: Text, pairs: str, length: int) -> Chunks:
-    """The chunks for examples of `length` tokens, including [CLS] and [SEP]."""
+    """The chunks for examples of `length` tokens, including special tokens."""
     paired = pairs in ("nsp", "sop")
-    table = chunks(text, length - (3 if paired else 2))
+    table = chunks(text, length - text.tokenizer.special_count(paired))
     if pairs == "sop":
         table = _even_start(text, table)
     return table.select(can_split(text, table)) if paired else table
@@ -229,20 +229,22 @@ def _agree(
 
 
 def _lay_out(text: Text, segments: Segments, length: int) -> dict[str, np.ndarray]:
-    """Lay out [CLS] A [SEP] B [SEP], or [CLS] A [SEP], padded to `length`."""
+    """Lay out CLS A SEP B SEP, or CLS A SEP, padded to `length`."""
     first, first_size, second, second_size, label = segments
-    rows, columns = np.arange(len(first)), np.arange(length)
-    middle = first_size + 1
-    lengths = middle + 1 + np.where(second_size > 0, second_size + 1, 0)
-    after = columns > middle[:, None]
+    columns, tokenizer = np.arange(length), text.tokenizer
+    separators = len(tokenizer.separator)
+    begin = 1 + first_size + separators  # of B
+    lengths = 2 + first_size + second_size + separators * (second_size > 0)
+    after = columns >= begin[:, None]
     real = columns < lengths[:, None]
-    shift = np.where(after, (second - middle - 1)[:, None], (first - 1)[:, None])
+    shift = np.where(after, (second - begin)[:, None], (first - 1)[:, None])
     ids = text.read(columns + shift).astype(np.int32)
-    ids[:, 0] = text.tokenizer.cls_id
-    ids[rows, middle] = ids[rows, lengths - 1] = text.tokenizer.sep_id
+    ends = (columns > first_size[:, None]) & ~after
+    ids[ends | (columns == lengths[:, None] - 1)] = tokenizer.sep_id
+    ids[:, 0] = tokenizer.cls_id
     return {
-        "ids": np.where(real, ids, np.int32(text.tokenizer.pad_id)),
-        "types": (after & real).astype(np.int32),
+        "ids": np.where(real, ids, np.int32(tokenizer.pad_id)),
+        "types": (after & real).astype(np.int32) * np.int32(tokenizer.pair_type),
         "lengths": lengths.astype(np.int32),
         "pair_label": label.astype(np.int32),
     }

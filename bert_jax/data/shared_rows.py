@@ -20,10 +20,9 @@ from bert_jax.data.store import Split
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.run.config import UsageError, stream
 
-SPECIALS = 3  # [CLS] A [SEP] B [SEP]
 # Masking of Devlin et al. 2019, section 3.1, for any arm.
 RATE = 0.15  # share of the maskable tokens
-# Shares that become [MASK] and a random token; the rest stay.
+# Shares that become the mask and a random token; the rest stay.
 TOKEN_SHARE, RANDOM_SHARE = 0.8, 0.1
 SHORTFALL = 0.08  # share of a row's budget that whole words may leave unused
 
@@ -68,15 +67,17 @@ class SharedRows:
         self, numbers: np.ndarray, rows: np.ndarray, weights: np.ndarray
     ) -> Batch:
         segments = self._segments(numbers)
-        ids, inside = _read(self.text, segments, self.length - SPECIALS)
-        unit = "word" if self.kind == "single_word" else "token"
         tokenizer = self.text.tokenizer
+        width = self.length - tokenizer.special_count(paired=True)
+        ids, inside = _read(self.text, segments, width)
+        unit = "word" if self.kind == "single_word" else "token"
         chosen, masked = mask(ids, inside, numbers, unit, tokenizer)
-        slots = _slots(self.length)
+        slots = max(1, int(np.ceil(RATE * width)))
         places = np.argsort(~chosen, axis=1, kind="stable")[:, :slots]
         used = np.take_along_axis(chosen, places, 1)
         targets = np.take_along_axis(ids, places, 1)
-        positions = places + 1 + (places >= _cut(segments)[:, None])
+        after = places >= _cut(segments)[:, None]
+        positions = places + 1 + len(tokenizer.separator) * after
         laid_out = _lay_out(tokenizer, segments, masked, self.length, self.typed)
         return laid_out | {
             "positions": np.where(used, positions, 0).astype(np.int32),
@@ -111,7 +112,8 @@ def make(
     if not kinds:
         return {}
     text = as_text(split, tokenizer, "single")
-    table = chunks(text, length - SPECIALS)
+    tokenizer.check_mask()
+    table = chunks(text, length - tokenizer.special_count(paired=True))
     multi_word = _has_two_words(text, table)
     by_kind = {}
     for kind in kinds:
@@ -188,7 +190,7 @@ def mask(
     """Return the mask of tokens to predict, (B, N), and the ids with these replaced."""
     maskable = inside & ~tokenizer.special[ids]
     starts = maskable.copy()
-    if unit == "word":  # a ##token continues the word of the token before it
+    if unit == "word":  # a token may continue the word of the token before it
         starts[:, 1:] &= ~(tokenizer.continuation[ids[:, 1:]] & maskable[:, :-1])
     # Stochastic rounding keeps the rate unbiased.
     budget = RATE * maskable.sum(1) + _uniform("budget", numbers, START)
@@ -238,29 +240,26 @@ def _choose(
     return maskable & (place >= begin) & (place < ends)
 
 
-def _slots(length: int) -> int:
-    """The largest number of predictions of a row of that length."""
-    return max(1, int(np.ceil(RATE * (length - SPECIALS))))
-
-
 def _cut(segments: Segments) -> np.ndarray:
-    """The number of tokens before the inner [SEP]; larger than any row if there is
+    """The number of tokens before the inner SEP; larger than any row if there is
     none."""
     paired = segments.second_size > 0
-    return np.where(paired, segments.first_size, np.iinfo(np.int64).max - 1)
+    return np.where(paired, segments.first_size, np.iinfo(np.int32).max)
 
 
 def _lay_out(
     tokenizer: Tokenizer, segments: Segments, ids: np.ndarray, length: int, typed: bool
 ) -> Batch:
-    """Lay out [CLS] A [SEP] B [SEP], or [CLS] A [SEP], padded to `length`."""
+    """Lay out CLS A SEP B SEP, or CLS A SEP, padded to `length`."""
+    separators = len(tokenizer.separator)
     columns, middle = np.arange(length), _cut(segments)[:, None] + 1
     sizes = segments.first_size + segments.second_size
-    lengths = sizes + 2 + (segments.second_size > 0)
-    real, after = columns < lengths[:, None], columns > middle
-    places = np.clip(columns - 1 - after, 0, ids.shape[1] - 1)
+    lengths = sizes + 2 + separators * (segments.second_size > 0)
+    real, after = columns < lengths[:, None], columns >= middle + separators
+    places = np.clip(columns - 1 - separators * after, 0, ids.shape[1] - 1)
     row = np.take_along_axis(ids, places, 1)
-    ends = (columns == middle) | (columns == lengths[:, None] - 1)
+    between = (columns >= middle) & ~after
+    ends = between | (columns == lengths[:, None] - 1)
     row = np.select(
         [columns == 0, ends, real],
         [tokenizer.cls_id, tokenizer.sep_id, row],
@@ -268,7 +267,7 @@ def _lay_out(
     )
     return {
         "ids": row.astype(np.int32),
-        "types": (after & real & typed).astype(np.int32),
+        "types": (after & real & typed).astype(np.int32) * tokenizer.pair_type,
         "lengths": lengths.astype(np.int32),
         "pair_label": segments.label.astype(np.int32),
     }

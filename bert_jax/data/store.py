@@ -127,6 +127,7 @@ def key(config) -> str:
                 settings.vocab_size,
                 settings.lowercase,
                 *([settings.strip_accents] if settings.strip_accents != "auto" else []),
+                *([settings.model] if settings.model != "wordpiece" else []),
             ]
         ),
     }

@@ -1,82 +1,56 @@
-"""Checks of vocabulary files from other sources, vocab.txt and tokenizer.json.
-
-The tokenizers library runs any regular expression of a file, and panics at unknown
-parts: it is given only the parts listed here.
-"""
+"""Checks of vocabulary files from other sources: vocab.txt, tokenizer.json, and
+vocab.json with merges.txt."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 import tokenizers
-from tokenizers import models, normalizers, pre_tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers
 
+from bert_jax.data import components
+from bert_jax.data.components import TokenizerFile
+from bert_jax.data.roles import roles
 from bert_jax.run import files
 from bert_jax.run.exits import UsageError
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PREFIX = "##"
+VOCAB, MERGES = "vocab.json", "merges.txt"
+SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model")
+NO_MODEL = (
+    "is a model of sentencepiece, which is not read here: save it once with "
+    "transformers' save_pretrained to get a tokenizer.json"
+)
 NAMED = 5  # tokens that a message names
-LARGEST = 16_000_000  # bytes of a file, which takes some 27 times its size in memory
+LARGEST = 20_000_000  # bytes of a file, which takes some 27 times its size in memory
 LONGEST = 1000  # characters of a line; words of more than 100 are [UNK]
-
-# Supported parts of a tokenizer.json by place, with their settings. All take linear
-# time.
-NORMALIZERS = {
-    "BertNormalizer": {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"},
-    "Sequence": {"normalizers"},
-    "Strip": {"strip_left", "strip_right"},
-    **{name: set() for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents")},
-}  # fmt: skip
-PRE_TOKENIZERS = {
-    "BertPreTokenizer": set(),
-    "Sequence": {"pretokenizers"},
-    "Whitespace": set(),
-    "WhitespaceSplit": set(),
-    "Punctuation": {"behavior"},
-    "Digits": {"individual_digits"},
-}
-# Parts that `tokenizer` sets: truncation, padding and framing of rows.
-REPLACED = {
-    "padding": None,
-    "truncation": None,
-    "post_processor": None,
-    "decoder": None,
-}
-FRAME = (("[CLS]", 0), ("A", 0), ("[SEP]", 0))
-FRAME_OF_TWO = (*FRAME, ("B", 1), ("[SEP]", 1))
+FILES = ("tokenizer.json", "vocab.txt", VOCAB, *SENTENCEPIECE)
+OF_MERGES = {"<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>"}
+REPLACED = {"padding": None, "truncation": None}  # set per call
 
 
-class AddedToken(TypedDict):
-    id: int
-    content: str
-    single_word: bool
-    lstrip: bool
-    rstrip: bool
-    normalized: bool
-    special: bool
+def read(path: Path) -> str:
+    """The text of a file of a vocabulary. Raises UsageError."""
+    try:
+        return files.read_text(path, LARGEST)
+    except UsageError as error:
+        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
 
 
-class WordPieceModel(TypedDict, total=False):
-    type: str
-    unk_token: str
-    continuing_subword_prefix: str
-    max_input_chars_per_word: int
-    vocab: dict[str, int]
-
-
-class TokenizerFile(TypedDict, total=False):
-    """JSON content of tokenizer.json."""
-
-    version: str
-    truncation: dict | None
-    padding: dict | None
-    added_tokens: list[AddedToken]
-    normalizer: dict | None
-    pre_tokenizer: dict | None
-    post_processor: dict | None
-    decoder: dict | None
-    model: WordPieceModel
+def find(path: Path) -> Path:
+    """The file of a vocabulary, or of the folder of one. Raises UsageError."""
+    names = [path / name for name in FILES] if path.is_dir() else [path]
+    existing = [name for name in names if name.is_file()]
+    if not existing:
+        raise UsageError(
+            f"no vocabulary at {path}: give a vocab.txt or tokenizer.json, or a folder "
+            "with one or with vocab.json and merges.txt"
+        )
+    if existing[0].suffix == ".model":
+        raise UsageError(f"{existing[0]} {NO_MODEL}")
+    return existing[0]
 
 
 def word_piece(
@@ -92,6 +66,19 @@ def word_piece(
         lowercase=lowercase,
     )
     library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return library
+
+
+def byte_level(
+    ids: Mapping[str, int], merges: list[tuple[str, str]], add_prefix_space: bool
+) -> tokenizers.Tokenizer:
+    """Return the library's tokenizer of GPT-2 (Radford et al. 2019): byte-level BPE.
+
+    `add_prefix_space` reads a text as if a space stood before its first word.
+    """
+    library = tokenizers.Tokenizer(models.BPE(dict(ids), merges))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    library.decoder = decoders.ByteLevel()
     return library
 
 
@@ -123,132 +110,115 @@ def read_lines(text: str, name: str) -> tuple[dict[str, int], list[str]]:
     return ids, [warning] if repeated else []
 
 
+def read_merges(
+    vocab: str, merges: str, name: str, space: bool
+) -> tokenizers.Tokenizer:
+    """Return the library's tokenizer of a vocab.json and a merges.txt.
+
+    `space` as `add_prefix_space` of `byte_level`. Rows are framed as RoBERTa's if
+    there is an <s>, else not at all, as GPT-2's. Raises UsageError.
+    """
+    ids = files.parse_written(f"{name}/{VOCAB}", vocab)
+    if not isinstance(ids, dict):
+        raise UsageError(f"{name}/vocab.json holds no ids by token")
+    lines = merges.removeprefix("\ufeff").split("\n")
+    pairs = [
+        tuple(line.rstrip("\r").split(" "))
+        for line in lines
+        if line.strip() and not line.startswith("#version")
+    ]
+    if broken := [pair for pair in pairs if len(pair) != 2]:
+        raise UsageError(f"{name}/merges.txt: {' '.join(broken[0])!r} is no merge")
+    model = {"type": "BPE", "vocab": ids, "merges": pairs}
+    level = {"type": "ByteLevel", "add_prefix_space": space, "trim_offsets": True}
+    level |= {"use_regex": True}
+    cls, sep = (["<s>", ids.get("<s>")], ["</s>", ids.get("</s>")])
+    roberta = {"type": "RobertaProcessing", "cls": cls, "sep": sep}
+    roberta |= {"trim_offsets": True, "add_prefix_space": space}
+    content = {
+        "added_tokens": _added(ids),
+        "pre_tokenizer": level,
+        "post_processor": roberta if "<s>" in ids else level,
+        "decoder": level,
+        "model": model,
+    }
+    return read_json(json.dumps(content), name)
+
+
+def _added(ids: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The special tokens of RoBERTa and GPT-2 that a vocabulary has. The mask takes the
+    space before it."""
+    flags = dict.fromkeys(("single_word", "rstrip", "normalized"), False)
+    return [
+        flags
+        | {"id": ids[token], "content": token, "special": True}
+        | {"lstrip": token == "<mask>"}
+        for token in sorted(OF_MERGES & ids.keys())
+    ]
+
+
 def read_json(text: str, name: str) -> tokenizers.Tokenizer:
     """Return the library's tokenizer of a tokenizer.json.
 
     Raises UsageError for unsupported parts, and for ids that do not number the tokens.
     """
     content: Any = files.parse_json(text, TokenizerFile, name)
-    _check_model(content, name)
-    _check_steps(content, "normalizer", NORMALIZERS, name)
-    _check_steps(content, "pre_tokenizer", PRE_TOKENIZERS, name)
-    ids = dict(content["model"]["vocab"])
-    added = content.get("added_tokens", [])
-    for token in added:
+    kind = components.check(content, name)
+    roles(content, _ids(content, kind, name), name)
+    content = {"version": "1.0", **content, **REPLACED}
+    content["model"]["type"] = kind
+    if kind == "WordPiece":  # its decoder follows from its prefix
+        content["decoder"] = None
+    library = parse(json.dumps(content), name)
+    for token in content.get("added_tokens", []):
+        if library.token_to_id(token["content"]) != token["id"]:
+            raise UsageError(
+                f"{name}: the id {token['id']} of the added token "
+                f"{token['content']!r} does not follow those before it"
+            )
+    return library
+
+
+def _ids(content: Mapping[str, Any], kind: str, name: str) -> dict[str, int]:
+    """The ids of all tokens, checked to number them."""
+    tokens = content["model"]["vocab"]
+    if kind == "Unigram":
+        ids = {token: number for number, (token, _) in enumerate(tokens)}
+        if len(ids) != len(tokens):
+            raise UsageError(f"{name}: its vocabulary holds a token twice")
+    else:
+        ids = dict(tokens)
+    for token in content.get("added_tokens", []):
         if ids.setdefault(token["content"], token["id"]) != token["id"]:
             raise UsageError(
                 f"{name}: the added token {token['content']!r} has the id {token['id']}, "
                 f"and in the vocabulary {ids[token['content']]}"
             )
-    check_tokens(ids, name)
+    if kind == "WordPiece":
+        check_lines(ids, name)
     if sorted(ids.values()) != list(range(len(ids))):
         raise UsageError(f"{name}: its ids are not 0 to {len(ids) - 1}, each once")
-    _check_frame(content.get("post_processor"), ids, name)
-    library = _parse(json.dumps({"version": "1.0", **content, **REPLACED}), name)
-    if moved := [x for x in added if library.token_to_id(x["content"]) != x["id"]]:
-        raise UsageError(
-            f"{name}: the id {moved[0]['id']} of the added token "
-            f"{moved[0]['content']!r} does not follow those before it"
-        )
-    return library
+    return ids
 
 
-def check_tokens(tokens: Sequence[str] | Mapping[str, int], name: str) -> None:
-    """Refuse a vocabulary that lacks a special token or has tokens with line breaks.
-    Raises UsageError."""
+def check_tokens(tokens: Collection[str], name: str) -> None:
+    """Refuse a vocab.txt that lacks a special token of BERT or has tokens with line
+    breaks. Raises UsageError."""
     if missing := [token for token in SPECIALS if token not in tokens]:
         raise UsageError(f"{name} lacks the special tokens {' '.join(missing)}")
+    check_lines(tokens, name)
+
+
+def check_lines(tokens: Collection[str], name: str) -> None:
+    """Refuse tokens with line breaks, which no vocab.txt could hold. Raises
+    UsageError."""
     if broken := [token for token in tokens if "\n" in token or "\r" in token]:
         raise UsageError(f"{name}: the token {broken[0]!r} holds a line break")
 
 
-def _check_model(content: TokenizerFile, name: str) -> None:
-    model = content.get("model", {})
-    if not content.get("model") or "vocab" not in model:
-        raise UsageError(f"{name} is no tokenizer.json: it has no model with a vocab")
-    if (kind := model.get("type", "WordPiece")) != "WordPiece":
-        raise UsageError(f"{name} holds a {kind} model, not WordPiece")
-    _check_keys(content, TokenizerFile.__annotations__, name)
-    _check_keys(model, WordPieceModel.__annotations__, f"{name}: model")
-    for token in content.get("added_tokens", []):
-        _check_keys(token, AddedToken.__annotations__, f"{name}: added_tokens")
-    for key, wanted in (("unk_token", "[UNK]"), ("continuing_subword_prefix", PREFIX)):
-        if (value := model.get(key, wanted)) != wanted:
-            raise UsageError(
-                f"{name}: {key} is {value!r}; only {wanted!r} is known here"
-            )
-
-
-def _check_keys(value: Mapping[str, Any], known: Mapping[str, Any], name: str) -> None:
-    if unknown := [key for key in value if key not in known]:
-        raise UsageError(f"{name}: the key {unknown[0]!r} is not known here")
-
-
-def _check_steps(
-    content: TokenizerFile, place: str, known: Mapping[str, set[str]], name: str
-) -> None:
-    if content.get(place) is None:
-        raise UsageError(f"{name} has no {place}: its rules are open")
-    for step in _steps(content[place]):
-        kind = step.get("type")
-        if not isinstance(kind, str) or kind not in known:
-            raise UsageError(
-                f"{name}: the {place} {kind!r} is not known here; "
-                f"known are {', '.join(known)}"
-            )
-        _check_keys(step, dict.fromkeys({"type", *known[kind]}), f"{name}: {kind}")
-
-
-def _steps(step: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield a step and its nested steps."""
-    waiting = [step]
-    while waiting:
-        step = waiting.pop()
-        yield step if isinstance(step, Mapping) else {}
-        for key in ("normalizers", "pretokenizers"):
-            inside = step.get(key, []) if isinstance(step, Mapping) else []
-            waiting += inside if isinstance(inside, list) else [inside]
-
-
-def _check_frame(frame: Any, ids: Mapping[str, int], name: str) -> None:
-    """Refuse a file whose post-processor does not give [CLS] A [SEP] and [CLS] A [SEP]
-    B [SEP]."""
-    if frame is None:
-        return
-    cls, sep = ["[CLS]", ids["[CLS]"]], ["[SEP]", ids["[SEP]"]]
-    usual = {"type": "BertProcessing", "sep": sep, "cls": cls}
-    framed = {
-        place: _template_items(frame, place)
-        for place in ("single", "pair", "special_tokens")
-    }
-    template = {
-        "single": FRAME,
-        "pair": FRAME_OF_TWO,
-        "special_tokens": (("[CLS]", (ids["[CLS]"],)), ("[SEP]", (ids["[SEP]"],))),
-    }
-    if frame != usual and (
-        frame.get("type") != "TemplateProcessing" or framed != template
-    ):
-        raise UsageError(
-            f"{name}: the post_processor {frame.get('type')} frames rows otherwise than "
-            "[CLS] A [SEP] B [SEP] of the types 0 and 1, the only frame known here"
-        )
-
-
-def _template_items(frame: Mapping[str, Any], place: str) -> Any:
-    """The names in a template with their types, or with the ids of special tokens; None
-    if it is no template."""
-    try:
-        if place == "special_tokens":
-            items = sorted(frame[place].items())
-            return tuple((token, tuple(value["ids"])) for token, value in items)
-        items = [next(iter(item.values())) for item in frame[place]]
-        return tuple((item["id"], item["type_id"]) for item in items)
-    except (KeyError, TypeError, AttributeError, StopIteration):
-        return None
-
-
-def _parse(text: str, name: str) -> tokenizers.Tokenizer:
+def parse(text: str, name: str) -> tokenizers.Tokenizer:
+    """The library's tokenizer of a tokenizer.json. Raises UsageError for what it
+    refuses."""
     try:
         return tokenizers.Tokenizer.from_str(text)
     except (KeyboardInterrupt, SystemExit):

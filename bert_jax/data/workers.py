@@ -30,14 +30,21 @@ class Tokens(NamedTuple):
     texts: np.ndarray
 
 
-Batches = Iterable[Sequence[str]]
+# Texts, and whether each begins a document.
+Batch = tuple[Sequence[str], Sequence[bool]]
+Batches = Iterable[Batch]
 
 
-def tokenise(tokenizer: tokenizers.Tokenizer, texts: Sequence[str]) -> Tokens:
-    """Tokenise texts. Sentences without tokens, such as control characters, are
-    dropped."""
+def tokenise(tokenizer: tokenizers.Tokenizer, batch: Batch) -> Tokens:
+    """Tokenise texts, every sentence as what follows the one before it. Sentences
+    without tokens, such as control characters, are dropped."""
+    texts, begins = batch
     split = [sentences(text) for text in texts]
-    flat = [sentence for parts in split for sentence in parts]
+    flat = [
+        sentence if begin and number == 0 else tokenizer.following(sentence)
+        for parts, begin in zip(split, begins, strict=True)
+        for number, sentence in enumerate(parts)
+    ]
     owners = np.repeat(np.arange(len(texts)), [len(parts) for parts in split])
     ids = [np.zeros(0, dtype(tokenizer.vocab_size))]
     for i in range(0, len(flat), AT_ONCE):
@@ -95,7 +102,7 @@ def _child() -> tuple[subprocess.Popen, Connection]:
 
 
 def _ordered(batches: Batches, threads, idle, ahead: int) -> Iterator[Tokens]:
-    def ask(batch: Sequence[str]) -> Tokens:
+    def ask(batch: Batch) -> Tokens:
         connection = idle.get()
         try:
             connection.send(batch)

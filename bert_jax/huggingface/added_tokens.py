@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import tokenizers
 from tokenizers import AddedToken
 
-from bert_jax.data import vocabulary
-from bert_jax.data.vocabulary import SPECIALS
+from bert_jax.data import components, vocabulary
 from bert_jax.run.config import UsageError
 
 NAME = "added_tokens.json"
@@ -34,7 +33,7 @@ def numbered(numbers: Mapping[str, Any], specials: Collection[str]) -> Iterator[
     if wrong := [token for token, id in numbers.items() if not _is_id(id)]:
         raise UsageError(f"{NAME}: {wrong[0]!r} must have an id, a number from 0")
     for token in sorted(numbers, key=numbers.__getitem__):
-        special = token in specials or token in SPECIALS
+        special = token in specials
         yield Added(_token(token, NAME, special), numbers[token], NAME)
 
 
@@ -43,11 +42,17 @@ def special(value: Any, name: str) -> Added:
     return Added(_token(value, name, True), None, name)
 
 
-def add(library: tokenizers.Tokenizer, added: Added) -> None:
-    """Raises UsageError for an id that is another's, or does not follow the others."""
+def add(library: tokenizers.Tokenizer, added: Added, roles: Collection[str]) -> None:
+    """Add a token, unless it has a role, whose flags stay.
+
+    Raises UsageError for an id that is another's, or does not follow the others.
+    """
     content = added.token.content
-    vocabulary.check_tokens([*SPECIALS, content], added.name)
-    library.add_tokens([added.token])
+    vocabulary.check_lines([content], added.name)
+    if not content.strip() and library.token_to_id(content) is None:
+        raise UsageError(f"{added.name}: an added token is empty")
+    if content not in roles:
+        library.add_tokens([added.token])
     found = library.token_to_id(content)
     if added.id not in (None, found):
         raise UsageError(
@@ -67,12 +72,10 @@ def _token(value: Any, name: str, special: bool) -> AddedToken:
     flags.pop("__type", None)
     is_special = special or flags.get("special") is True
     flags = {"normalized": not is_special} | flags | {"special": is_special}
-    if unknown := flags.keys() - vocabulary.AddedToken.__annotations__.keys():
+    if unknown := flags.keys() - components.AddedToken.__annotations__.keys():
         raise UsageError(f"{name}: {min(map(str, unknown))!r} of a token is not known")
     try:
         token = AddedToken(**flags)
     except (TypeError, ValueError):
         raise UsageError(f"{name}: {str(value)[:60]!r} is no token") from None
-    if not token.content.strip():
-        raise UsageError(f"{name}: an added token is empty")
     return token

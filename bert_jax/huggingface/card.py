@@ -6,19 +6,12 @@ The tables know the keys of transformers 5.23 and of the versions before it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bert_jax.huggingface import families, keys, names
+from bert_jax.huggingface import families, keys, names, tokenizer_keys
 from bert_jax.huggingface.families import NAME
 from bert_jax.huggingface.family.base import Family
-from bert_jax.huggingface.keys import Keys, Only, Say
+from bert_jax.huggingface.keys import CODE, Keys, Only, Say
 from bert_jax.run.config import UsageError
 
-# The classes of tokenizers that do as BERT's does.
-TOKENIZERS = (
-    "BertTokenizer",
-    "BertTokenizerFast",
-    "PreTrainedTokenizerFast",
-    "TokenizersBackend",
-)
 PLAIN = "save the weights of a plain model in floating point"
 ONLY = {
     "is_decoder": Only((False,)),
@@ -26,9 +19,9 @@ ONLY = {
     "add_cross_attention": Only((False,)),
     "tie_encoder_decoder": Only((False,)),
     "tie_word_embeddings": Only((True, False)),
-    "tokenizer_class": Only(TOKENIZERS, "save its tokenizer as one of these"),
-    "auto_map": Only((), "it names code of its own, which is not run here: " + PLAIN),
-    "custom_pipelines": Only((), "it names code of its own, which is not run here"),
+    "tokenizer_class": tokenizer_keys.ONLY["tokenizer_class"],
+    "auto_map": CODE,
+    "custom_pipelines": CODE,
     "quantization_config": Only((), PLAIN),
     "pruned_heads": Only((), PLAIN),
     "per_layer_config": Only((), "every layer is alike here"),
@@ -151,7 +144,7 @@ def chosen_family(wanted: str, imported: str, config: Any) -> Family:
         raise UsageError(f"--as={wanted}: it must be one of {', '.join(known)}")
     fits = [each for each in families.FAMILIES if not problem_of(each, config)]
     named = known.get(wanted or imported)
-    if named in fits:
+    if named and named in fits:
         return named
     if fits and not wanted:
         return fits[0]

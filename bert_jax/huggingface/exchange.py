@@ -153,7 +153,7 @@ def export_run(workdir: Path, step: int | None, target: Path, wanted: str = "") 
     with _named(target), files.atomic_directory(target) as beside:
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
         files.write_json(beside / CARD, theirs)
-        bert_tokenizer.write(beside, words, config.model.max_length, kept[RULES])
+        bert_tokenizer.write(beside, words, config.model, kept[RULES])
     say(f"{target}: {name}, step {step} of {workdir}")
     return 0
 
@@ -219,9 +219,12 @@ def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
 
 
 def _shape(settings: Mapping[str, Any]) -> ConfigDict:
-    """A config with these dotted keys."""
+    """A checked config with these dotted keys."""
     config = base.get_config()
     config.update_from_flattened_dict(settings)
+    config.objective.pair, config.data.pairs = "none", "single"
+    config.data.length = min(config.data.length, config.model.max_length)
+    configs.check(config)
     return config
 
 
@@ -244,14 +247,15 @@ def _config(
         raise UsageError(f"--config.{others[0]}: an import takes {', '.join(USE)}")
     config = configs.overridden(config, overrides)
     if "span_head" in params:
-        _fit_windows(config, overrides)
+        room = config.data.length - read.tokenizer.special_count(True)
+        _fit_windows(config, overrides, room)
     configs.check(config)
     return config
 
 
-def _fit_windows(config: ConfigDict, overrides: Mapping[str, str]) -> None:
+def _fit_windows(config: ConfigDict, overrides: Mapping[str, str], room: int) -> None:
     """Short rows: half of one for a question, half of the rest shared by windows."""
-    task, room = config.task, config.data.length - 3
+    task = config.task
     before = task.max_question, task.stride
     if "task.max_question" not in overrides:
         task.max_question = min(task.max_question, room // 2)

@@ -26,6 +26,9 @@ class Keys(NamedTuple):
     idle: frozenset[str]
 
 
+CODE = Only((), "it names code of its own, which is not run here")
+
+
 def check(keys: Keys, given: Mapping[str, Any], name: str, say: Say) -> None:
     """Refuse a key with a value that is not known here, and tell of unknown keys."""
     for key, only in keys.only.items():

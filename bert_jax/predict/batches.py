@@ -23,8 +23,8 @@ BATCH = 32  # rows in one call of the network
 class Row(NamedTuple):
     """The tokens of a text, or of a text and its pair, as the network reads them.
 
-    offsets: the characters [start, end) of each token in its text, or in the pair where
-    `types` is 1; (0, 0) of [CLS] and [SEP].
+    offsets: the characters [start, end) of each token in its text, or in the pair, as
+    Tokenizer.segments says; (0, 0) of special tokens.
     """
 
     ids: np.ndarray  # (T,) int32

@@ -150,7 +150,7 @@ def _window_of(windows: Sequence[Window], start: int) -> int:
 
 
 def _ends(model: Model, rows: Rows, window: Window, logits: np.ndarray) -> list[str]:
-    """The best starts and the best ends, and [CLS] where it means no answer."""
+    """The best starts and the best ends, and CLS where it means no answer."""
     context = logits[window.begin : window.end]
     best = window.begin + np.argsort(-context, axis=0, kind="stable")[:BEST]
     ids, words = rows.batch["ids"][0], model.tokenizer.display_tokens
@@ -201,7 +201,10 @@ def _masks(model: Model, record: Sentence) -> list[Step]:
     size = (1, len(places), outputs["hidden"].shape[-1])
     return [
         *_encoder(model, rows, outputs, []),
-        Step(f"The [MASK] at {where}", [f"the last layer's vectors there, {size}"]),
+        Step(
+            f"The {model.tokenizer.mask_token} at {where}",
+            [f"the last layer's vectors there, {size}"],
+        ),
         Step(f"The logits, {outputs['logits'].shape}, of all tokens; the best", scored),
         Step("Softmax: exp of each logit, divided by the sum of them all", likely),
     ]
@@ -245,12 +248,14 @@ def _encoder(
 def _pieces(model: Model, rows: Rows, row: int) -> list[str]:
     table = [["place", "token", "id", "type", "characters", "text"]]
     ids, types = rows.batch["ids"][row], rows.batch["types"][row]
+    segments = model.tokenizer.segments(ids)
     for place, span in enumerate(rows.offsets[row]):
-        piece, kind = model.tokenizer.display_tokens[ids[place]], int(types[place])
-        cells = [str(place), piece, str(ids[place]), str(kind)]
+        piece = model.tokenizer.display_tokens[ids[place]]
+        cells = [str(place), piece, str(ids[place]), str(types[place])]
         if span is not None:
             start, end = span
-            cells += [f"{start}:{end}", rows.texts[row][kind][start:end]]
+            text = rows.texts[row][segments[place]]
+            cells += [f"{start}:{end}", text[start:end]]
         table.append(cells + [""] * (6 - len(cells)))
     several = len(rows.offsets) > 1
     return [f"row {row + 1}", *columns(table)] if several else columns(table)
@@ -260,7 +265,7 @@ def _pooled(model: Model, pooled: np.ndarray) -> str:
     """Describe the pooled vector that the head of a text reads."""
     layers = _layers(model)
     if "pooler" in model.network.heads:
-        how = f"the pooler: tanh of a dense layer of [CLS] in {layers}"
+        how = f"the pooler: tanh of a dense layer of the first token in {layers}"
     elif model.config.objective.pool == "mean":
         how = f"the mean of the tokens in {layers}"
     else:

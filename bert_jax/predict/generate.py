@@ -66,14 +66,14 @@ def continuation(
 ) -> Iterator[str]:
     """Continue a text token by token, each with the space before it, if any.
 
-    The model sees [CLS] and the last tokens, as many as in training (data.length),
+    The model sees CLS and the last tokens, as many as in training (data.length),
     which a warning tells; special tokens are never drawn. One seed gives one text.
     UsageError at once for bad values, for a run that looks both ways, and for a text of
     no known token.
     """
     check(text, max_tokens, draw)
     _check_run(model)
-    known = model.tokenizer.encode(text).ids
+    known = model.tokenizer.encode(text.rstrip()).ids
     if all(model.tokenizer.special[known]):
         raise UsageError(f"the run knows no token of the text {text[:40]!r}")
     # The last token that is drawn is not read.
@@ -81,8 +81,8 @@ def continuation(
     most = min(model.config.data.length, model.max_length)
     if read > most:
         print(
-            f"warning: the run sees {most} tokens at a time, [CLS] and the last "
-            f"{most - 1} tokens: what is before is forgotten",
+            f"warning: the run sees {most} tokens at a time, the first special token and "
+            f"the last {most - 1} tokens: what is before is forgotten",
             file=sys.stderr,
         )
     return _pieces(model, known, max_tokens, draw, min(rounded(read), most))
@@ -93,7 +93,7 @@ def _check_run(model: Model) -> None:
         raise UsageError(
             "this run looks both ways (model.attention=bidirectional) and cannot "
             "continue a text: give one of objective.kind=clm, or let predict fill "
-            "[MASK]"
+            "masks"
         )
     if "mlm_head" not in model.network.heads:
         raise UsageError(

@@ -31,9 +31,9 @@ from bert_jax.train import checkpoint, setup
 
 
 class Filled(NamedTuple):
-    """Candidates for one [MASK], the likeliest first."""
+    """Candidates for one mask, the likeliest first."""
 
-    mask: int  # which [MASK] of the text, from 0
+    mask: int  # which mask of the text, from 0
     candidates: list[tuple[str, float]]  # token, probability
 
 
@@ -42,7 +42,8 @@ class Model:
 
     Methods take any number of texts, pad and batch them. Those of tasks, and
     `sentence_vectors`, cut texts to the `data.length` tokens of training; the others to
-    the `max_length` positions that there are. A literal [MASK] of a text is the mask.
+    the `max_length` positions that there are. A literal [MASK] of a text (or <mask>, as the tokenizer
+    has it) is the mask.
     UsageError for what the run was not trained to do.
     """
 
@@ -106,7 +107,7 @@ class Model:
         self, texts: Sequence[str], pairs: Sequence[str] | None = None
     ) -> np.ndarray:
         """(B, D) float32: the mean of the last layer's vectors over a text's tokens,
-        [CLS] and [SEP] included."""
+        special tokens included."""
         vectors = self.reader.means(_sentences(texts, pairs), 1)
         self.reader.warn()
         return vectors
@@ -134,10 +135,10 @@ class Model:
         return coded
 
     def fill_masks(self, texts: Sequence[str], top: int = 5) -> list[list[Filled]]:
-        """The `top` likeliest tokens for each [MASK] of each text.
+        """The `top` likeliest tokens for each mask of each text.
 
-        Raises UsageError for a text without [MASK], and for a run that was not
-        trained to fill masks.
+        Raises UsageError for a text without one, and for a run that was not trained to
+        fill masks.
         """
         if self.config.model.attention == "causal":
             raise UsageError("this run is a causal LM: it cannot fill masks")
@@ -145,15 +146,16 @@ class Model:
             raise UsageError("this run has no masked-LM head: it cannot fill masks")
         if not isinstance(top, int) or top < 1:
             raise UsageError(f"top={top}: ask for one token or more")
+        self.tokenizer.check_mask()
         texts = texts_of("texts", texts)
         if not texts:
             return []
-        inputs = self.encode(texts)
+        inputs, name = self.encode(texts), self.tokenizer.mask_token
         masked = inputs["ids"] == self.tokenizer.mask_id
         for text, row in zip(texts, masked):
             if not row.any():
-                within = f" within {self.max_length} tokens" if "[MASK]" in text else ""
-                raise UsageError(f"there is no [MASK]{within} in {_short(text)!r}")
+                within = f" within {self.max_length} tokens" if name in text else ""
+                raise UsageError(f"there is no {name}{within} in {_short(text)!r}")
         width = power(int(masked.sum(1).max(initial=1)))
         positions = np.argsort(~masked, axis=1, kind="stable")[:, :width]
         inputs["positions"] = positions.astype(np.int32)

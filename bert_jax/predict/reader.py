@@ -80,7 +80,7 @@ class Reader:
 
     def means(self, records: Sequence[Sentence], least: int) -> np.ndarray:
         """(B, D) float32: the mean of the last layer's vectors over each text's tokens,
-        [CLS] and [SEP] included."""
+        special tokens included."""
         unlabelled = np.zeros(len(records))
         made = self._counted(
             features.of_texts(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Spans, Tokenizer
 from bert_jax.predict import batches
 from bert_jax.predict.reader import Reader
 from bert_jax.tasks.features import Features
@@ -14,15 +14,17 @@ from bert_jax.tasks.records import Question
 from bert_jax.tasks.windows import Window
 from bert_jax.tasks.words import Passage
 
-Offsets = list[tuple[int, int] | None]  # characters [start, end); None of [CLS], [SEP]
+Offsets = list[
+    tuple[int, int] | None
+]  # characters [start, end); None of special tokens
 
 
 class Rows(NamedTuple):
     """R rows of at most T tokens."""
 
     batch: dict[str, Any]  # ids and types (R, T), lengths (R,), int32
-    offsets: list[Offsets]  # of each row, into its text of the token's type
-    texts: list[tuple[str, ...]]  # of each row, by type
+    offsets: list[Offsets]  # of each row, into its text of the token's segment
+    texts: list[tuple[str, ...]]  # of each row, by segment
 
     def only(self, number: int) -> "Rows":
         """A row by its number, alone."""
@@ -34,8 +36,8 @@ class Rows(NamedTuple):
 def of_texts(reader: Reader, made: Features, texts: list[tuple[str, ...]]) -> Rows:
     """Rows of one text or two."""
     offsets = [
-        _of_texts(reader.tokenizer, row_texts, types)
-        for row_texts, types in zip(texts, _parted(made, made.types), strict=True)
+        _of_texts(reader.tokenizer, row_texts, ids)
+        for row_texts, ids in zip(texts, _parted(made, made.ids), strict=True)
     ]
     return Rows(_batch(reader, made), offsets, texts)
 
@@ -60,29 +62,39 @@ def of_windows(reader: Reader, made: Features, record: Question) -> Rows:
     return Rows(_batch(reader, made), offsets, texts)
 
 
-def _of_texts(tokenizer: Tokenizer, texts: Sequence[str], types: np.ndarray) -> Offsets:
-    found: Offsets = [None]
-    for kind, text in enumerate(texts):
-        count = int((types == kind).sum()) - (2 if kind == 0 else 1)
-        found += [*tokenizer.encode(text).offsets[:count], None]
-    return found
+def _of_texts(tokenizer: Tokenizer, texts: Sequence[str], ids: np.ndarray) -> Offsets:
+    sizes = np.bincount(tokenizer.segments(ids), minlength=2)
+    sizes -= [tokenizer.special_count(paired=len(texts) > 1) - (len(texts) > 1), 1]
+    first, *second = (
+        tokenizer.encode(text).offsets[:size]
+        for text, size in zip(texts, sizes.tolist(), strict=False)
+    )
+    return _framed(tokenizer, first, *second)
+
+
+def _framed(tokenizer: Tokenizer, first: Spans, *second: Spans) -> Offsets:
+    """The offsets of a row of one text or two, None of special tokens."""
+    between = [None] * len(tokenizer.separator)
+    found: Offsets = [None, *first]
+    return [*found, *chain.from_iterable([*between, *each] for each in second), None]
 
 
 def _of_words(
     tokenizer: Tokenizer, text: str, spans: Sequence[tuple[int, int]], count: int
 ) -> Offsets:
-    encodings = tokenizer.encode_batch([text[start:end] for start, end in spans])
+    encodings = tokenizer.encode_words([text[start:end] for start, end in spans])
     moved = [
         [(start + a, start + b) for a, b in encoding.offsets]
         for (start, _), encoding in zip(spans, encodings, strict=True)
     ]
-    return [None, *list(chain.from_iterable(moved))[:count], None]
+    return _framed(tokenizer, list(chain.from_iterable(moved))[:count])
 
 
 def _of_window(tokenizer: Tokenizer, record: Question, window: Window) -> Offsets:
-    question = tokenizer.encode(record.question).offsets[: window.begin - 2]
+    size = window.begin - 1 - len(tokenizer.separator)
+    question = tokenizer.encode(record.question).offsets[:size]
     context = window.offsets[window.begin : window.end].tolist()
-    return [None, *question, None, *((a, b) for a, b in context), None]
+    return _framed(tokenizer, question, [(a, b) for a, b in context])
 
 
 def _batch(reader: Reader, made: Features) -> dict[str, Any]:

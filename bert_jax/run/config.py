@@ -51,6 +51,7 @@ LATER = {
     "model.window": 0,
     "objective.head": "transform",
     "objective.pooler": "tanh",
+    "tokenizer.model": "wordpiece",
     "tokenizer.strip_accents": "auto",
     "train.on_nonfinite": "stop",
     "train.watchdog": 0.0,
@@ -287,7 +288,7 @@ def smoke(config: ConfigDict | FrozenConfigDict) -> FrozenConfigDict:
     Kinds and choices stay; sizes and step counts become tiny.
     """
     small = ConfigDict(config.to_dict())
-    small.tokenizer.vocab_size = 256
+    small.tokenizer.vocab_size = 256 if small.tokenizer.model == "wordpiece" else 512
     small.model.update(
         vocab_size=0, num_layers=2, model_dim=16, num_heads=2, mlp_dim=32, max_length=64
     )

@@ -64,6 +64,7 @@ CHOICES = {
     "optim.schedule": ("linear", "cosine", "constant"),
     "optim.decay_from": ("start", "warmup_end"),
     "parallel.placement": ("jit", "pmap"),
+    "tokenizer.model": ("wordpiece", "byte_bpe"),
     "tokenizer.strip_accents": ("auto", "always", "never"),
     "train.on_nonfinite": ("stop", "skip"),
     "task.format": tuple(dict.fromkeys(name for f in FORMATS.values() for name in f)),

@@ -11,7 +11,8 @@ from bert_jax.data.tokenizer import Tokenizer
 NO_LABEL = -1
 BLOCK = 256  # records encoded by one call, all of whose result is held
 Tokens = list[int] | np.ndarray
-Row = tuple[Tokens, int, int]  # its tokens, where its second text begins, 1 if cut
+# The tokens, the first of type 1 (or the number of all), and 1 if the row was cut.
+Row = tuple[Tokens, int, int]
 
 
 class Features(NamedTuple):
@@ -50,20 +51,19 @@ def rows_of_texts(
 ) -> Iterator[Row]:
     """Rows of one text or two.
 
-    A second text of "" is none, and has no [SEP] of its own.
+    A second text of "" is none, and has no SEP of its own.
     """
-    cls, sep = [tokenizer.cls_id], [tokenizer.sep_id]
     both = zip(tokenizer.ids(firsts), tokenizer.ids(seconds), seconds, strict=True)
     for one, two, second in both:
+        room = length - tokenizer.special_count(paired=bool(second))
         if not second:
-            row = cls + one[: length - 2] + sep
-            yield row, len(row), int(len(one) > length - 2)
+            row = tokenizer.framed(one[:room], None)
+            yield row, len(row), int(len(one) > room)
             continue
-        room = length - 3
         kept = min(len(two), max(room // 2, room - len(one)))
-        begin = cls + one[: room - kept] + sep
-        cut = int(len(one) + len(two) > room)
-        yield begin + two[:kept] + sep, len(begin), cut
+        row = tokenizer.framed(one[: room - kept], two[:kept])
+        begin = len(row) - (kept + 1) * tokenizer.pair_type
+        yield row, begin, int(len(one) + len(two) > room)
 
 
 def joined(

@@ -8,19 +8,18 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tokenizers
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.data.tokenizer import Encoding, Tokenizer
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.features import BLOCK
 
 
 class Window(NamedTuple):
-    """A row of T tokens, [CLS] question [SEP] tokens of the context [SEP]."""
+    """A row of T tokens, CLS question SEP tokens of the context SEP."""
 
     ids: np.ndarray  # (T,) int32
-    types: np.ndarray  # (T,) int32: 1 from the first token of the context on
+    types: np.ndarray  # (T,) int32: the tokenizer's, from the context on
     offsets: np.ndarray  # (T, 2) int32: characters of the context, (0, 0) elsewhere
     best: np.ndarray  # (T,) bool: tokens of the context that see most of it here
     begin: int  # tokens of the context stand at begin <= position < end
@@ -61,7 +60,7 @@ def question_windows(
     the last ends with the context. A row has at most `max_length` tokens and is full
     unless it is the last; a question is cut after `max_question` tokens.
     """
-    room = max_length - max_question - 3
+    room = max_length - max_question - tokenizer.special_count(paired=True)
     if max_question < 1 or not 0 <= stride < room:
         raise UsageError(
             f"max_length={max_length} leaves {room} tokens of context beside a "
@@ -74,35 +73,33 @@ def question_windows(
         encoded = dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
         ids = tokenizer.ids(questions[block])
         for question, context in zip(ids, contexts[block], strict=True):
-            head = [tokenizer.cls_id, *question[:max_question], tokenizer.sep_id]
-            yield _windows(
-                head,
-                encoded[context],
-                len(context),
-                max_length,
-                stride,
-                tokenizer.sep_id,
-            )
+            found = encoded[context]
+            asked = question[:max_question]
+            yield _windows(tokenizer, asked, found, len(context), max_length, stride)
 
 
 def _windows(
-    head: list[int],
-    context: tokenizers.Encoding,
+    tokenizer: Tokenizer,
+    question: list[int],
+    context: Encoding,
     characters: int,
     max_length: int,
     stride: int,
-    sep_id: int,
 ) -> list[Window]:
+    head = tokenizer.framed(question, [])[:-1]
     ids = np.array(context.ids, np.int32)
     offsets = np.array(context.offsets, np.int32).reshape(-1, 2)
     spans = _spans(len(ids), max_length - len(head) - 1, stride)
-    owner = _owners(len(ids), spans)
+    owner, types = (
+        _owners(len(ids), spans),
+        np.array([0, tokenizer.pair_type], np.int32),
+    )
     stops = [0, *offsets[:, 1].tolist()]  # of the token before each
     starts = [*offsets[:, 0].tolist(), characters]
     return [
         Window(
-            ids=np.array([*head, *ids[a:b], sep_id], np.int32),
-            types=np.repeat(np.array([0, 1], np.int32), [len(head), b - a + 1]),
+            ids=np.array([*head, *ids[a:b], tokenizer.sep_id], np.int32),
+            types=np.repeat(types, [len(head), b - a + 1]),
             offsets=np.pad(offsets[a:b], ((len(head), 1), (0, 0))),
             best=np.pad(owner[a:b] == number, (len(head), 1)),
             begin=len(head),
@@ -138,7 +135,7 @@ def _owners(length: int, spans: list[tuple[int, int]]) -> np.ndarray:
 def answer_span(window: Window, start: int, text: str) -> tuple[int, int] | None:
     """Positions of the first and the last token that hold a character of the answer.
 
-    None, for which the target is [CLS], if a part of it lies in no token here but in
+    None, for which the target is CLS, if a part of it lies in no token here but in
     one elsewhere, or if it lies in no token at all.
     """
     stop = start + len(text)
@@ -152,7 +149,7 @@ def answer_span(window: Window, start: int, text: str) -> tuple[int, int] | None
 
 
 def text_of_span(context: str, window: Window, first: int, last: int) -> str:
-    """The context from the token `first` to the token `last`; "" for [CLS] alone."""
+    """The context from the token `first` to the token `last`; "" for CLS alone."""
     return context[window.offsets[first, 0] : window.offsets[last, 1]]
 
 

@@ -24,7 +24,7 @@ _WORD = re.compile(r"(?:@?w(?:\S*w)?|\S)m*")
 
 
 class Tags(NamedTuple):
-    """A sentence of W words as a row of T tokens, [CLS] tokens [SEP]."""
+    """A sentence of W words as a row of T tokens, CLS tokens SEP."""
 
     ids: np.ndarray  # (T,) int32
     first: np.ndarray  # (W,) int32: position of each word's first token, or -1
@@ -75,7 +75,7 @@ def passage(record: Tagged) -> Passage:
 def rows_of(passage: Passage, tokenizer: Tokenizer, length: int) -> list[Tagged]:
     """The words of a passage, parted where a row is full, so that none is cut."""
     found = [passage.text[a:b] for a, b in passage.words]
-    sizes = [len(ids) for ids in tokenizer.ids(found)]
+    sizes = [len(ids) for ids in tokenizer.ids(list(map(tokenizer.following, found)))]
     starts = _starts(sizes, length - 2)
     ends = [*starts[1:], len(found)]
     rows = (tuple(found[a:b]) for a, b in zip(starts, ends, strict=True))
@@ -99,17 +99,18 @@ def tag_features(
 ) -> Iterator[Tags]:
     """Features of tagged sentences, cut to rows of at most `max_length` tokens.
 
-    Words are encoded one by one, so that spaces are neither lost nor added. A word
-    whose first token is in the row keeps its label, though later ones may be cut. Words
+    Words are encoded one by one, each as what follows another: whether a space stands
+    before it changes no token. A word whose first token is in the row keeps its label, though later ones may be cut. Words
     with a position, vanished and cut ones together are all words.
     """
     if max_length < 3:
         raise UsageError(
-            f"max_length={max_length} has no room: [CLS], [SEP] and a token"
+            f"max_length={max_length} has no room: two special tokens and another"
         )
     for start in range(0, len(sentences), BLOCK):
         block = sentences[start : start + BLOCK]
-        pieces = iter(tokenizer.ids([word for words in block for word in words]))
+        flat = [tokenizer.following(word) for words in block for word in words]
+        pieces = iter(tokenizer.ids(flat))
         for words in block:
             yield _tags(tokenizer, list(islice(pieces, len(words))), max_length)
 
@@ -119,7 +120,7 @@ def _tags(tokenizer: Tokenizer, words: list[list[int]], max_length: int) -> Tags
     first = 1 + np.cumsum(lengths, dtype=np.int32) - lengths
     vanished, cut = lengths == 0, first >= max_length - 1
     flat = [piece for pieces in words for piece in pieces][: max_length - 2]
-    ids = np.array([tokenizer.cls_id, *flat, tokenizer.sep_id], np.int32)
+    ids = np.array(tokenizer.framed(flat, None), np.int32)
     first[vanished | cut] = -1
     return Tags(ids, first, int(vanished.sum()), int((cut & ~vanished).sum()))
 

@@ -183,6 +183,8 @@ def objectives(
         fine_tuned = finetune.build(config, weights)
         return fine_tuned, fine_tuned
     tokenizer = data.tokenizer
+    if config.objective.kind == "mlm":
+        tokenizer.check_mask()
     vocabulary = Vocabulary(
         tokenizer.continuation, tokenizer.special, tokenizer.mask_id
     )

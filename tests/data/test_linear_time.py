@@ -9,7 +9,7 @@ from itertools import permutations
 
 import pytest
 
-from bert_jax.data import paragraphs, sentences, tokenizer
+from bert_jax.data import paragraphs, sentences, train_tokenizer
 from bert_jax.tasks import words
 from bert_jax.tasks.formats.tables import _opening
 
@@ -23,7 +23,7 @@ PAIRS = random.Random(0).sample(list(permutations(CHARACTERS, 2)), 12)
 
 @pytest.fixture(scope="module")
 def encode():
-    return tokenizer.train(["".join(CHARACTERS)] * 3, 200, True).encode
+    return train_tokenizer.train(["".join(CHARACTERS)] * 3, 200, True).encode
 
 
 def unwrap(text: str):
@@ -71,6 +71,12 @@ def test_any_pair_is_read_in_linear_time(name):
 def test_any_character_is_encoded_in_linear_time(encode):
     for character in CHARACTERS:
         assert seconds(encode, character * COUNT) < SECONDS, character
+
+
+def test_every_kind_encodes_in_linear_time(words):
+    for character in CHARACTERS[::5]:
+        for text in (character * COUNT, f"a{character}" * (COUNT // 2)):
+            assert seconds(words.encode, text) < SECONDS, character
 
 
 @pytest.mark.parametrize("opening", ["-", "_", '"', "--_*"])

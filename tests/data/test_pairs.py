@@ -25,6 +25,11 @@ class Vocabulary(NamedTuple):
     pad_id: int = PAD
     cls_id: int = CLS
     sep_id: int = SEP
+    separator: tuple[int, ...] = (SEP,)
+    pair_type: int = 1
+
+    def special_count(self, paired: bool) -> int:
+        return 2 + paired * len(self.separator)
 
 
 def split_of(documents, tokens=None):

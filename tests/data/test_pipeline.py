@@ -25,6 +25,11 @@ class Vocabulary(NamedTuple):
     pad_id: int = 0
     cls_id: int = 2
     sep_id: int = 3
+    separator: tuple[int, ...] = (3,)
+    pair_type: int = 1
+
+    def special_count(self, paired: bool) -> int:
+        return 2 + paired * len(self.separator)
 
 
 def pipeline(documents=12, sentences=9, kind="nsp", copies=0, seed=0):

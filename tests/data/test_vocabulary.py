@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 from bert_jax.data import tokenizer, vocabulary
 from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run.config import UsageError
-from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks import kinds
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
 from bert_jax.tasks.words import passage_of
 
@@ -80,7 +80,7 @@ def test_a_text_has_one_encoding(marked, parts):
         ("choose", Choice("", "anna", (text, text), ""), [*ids, marked.sep_id]),
         ("span", Question("", "", "anna", text, ()), [*ids, marked.sep_id]),
     ]:
-        made = KINDS[kind]((), task).features([record], marked, 200)
+        made = kinds.kind(kind)((), task).features([record], marked, 200)
         assert made.ids[made.starts[1] - len(row) : made.starts[1]].tolist() == row
 
 
@@ -136,14 +136,25 @@ def test_a_part_that_is_not_known_is_named(place, part):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("continuing_subword_prefix", "@@"), ("unk_token", "[E]")],
+    [("continuing_subword_prefix", "@@"), ("unk_token", "cat")],
 )
-def test_another_word_piece_is_named(setting, value):
+def test_another_word_piece_is_read(setting, value):
+    """FAULTS 28: its prefix and its unknown token were taken for BERT's."""
+    made = library(**{setting: value})
+    read = tokenizer.parse(made.to_str(), "f.json")
+    ids = [made.encode(text).ids for text in ("anna1", "what", "e1")]
+    assert read.ids(["anna1", "what", "e1"]) == ids
+    assert read.vocabulary[read.unk_id] == (
+        value if setting == "unk_token" else "[UNK]"
+    )
+    assert read.continuation.any() == (setting == "unk_token")
+
+
+def test_an_unknown_token_must_be_a_token():
     """FAULTS 28."""
-    with pytest.raises(
-        UsageError, match=f"f.json: {setting} is '.*'; only '.*' is known"
-    ):
-        tokenizer.parse(library(**{setting: value}).to_str(), "f.json")
+    made = library(unk_token="[E]")
+    with pytest.raises(UsageError, match=r"f.json lacks the special tokens \[E\]"):
+        tokenizer.parse(made.to_str(), "f.json")
 
 
 @pytest.mark.parametrize("token", ["new\nline", "\r"])
@@ -159,8 +170,10 @@ def test_a_token_with_a_line_break_is_refused(token):
     ("single", "pair"),
     [
         ("$A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"),
-        ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]"),
-        ("[CLS] $A [SEP]", "[CLS] $A [SEP] [SEP] $B:1 [SEP]:1"),
+        ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]"),
+        ("[CLS] $A [SEP]", "[CLS] $A [SEP] [SEP] [SEP] $B:1 [SEP]:1"),
+        ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:2 [SEP]:2"),
+        ("[CLS]:1 $A [SEP]", "[CLS]:1 $A [SEP] $B:1 [SEP]:1"),
     ],
 )
 def test_a_frame_of_another_kind_is_refused(single, pair):
@@ -170,7 +183,7 @@ def test_a_frame_of_another_kind_is_refused(single, pair):
     tokenizer.parse(made.to_str(), "f.json")
     made.post_processor = TemplateProcessing(single, pair, special_tokens=ends)
     with pytest.raises(
-        UsageError, match="the post_processor TemplateProcessing frames"
+        UsageError, match="the post_processor 'TemplateProcessing' frames"
     ):
         tokenizer.parse(made.to_str(), "f.json")
 

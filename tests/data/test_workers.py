@@ -29,9 +29,9 @@ def test_child_loads_no_jax_and_reports_death(folder):
     assert done.stdout == b"False\n"
 
     def batches():
-        yield ["The cat."]
+        yield ["The cat."], [True]
         os.kill(child(), signal.SIGKILL)
-        yield from [["The dog."]] * 10
+        yield from [(["The dog."], [True])] * 10
 
     def child():
         return int(

@@ -10,6 +10,7 @@ from bert_jax.data import tokenizer
 from bert_jax.huggingface import bert_tokenizer
 from bert_jax.huggingface.bert_tokenizer import KEYS
 from bert_jax.run.config import UsageError
+from tests import vocabularies
 from tests.exchanging import SPECIALS, VOCABULARY
 
 END = len(VOCABULARY)  # the next id
@@ -260,7 +261,7 @@ def test_an_export_gives_the_same_ids(folder, tmp_path_factory, change):
     change(content)
     words = tokenizer.parse(json.dumps(content), "tokenizer.json")
     target = tmp_path_factory.mktemp("ours")
-    bert_tokenizer.write(target, words, 64, {"padding_side": "right"})
+    bert_tokenizer.write(target, words, vocabularies.model_of(words), {"padding_side": "right"})
     again, said = read(target)
     assert said == []
     texts = ["the [E1] king. KÍNG", "stone," * 20]

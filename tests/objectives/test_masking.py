@@ -63,6 +63,23 @@ def masked(masking):
     return out
 
 
+def test_words_of_every_kind_are_masked_whole(masked_words):
+    """All of a word or none; of one word a row, a part may fill up what is left."""
+    text = "the unaffable dogs' naïve mats, sat on unaffable cats! " * 4
+    ids = np.array(masked_words.ids([text] * 40))
+    vocabulary = Vocabulary(
+        masked_words.continuation, masked_words.special, masked_words.mask_id
+    )
+    out = mask(batch_of(ids, np.full(40, ids.shape[1])), KEY, WORDS, vocabulary)
+    words = np.cumsum(~masked_words.continuation[ids[0]])
+    sizes = np.bincount(words)
+    for places, weights in zip(
+        np.asarray(out["positions"]), np.asarray(out["target_weights"]), strict=True
+    ):
+        counts = np.bincount(words[places[weights > 0]], minlength=len(sizes))
+        assert ((counts > 0) & (counts < sizes)).sum() <= 1
+
+
 def assert_chance(count, trials, share):
     """The count lies inside the exact binomial interval of its share."""
     low, high = stats.binom.interval(1 - 1e-5, trials, share)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bert_jax.data import tokenizer
+from bert_jax.data import tokenizer, train_tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.tasks import metrics, squad
 from bert_jax.tasks.windows import Answer, question_windows
 from bert_jax.tasks.windows import answer as answer_of
@@ -21,13 +22,13 @@ PIECES = ["un", "##aff", "##able", "the", "cat", "##s", "what", ".", "cafe", ","
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    path.write_text("\n".join([*tokenizer.SPECIALS, *PIECES]) + "\n")
+    path.write_text("\n".join([*SPECIALS, *PIECES]) + "\n")
     return tokenizer.load(path, True)
 
 
 @pytest.fixture(scope="module")
 def trained():
-    return tokenizer.train(
+    return train_tokenizer.train(
         ["the cat sat on a mat, the cats sit é"] * 9 + ["한국"], 90, True
     )
 

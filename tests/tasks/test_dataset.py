@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bert_jax import prepare
-from bert_jax.data import tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import dataset
 from configs import base
@@ -17,7 +17,7 @@ PIECES = ["the", "cat", "##s", "what", ".", "king"]
 @pytest.fixture
 def config(tmp_path):
     """Five examples to train on and three to test, with a small vocabulary."""
-    (tmp_path / "vocab.txt").write_text("\n".join([*tokenizer.SPECIALS, *PIECES]))
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIALS, *PIECES]))
     rows = ["the cats\tx", "what king\ty", "the king .\tx", "cat\tx", "king\ty"]
     header = "text\tlabel\n"
     (tmp_path / "train").write_text(header + "\n".join(rows))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.data import tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.tasks import kinds
 from bert_jax.tasks.features import NO_LABEL
 from bert_jax.tasks.records import Choice, Question, Sentence, Tagged
@@ -23,7 +24,7 @@ LABELS = ("O", "A", "B")
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    path.write_text("\n".join([*tokenizer.SPECIALS, *PIECES]) + "\n")
+    path.write_text("\n".join([*SPECIALS, *PIECES]) + "\n")
     return tokenizer.load(path, True)
 
 

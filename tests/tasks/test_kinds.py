@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bert_jax.data import tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run import rules
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import kinds
@@ -17,7 +18,7 @@ PIECES = ["un", "##aff", "##able", "the", "cat", "##s", "what", ".", "king"]
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    path.write_text("\n".join([*tokenizer.SPECIALS, *PIECES]) + "\n")
+    path.write_text("\n".join([*SPECIALS, *PIECES]) + "\n")
     return tokenizer.load(path, True)
 
 

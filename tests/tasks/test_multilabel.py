@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bert_jax.data import tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run.config import UsageError
 from bert_jax.tasks import kinds, read
 from bert_jax.tasks.multilabel import Given, Labels
@@ -92,7 +93,7 @@ def labelled(*labels: str) -> Labels:
 
 def test_targets_are_ones_and_zeros(task, tmp_path):
     path = tmp_path / "vocab.txt"
-    path.write_text("\n".join([*tokenizer.SPECIALS, "the", "king"]) + "\n")
+    path.write_text("\n".join([*SPECIALS, "the", "king"]) + "\n")
     records = [labelled("war", "art"), labelled(), Sentence("", "the king", "", "")]
     made = task.features(records, tokenizer.load(path, True), 8)
     assert made.targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 0, 0]]

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.data import tokenizer as tokenizers
+from bert_jax.data import train_tokenizer
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.run.config import UsageError
 from bert_jax.tasks.words import (
     Found,
@@ -17,7 +19,7 @@ from bert_jax.tasks.words import (
 )
 
 PIECES = ["un", "##aff", "##able", "the", "cat", "##s", "what", ".", "cafe", "'"]
-VOCABULARY = [*tokenizers.SPECIALS, *PIECES]  # "un" is 5, "the" 8, "cat" 9, "what" 11
+VOCABULARY = [*SPECIALS, *PIECES]  # "un" is 5, "the" 8, "cat" 9, "what" 11
 PAD, UNK, CLS, SEP, MASK, UN, AFF, ABLE, THE, CAT, S, WHAT, STOP, CAFE, QUOTE = range(
     15
 )
@@ -32,7 +34,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained():
-    return tokenizers.train(
+    return train_tokenizer.train(
         ["the cat sat on a mat, the cats sit é"] * 9 + ["한국"], 90, True
     )
 

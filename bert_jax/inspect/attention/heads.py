@@ -96,7 +96,8 @@ def is_cut(model: Model, row: Row, text: str, pair: str | None) -> bool:
         return False
     pairs = None if pair is None else [pair]
     # A character may be parted in several before it is read: a Korean one in three.
-    room = 8 * (len(text) + len(pair or "")) + 3
+    tokens = 8 * (len(text) + len(pair or ""))
+    room = tokens + model.tokenizer.special_count(pair is not None)
     coded = model.tokenizer.encode_inputs([text], pairs, room, pad=False)
     return int(coded["lengths"][0]) > model.max_length
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bert_jax.data.roles import END, NAMES
 from bert_jax.inspect.attention import heads, heads_part, maps_part
 from bert_jax.inspect.attention.heads import Statistics
 from bert_jax.inspect.attention.maps_part import MapView
@@ -34,7 +35,7 @@ heads put much weight on vectors that are nearly nothing, such as those of [SEP]
 (Kobayashi et al. 2020). After the first layer a position holds more than its own token,
 and a mean of heads can hide what each does.
 """
-SPECIALS = ("[CLS]", "[SEP]")
+CLS, SEP = (NAMES[role] for role in ("cls", "sep"))
 
 
 class WordPlace(NamedTuple):
@@ -69,6 +70,7 @@ class Attention(NamedTuple):
 
     tokens: list[str]
     row: Row
+    segments: np.ndarray  # (T,): 1 in the pair, else 0
     weights: np.ndarray
     cut: bool  # whether the text exceeds the positions of the model
 
@@ -97,8 +99,8 @@ def locate(word: str, text: str, pair: str = "") -> WordPlace:
     """Locate the first occurrence of a word, case-sensitively or else in any case, in
     the text or else in the pair. UsageError, with similar words, if it is in neither.
     """
-    if word in SPECIALS:
-        return WordPlace(word, False, 0, 0, 1 + (word == "[SEP]" and bool(pair)))
+    if word in (*CLS, *SEP, END):
+        return WordPlace(word, False, 0, 0, 1 + (word in SEP and bool(pair)))
     pattern = re.escape(word)
     if word.isascii():  # other scripts may lack word boundaries
         pattern = rf"(?<!\w){pattern}(?!\w)"
@@ -125,20 +127,20 @@ def of_text(model: Model, text: str, pair: str = "") -> Attention:
     weights = model.attention(texts, pairs)[:, 0]
     tokens = [model.tokenizer.display_tokens[i] for i in row.ids]
     cut = heads.is_cut(model, row, text, pair or None)
-    return Attention(tokens, row, weights, cut)
+    return Attention(tokens, row, model.tokenizer.segments(row.ids), weights, cut)
 
 
 def places(found: Attention, place: WordPlace) -> list[int]:
     """The numbers of the tokens that share a character with a word. UsageError where
     the text is cut before it."""
-    if place.end == 0:
+    if place.end == 0 and place.word in found.tokens:
         return [found.tokens.index(place.word)]
     inside = [
         i
         for i, (start, end) in enumerate(found.row.offsets)
         if start < place.end
         and end > place.start
-        and bool(found.row.types[i]) == place.paired
+        and bool(found.segments[i]) == place.paired
     ]
     if not inside:
         raise UsageError(
@@ -159,7 +161,7 @@ def find(model: Model | None, request: AttentionRequest) -> Finding:
         word = places(attention, place)
     view = MapView(
         attention.tokens,
-        attention.row.types,
+        attention.segments,
         attention.weights,
         layer,
         request.head,

@@ -18,7 +18,7 @@ class MapView(NamedTuple):
     written: its spelling in the text. times: its number of occurrences."""
 
     tokens: list[str]
-    types: np.ndarray  # (T,)
+    segments: np.ndarray  # (T,): 1 in the pair, else 0
     weights: Float[np.ndarray, "L N T T"]
     layer: int
     head: int
@@ -84,7 +84,7 @@ def _live(view: MapView) -> Part:
 def _selected_map(view: MapView) -> Part:
     """The selected map and its lines, stacked if there are many tokens."""
     chosen = select(view.weights[view.layer - 1], view.head)
-    title, border = where(view).capitalize(), int(np.argmax(view.types > 0))
+    title, border = where(view).capitalize(), int(np.argmax(view.segments > 0))
     large = maps.large("attention_map", chosen, view.tokens, border, title)
     lines = maps.lines("attention_lines", chosen, view.tokens, title)
     if len(view.tokens) > maps.FEW:

@@ -58,12 +58,8 @@ def model_space(model: Model, pool: str) -> Space:
         vectors[known] = pooled
         return known, vectors
 
-    words = model.tokenizer
-    vocabulary = [
-        word
-        for word, special in zip(words.display_tokens, words.special, strict=True)
-        if len(word) > 1 and word.isalpha() and not special
-    ]
+    words = model.tokenizer.word_tokens
+    vocabulary = [word for word in words if len(word) > 1 and word.isalpha()]
     return Space("the run", states.names(model), vocabulary, look_up)
 
 
@@ -78,7 +74,7 @@ def _warn_of_unknown_parts(
     partly = [
         text
         for text, row, hit in zip(texts, rows, known, strict=True)
-        if hit and model.tokenizer.unk_id in row.ids
+        if hit and model.tokenizer.unk_id in row.ids[1:-1]
     ]
     if partly:
         print(

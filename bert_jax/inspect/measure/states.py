@@ -24,7 +24,7 @@ LAST_FOUR = "last_4"  # the last four layers side by side (Devlin et al. 2019, 5
 def rows(
     model: Model, texts: Sequence[str], pairs: Sequence[str] | None = None
 ) -> list[Row]:
-    """[CLS] text [SEP] (pair [SEP]), cut to the positions that the model has."""
+    """CLS text SEP (pair SEP), cut to the positions that the model has."""
     coded = model.encode(texts, pairs)
     return [
         Row(ids[:count], types[:count], offsets[:count])
@@ -57,9 +57,9 @@ def averages(
 def of_texts(
     model: Model, texts: Sequence[str], pool: str, pairs: Sequence[str] | None = None
 ) -> np.ndarray:
-    """(n, L + 1, D) float32: of each text the "mean" over its tokens, [CLS] and [SEP]
+    """(n, L + 1, D) float32: of each text the "mean" over its tokens, special ones
     included; over its "pieces" alone, zeros of a text without any; or its "first",
-    [CLS]."""
+    CLS."""
     return of_rows(model, rows(model, texts, pairs), pool)
 
 
@@ -88,7 +88,7 @@ def touching(model: Model, row: Row, text: str, span: tuple[int, int]) -> np.nda
     """
     start, end = span
     inside = [a < end and b > start for a, b in row.offsets]
-    places = np.array(inside, bool) & (row.types == 0)
+    places = np.array(inside, bool) & (model.tokenizer.segments(row.ids) == 0)
     if not places.any():
         cut = len(row.ids) == model.max_length
         reason = f"the text is cut to {model.max_length} tokens" if cut else "no token"

@@ -74,7 +74,7 @@ class ScoringBatch(NamedTuple):
 def of_texts(model: Model, texts: Sequence[str], within: str) -> list[Likelihood]:
     """Likelihood of each text, token by token, given the rest of it, or what precedes.
 
-    Texts are read as [CLS] text [SEP], cut to the positions that the model has; those
+    Texts are read as CLS text SEP, cut to the positions that the model has; those
     of the same tokens get the same numbers, bit for bit. `within` of a masked LM:
     "piece" masks the token alone; "word" also those that follow in its word, lest they
     give it away (PLL-word-l2r of Kauf & Ivanova 2023). UsageError for a run that
@@ -83,12 +83,12 @@ def of_texts(model: Model, texts: Sequence[str], within: str) -> list[Likelihood
     check(model, within)
     words, room = model.tokenizer, model.max_length - 2
     coded = words.encode_batch(texts)
-    rows = [(words.cls_id, *each.ids[:room], words.sep_id) for each in coded]
+    rows = [tuple(words.framed(each.ids[:room], None)) for each in coded]
     numbers = {row: number for number, row in enumerate(dict.fromkeys(rows))}
     logs = of_rows(model, list(numbers), within)
     return [
         Likelihood(
-            each.tokens[:room],
+            [words.display_tokens[i] for i in each.ids[:room]],
             each.offsets[:room],
             logs[numbers[row]][1:-1],
             max(len(each.ids) - room, 0),
@@ -106,6 +106,8 @@ def check(model: Model, within: str) -> None:
             "this run has no masked-LM or causal-LM head: it gives no token a "
             "probability; name a run of objective.kind=mlm or clm"
         )
+    if not is_causal(model):
+        model.tokenizer.check_mask()
     if is_causal(model) and within == "word":
         raise UsageError(
             "--within=word is for masked LMs: a causal run sees no later token of a "
@@ -120,7 +122,7 @@ def is_causal(model: Model) -> bool:
 def of_rows(
     model: Model, rows: Sequence[Sequence[int]], within: str
 ) -> list[np.ndarray]:
-    """(T,) float64 of each row of ids, [CLS] and [SEP] included: natural logarithms,
+    """(T,) float64 of each row of ids, special tokens included: natural logarithms,
     nan of the special tokens."""
     lengths = np.array([len(row) for row in rows], np.int32)
     width = min(rounded(int(lengths.max(initial=1))), model.max_length)

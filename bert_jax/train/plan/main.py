@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import FrozenConfigDict
 
 from bert_jax.data import tokenizer
-from bert_jax.data.tokenizer import SPECIALS
+from bert_jax.data.vocabulary import SPECIALS
 from bert_jax.objectives import pretrain
 from bert_jax.objectives.masking import Vocabulary
 from bert_jax.run import config as configs

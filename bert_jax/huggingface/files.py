@@ -37,9 +37,13 @@ SILENT = r"""(?ix) \..* | license.* | notice.* | readme.* | .*\.(md|txt|png|jpg|
     \.(h5|msgpack|ot|onnx|index\.json|safetensors)
     | generation_config\.json | trainer_state\.json | [\w-]*results[\w-]*\.json
     | vocab\.json | chat_template\.jinja | runs | onnx | openvino | coreml
-    | checkpoint-\d+"""
+    | checkpoint-\d+ | checkpoint | saved_model\.pb | tfhub_module\.pb | variables | assets
+    | .*\.(index|meta|pbtxt|data-\d{5}-of-\d{5})"""
 READ = {
     "config.json",
+    "bert_config.json",
+    "albert_config.json",
+    "electra_config.json",
     "tokenizer.json",
     "vocab.txt",
     "tokenizer_config.json",
@@ -160,12 +164,12 @@ def _read_safetensors(path: Path, is_buffer: Callable[[str], bool]) -> Tensors:
             for name in names:
                 if (kind := file.get_slice(name).get_dtype()) not in FLOATS:
                     raise UsageError(f"{path}: {name} is {kind}, not floating point")
-            return {name: _finite(file.get_tensor(name), name) for name in names}
+            return {name: finite(file.get_tensor(name), name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise UsageError(f"{path} is damaged: {error}") from error
 
 
-def _finite(array: np.ndarray, name: str) -> np.ndarray:
+def finite(array: np.ndarray, name: str) -> np.ndarray:
     """The array in float32. Raises UsageError for a number that is none there."""
     with np.errstate(over="ignore"):
         single = np.asarray(array, np.float32)

@@ -9,8 +9,9 @@ from bert_jax.run.options import path
 
 EXAMPLE = "example: python launch.py inspect "
 STATIC = (
-    "static vectors: skipgram or cbow, which word2vec learns from the text at hand, or "
-    "a text file of GloVe or word2vec"
+    "static vectors: skipgram or cbow, which word2vec learns from the text at hand; "
+    "fasttext, learned from it too, which composes vectors of other words from their "
+    "characters; or a text file of GloVe or word2vec"
 )
 Add = Callable[[Any], None]
 
@@ -101,7 +102,7 @@ def _vectors(kind: Any) -> None:
         metavar="KIND",
         help=f"beside --senses, {STATIC} (default: skipgram cbow)",
     )
-    kind.add_argument("--seed", type=int, default=0, help="of word2vec")
+    kind.add_argument("--seed", type=int, default=0, help="of static vectors")
 
 
 def _words(kind: Any) -> None:
@@ -134,9 +135,9 @@ def _words(kind: Any) -> None:
     )
     kind.add_argument("--static", default="", metavar="KIND", help=STATIC)
     kind.add_argument(
-        "--corpus", default="", metavar="FILE", help="a text a line, for word2vec"
+        "--corpus", default="", metavar="FILE", help="a text a line, to learn from"
     )
-    kind.add_argument("--seed", type=int, default=0, help="of word2vec")
+    kind.add_argument("--seed", type=int, default=0, help="of static vectors")
 
 
 def _sentences(kind: Any) -> None:
@@ -210,7 +211,7 @@ def _bias(kind: Any) -> None:
     kind.add_argument("--seed", type=int, default=0, help="of drawn permutations")
     kind.add_argument("--static", default="", metavar="KIND", help=STATIC)
     kind.add_argument(
-        "--corpus", default="", metavar="FILE", help="a text a line, for word2vec"
+        "--corpus", default="", metavar="FILE", help="a text a line, to learn from"
     )
 
 

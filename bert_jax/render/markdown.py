@@ -27,11 +27,11 @@ def render(document: Document) -> str:
         verdict + _text(document.answer),
         *texts,
         *([f"> {_text(document.claim)}"] if document.claim else []),
-        _block(Items(document.facts)),
+        block(Items(document.facts)),
         *([picture, CAPTION] if document.picture else []),
     ]
     for section in document.sections:
-        texts = [_block(block) for block in section.blocks]
+        texts = [block(content) for content in section.blocks]
         blocks += [f"## {_text(section.title)}", *filter(None, texts)]
     return "\n\n".join(blocks) + "\n"
 
@@ -45,16 +45,17 @@ def _text(text: str) -> str:
     )
 
 
-def _block(block: Block) -> str:
-    match block:
+def block(content: Block) -> str:
+    """Render one block, as `render` does those of a document."""
+    match content:
         case str():
-            return _text(block)
+            return _text(content)
         case Items(lines):
             return "\n".join(f"- {_text(line)}" for line in lines)
         case Figures() | Live():
             return ""
         case Grid():
-            return _grid(block)
+            return _grid(content)
 
 
 def _grid(grid: Grid) -> str:

@@ -134,7 +134,7 @@ def test_words_are_in_lower_case_and_without_punctuation():
 
 
 @pytest.mark.parametrize("kind", space.KINDS)
-def test_word2vec_is_deterministic(kind):
+def test_learned_vectors_are_deterministic(kind):
     first, second = (space.trained_space(ANIMALS, kind, 3) for _ in range(2))
     other = space.trained_space(ANIMALS, kind, 4)
     assert set(first.vocabulary) == {*space.tokens(" ".join(ANIMALS))}
@@ -144,16 +144,32 @@ def test_word2vec_is_deterministic(kind):
     assert (vectors[0] != vectors[2]).any()
 
 
-def test_word2vec_learns_what_stands_together():
+@pytest.mark.parametrize("kind", ["skipgram", "fasttext"])
+def test_vectors_learn_what_stands_together(kind):
     """Words of two worlds that never meet."""
     draw = np.random.default_rng(0)
     worlds = [[f"{name}{i}" for i in range(6)] for name in "ab"]
     texts = [" ".join(draw.choice(worlds[i % 2], 8)) for i in range(600)]
-    found = space.trained_space(texts, "skipgram", 0)
+    found = space.trained_space(texts, kind, 0)
     _, vectors = found.look_up([*worlds[0], *worlds[1]])
     rows = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=1, keepdims=True)
     cosines = rows @ rows.T
     assert cosines[:6, :6].min() > cosines[:6, 6:].max()
+
+
+def test_fasttext_composes_words_from_their_characters():
+    texts = ["kingdom kings king", "queendom queens queen", "walking walked walks"] * 20
+    found = space.trained_space(texts, "fasttext", 0)
+    known, vectors = found.look_up(["walker", "WALKER", "the walker!", "zzyzx", "?"])
+    assert known.tolist() == [True, True, True, False, False]
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert "walker" not in found.vocabulary and not vectors[3:].any()
+    _, [walker, walked, queen] = found.look_up(["walker", "walked", "queen"])
+    near, far = ((walker @ other.T).item() for other in (walked, queen))
+    near, far = (near / np.linalg.norm(walked), far / np.linalg.norm(queen))
+    assert near > far
+    skipgram = space.trained_space(texts, "skipgram", 0)
+    assert skipgram.look_up(["walker"])[0].tolist() == [False]
 
 
 def test_small_corpora_are_read_often():
@@ -167,7 +183,10 @@ def test_what_static_vectors_cannot_be_made_of(tmp_path):
         UsageError, match="cbow learns from words, and the text has none"
     ):
         space.static_space("cbow", ["...", ""], 0)
-    with pytest.raises(UsageError, match="--static=word2vek is neither skipgram"):
+    with pytest.raises(
+        UsageError,
+        match="--static=word2vek is neither skipgram, cbow, fasttext nor a file",
+    ):
         space.static_space("word2vek", ANIMALS, 0)
 
 

@@ -171,7 +171,10 @@ def test_candidates_are_those_of_a_file(files):
         ([], "name a WORD, --analogy A B C or --similarity FILE"),
         (["a", "--top=0"], "--top=0: show one word or more"),
         (["a", "--static=cbow"], "cbow learns from a text: say --corpus"),
-        (["a", "--corpus=x.txt"], "--corpus is what --static=skipgram or cbow"),
+        (
+            ["a", "--corpus=x.txt"],
+            "--corpus is what --static=skipgram, cbow or fasttext learns",
+        ),
         (["a", "--static=nowhere.txt"], "nowhere.txt is neither skipgram"),
         (["--similarity", "nowhere.txt"], "nowhere.txt: No such file"),
     ],

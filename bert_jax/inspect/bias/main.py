@@ -83,7 +83,7 @@ def _check(args: argparse.Namespace, overrides: Mapping[str, str]) -> None:
     if args.config and args.static:
         raise UsageError("--config probes a run: it goes with --workdir, not --static")
     if args.corpus and not args.static:
-        raise UsageError("--corpus is what --static=skipgram or cbow learns from")
+        raise UsageError(f"--corpus is what --static={spaces.LEARNED} learns from")
     if args.samples < 1:
         raise UsageError(f"--samples={args.samples}: draw one partition or more")
     if args.seed < 0:

@@ -22,20 +22,21 @@ from bert_jax.run.config import UsageError
 from bert_jax.tasks.records import lines
 from bert_jax.tasks.words import split_words
 
-KINDS = ("skipgram", "cbow")  # of word2vec
+KINDS = ("skipgram", "cbow", "fasttext")  # learned from a text
+LEARNED = "skipgram, cbow or fasttext"
 STATIC = "static"  # the one layer of static vectors
 LARGEST = 1e15  # number in a file: the square of a larger one overflows float32
 
 
 class Space(NamedTuple):
-    """A vector space. name: "the run", "skipgram", "cbow" or a file name. layers: as
+    """A vector space. name: "the run", one of KINDS or a file name. layers: as
     states.names, or STATIC alone. vocabulary: the words among which neighbours are
     searched.
 
     look_up: texts -> (n,) bool, whether each is known, and (n, layers, D) float32
     vectors, zeros where unknown. A run does not know a text of [UNK] alone. Static
     vectors know a text if it is one of their words, or else contains some: then its
-    vector is their mean.
+    vector is their mean. fastText knows any word that shares characters with its own.
     """
 
     name: str
@@ -112,13 +113,15 @@ def read(path: str | Path) -> Space:
 
 
 def trained_space(sentences: Sequence[str], kind: str, seed: int) -> Space:
-    """Train word2vec ("skipgram" or "cbow") on texts; a seed always gives the same
-    vectors. UsageError for texts without words."""
+    """Train word2vec ("skipgram" or "cbow") or "fasttext" on texts; a seed always gives
+    the same vectors. UsageError for texts without words."""
     words = [tokens(sentence) for sentence in sentences]
     if not any(words):
         raise UsageError(f"{kind} learns from words, and the text has none")
     # gensim takes seconds to import, and only its own vectors need it.
     word2vec = import_module("bert_jax.inspect.measure.word2vec")
+    if kind == "fasttext":
+        return _static_space(kind, *word2vec.train_subwords(words, seed))
     return _static_space(kind, *word2vec.train(words, kind, seed))
 
 
@@ -127,7 +130,9 @@ def static_space(text: str, sentences: Sequence[str], seed: int) -> Space:
     UsageError where there are no sentences to learn from, or no such file."""
     if text not in KINDS:
         if not Path(text).is_file():
-            raise UsageError(f"--static={text} is neither skipgram, cbow nor a file")
+            raise UsageError(
+                f"--static={text} is neither {', '.join(KINDS)} nor a file"
+            )
         return read(text)
     if not sentences:
         raise UsageError(f"--static={text} learns from a text: say --corpus=FILE")
@@ -161,29 +166,31 @@ def _words(text: str) -> list[str]:
     return [word for word in words if any(map(str.isalnum, word))]
 
 
-def _static_space(name: str, words: list[str], matrix: np.ndarray) -> Space:
+def _static_space(
+    name: str,
+    words: list[str],
+    matrix: np.ndarray,
+    compose: Callable[[str], np.ndarray | None] = lambda word: None,
+) -> Space:
     """The space of static vectors (V, D). A word is looked up as it is, else in lower
-    case."""
+    case, else composed."""
     index = {word: row for row, word in enumerate(words)}
+
+    def vector(word: str) -> np.ndarray | None:
+        row = index.get(word, index.get(word.lower()))
+        return compose(word.lower()) if row is None else matrix[row]
 
     def look_up(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         known = np.zeros(len(texts), bool)
         pooled = np.zeros((len(texts), 1, matrix.shape[1]), np.float32)
         for number, text in enumerate(texts):
-            if rows := _rows(index, text):
-                known[number], pooled[number, 0] = True, matrix[rows].mean(0)
+            parts = [text] if text in index or text.lower() in index else _words(text)
+            found = [one for one in map(vector, parts) if one is not None]
+            if found:
+                known[number], pooled[number, 0] = True, np.mean(found, axis=0)
         return known, pooled
 
     return Space(name, [STATIC], words, look_up)
-
-
-def _rows(index: dict[str, int], text: str) -> list[int]:
-    """The row of the text as one word, or the rows of its known words."""
-    exact = index.get(text, index.get(text.lower()))
-    if exact is not None:
-        return [exact]
-    rows = [index.get(word, index.get(word.lower())) for word in _words(text)]
-    return [row for row in rows if row is not None]
 
 
 def _entry(where: str, fields: list[str], size: int) -> tuple[str, np.ndarray]:

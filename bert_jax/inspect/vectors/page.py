@@ -30,8 +30,8 @@ ABOUT = [
         "A static vector of a word is the same in every sentence, so that it tells "
         "nothing but the most frequent sense. A fairer rival is the mean of the static "
         "vectors of all words of the sentence, which knows what the sentence is about. "
-        "word2vec learnt from all these sentences, training and test, and from no "
-        "sense."
+        "word2vec and fastText learn from all these sentences, training and test, and "
+        "from no sense."
     ),
     (
         "The last layer was chosen beforehand. To take the best of the table instead "

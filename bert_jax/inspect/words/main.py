@@ -39,7 +39,7 @@ def request(args: argparse.Namespace, overrides: Mapping[str, str]) -> WordReque
     if args.top < 1:
         raise UsageError(f"--top={args.top}: show one word or more")
     if args.corpus and args.static not in spaces.KINDS:
-        raise UsageError("--corpus is what --static=skipgram or cbow learns from")
+        raise UsageError(f"--corpus is what --static={spaces.LEARNED} learns from")
     asked = Asked(
         list(dict.fromkeys(args.words)),
         [(a, b, c) for a, b, c in args.analogy],

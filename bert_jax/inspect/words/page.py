@@ -87,15 +87,16 @@ def answer(results: ViewResults, asked: Asked, learnt: str) -> str:
 
 
 def learnt(kind: str, texts: Sequence[str], corpus: str) -> str:
-    """A note on the corpus of word2vec, with a warning if it is small."""
+    """A note on the corpus of static vectors, with a warning if it is small."""
     count, filled = sum(len(tokens(text)) for text in texts), sum(map(bool, texts))
     sentences = "sentence" if filled == 1 else "sentences"
-    text = f"Word2vec ({kind}) read {count:,} words in the {filled:,} {sentences} of "
+    name = "FastText" if kind == "fasttext" else f"Word2vec ({kind})"
+    text = f"{name} read {count:,} words in the {filled:,} {sentences} of "
     text += f"{Path(corpus).name}"
     if count < NOTHING:
         return f"{text}: so few teach it nothing, and no claim is made of its vectors."
     if count < LITTLE:
-        return f"{text}: word2vec is made for a thousand times as many."
+        return f"{text}: {name.partition(' ')[0].lower()} is made for a thousand times as many."
     return f"{text}."
 
 

@@ -252,11 +252,7 @@ def predict(args: Namespace, overrides: Overrides) -> int:
     ANY_KEY,
     "--from=DIR --workdir=runs/imported",
     WORKDIR,
-    folder(
-        "--from",
-        "config.json, model.safetensors, and vocab.txt or tokenizer.json",
-        required=True,
-    ),
+    folder("--from", "a directory of theirs, or a release of Google's", required=True),
 )
 def import_model(args: Namespace, overrides: Overrides) -> int:
     """Make a run of a Hugging Face directory."""
@@ -271,19 +267,12 @@ def import_model(args: Namespace, overrides: Overrides) -> int:
     WORKDIR,
     STEP,
     folder("--to", "a new directory", required=True),
-    option(
-        "--as",
-        default="",
-        metavar="FAMILY",
-        help="bert, roberta, electra, ...: of several that fit; else that of the import "
-        "or the first",
-    ),
+    option("--as", default="", metavar="FAMILY", help="bert, roberta, ... if more fit"),
 )
 def export(args: Namespace, overrides: Overrides) -> int:
     """Write a run as a Hugging Face directory."""
-    family = vars(args)["as"]
-    exchange = _load("huggingface.exchange")
-    return exchange.export_run(args.workdir, args.step, args.to, family)
+    export_run, family = _load("huggingface.exchange").export_run, vars(args)["as"]
+    return export_run(args.workdir, args.step, args.to, family)
 
 
 @verb(

@@ -109,7 +109,7 @@ def call(model, batch: dict[str, np.ndarray]):
 def adamw(model) -> torch.optim.AdamW:
     """BERT's: no decay of biases and LayerNorms."""
     named = list(model.named_parameters())
-    exempt = [p for name, p in named if name.endswith("bias") or "LayerNorm" in name]
+    exempt = [p for _, p in named if p.ndim == 1]
     decayed = [p for _, p in named if not any(p is other for other in exempt)]
     groups = [
         {"params": decayed, "weight_decay": DECAY},

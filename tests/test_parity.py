@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.huggingface import bert_config, names
+from bert_jax.huggingface import card as cards
+from bert_jax.huggingface import names
+from bert_jax.huggingface.family.bert import BERT
 from bert_jax.models import network as networks
 from bert_jax.models.layers import EncoderConfig
 from bert_jax.objectives import pretrain
@@ -22,9 +24,10 @@ from bert_jax.objectives.masking import Vocabulary
 from bert_jax.train import optim
 from bert_jax.train.state import TrainState, scalars
 from bert_jax.train.step import make_step
+from configs import base
 from tests.running import ROOT
 
-GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.npz"))
+GOLDEN = sorted((ROOT / "tests" / "golden").glob("golden_*.npz"))
 LIVE = ["one_layer", "mini", "base"]
 TORCH = importlib.util.find_spec("torch") and importlib.util.find_spec("transformers")
 NEEDS_TORCH = pytest.mark.skipif(
@@ -64,13 +67,23 @@ def case(request):
         return dict(arrays)
 
 
+def whole_config(case):
+    """Our config of theirs."""
+    config = base.get_config()
+    config.update_from_flattened_dict(
+        cards.settings(json.loads(str(case["config"])), print)
+    )
+    return config
+
+
 @pytest.fixture(scope="module")
 def config(case):
-    return EncoderConfig(
-        **bert_config.model_fields(json.loads(str(case["config"])), print),
-        dtype="float32",
-        remat="none",
-    )
+    return EncoderConfig(**whole_config(case).model)
+
+
+def theirs(tree):
+    """Parameters of ours under the names of their files."""
+    return names.to_theirs(tree, BERT, tree.keys() - {"encoder"}, 0)[1]
 
 
 def group(case, kind: str) -> dict[str, np.ndarray]:
@@ -86,9 +99,8 @@ def group(case, kind: str) -> dict[str, np.ndarray]:
 def ours(case, kind: str):
     """Weights or gradients of theirs in our tree."""
     said = []
-    tree = names.to_ours(
-        group(case, kind), json.loads(str(case["config"])), said.append
-    )
+    card = json.loads(str(case["config"]))
+    tree = names.to_ours(group(case, kind), card, whole_config(case), said.append)
     assert said == ["no decoder of its own: it is tied to the token table"]
     return tree
 
@@ -136,7 +148,7 @@ def test_the_loss_and_the_gradient_of_every_parameter(case, config):
     loss = jax.jit(lambda params: whole.loss(params, inputs, None, counts)[0])
     value, found = jax.value_and_grad(loss)(ours(case, "weight"))
     assert value == pytest.approx(float(case["loss"]), rel=1e-5)
-    _, found = names.to_theirs(jax.device_get(found))
+    found = theirs(jax.device_get(found))
     expected = group(case, "gradient")
     assert found.keys() == expected.keys()
     total = np.sqrt(sum(np.square(array).sum() for array in expected.values()))
@@ -165,7 +177,7 @@ def test_ten_updates_of_adamw(case, config):
         state, metrics = step(state, batch(case, number), numbers)
         assert metrics["lr"] == pytest.approx(1e-4)
     moved = 0.0
-    _, found = names.to_theirs(jax.device_get(state.params))
+    found = theirs(jax.device_get(state.params))
     for name, array in group(case, "updated").items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-5, err_msg=name)
         moved = max(moved, np.abs(array - case[f"weight/{name}"]).max())

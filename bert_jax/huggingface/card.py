@@ -84,7 +84,7 @@ def settings(card: Mapping[str, Any], say: Say) -> dict[str, Any]:
         if isinstance(silent, float):
             fields[f"model.{ours}"] = keys.number(NAME, card, theirs, silent)
         else:
-            fields[f"model.{ours}"] = keys.whole(NAME, card, theirs, silent)
+            fields[f"model.{ours}"] = keys.integer(NAME, card, theirs, silent)
     if family.offset:
         fields["model.max_length"] -= families.padding(card) + 1
     _check_dropout(card, fields["model.dropout"], say)
@@ -121,7 +121,7 @@ def _is_number(value: Any) -> bool:
 
 
 def problem_of(family: Family, config: Any) -> str:
-    """What of our config a family does not have, "" if it can express all."""
+    """Name what of our config a family does not have, "" if it can express all."""
     flat = config.to_dict()
     for key, (wanted, meaning) in family.fixed.items():
         group, _, field = key.partition(".")

@@ -1,10 +1,8 @@
 """Runs from Hugging Face directories, and directories from runs."""
 
 import contextlib
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
-from ml_collections import ConfigDict
 from safetensors.numpy import save_file
 
-from bert_jax.huggingface import bert_tokenizer, families, keys, names
+from bert_jax.huggingface import (
+    bert_tokenizer,
+    families,
+    imported,
+    keys,
+    model_card,
+    names,
+)
 from bert_jax.huggingface import card as cards
 from bert_jax.huggingface import files as directory
 from bert_jax.huggingface.family.base import Family
 from bert_jax.huggingface.names import Tensors
 from bert_jax.models import network as networks
 from bert_jax.models.layers import EncoderConfig
-from bert_jax.run import config as configs
 from bert_jax.run import files, record, rundir
 from bert_jax.run.config import UsageError
 from bert_jax.train import checkpoint, session, setup
 from bert_jax.train.state import TrainState
-from configs import base
 
 CARD, RULES = families.NAME, bert_tokenizer.RULES
-# Keys of how the run is used, which a person may choose.
-USE = ("data.length", "task.stride", "task.max_question", "task.max_answer")
-USE += ("task.no_answer",)
 POOLED = {"classify_head", "choice_head"}
 
 
@@ -49,26 +48,15 @@ def import_model(
     UsageError, before anything is written, for what cannot be read safely or has no
     place in our BERT.
     """
-    card = directory.read_json(source, CARD)
-    settings = cards.settings(card, say)
-    family = families.of_card(card)
-    read = bert_tokenizer.read(source, say)
-    directory.check_others(source, say)
-    tensors = directory.read_tensors(source, partial(names.is_buffer, family=family))
-    digest = _digest(tensors)
-    config = _shape(settings)
-    params = names.to_ours(tensors, card, config, say)
-    config = _config(config, params, read, overrides or {})
-    classes = _check_shapes(config, params)
-    _fit_vocabulary(params, config.model, read.tokenizer.vocab_size)
-    cards.check_problem(card, classes)
-    labels = cards.labels_of(card, classes, say)
-    facts: dict[str, Any] = {"source": str(source), "labels": labels}
+    found = imported.read(source, overrides or {}, say)
+    card, config, words = found.card, found.config, found.words
+    facts: dict[str, Any] = {"source": str(source), "labels": found.labels}
     facts["data"] = session.NO_DATA
     # Of one class a head says a number, whatever its problem is called.
-    if card.get("problem_type") and classes > 1:
+    if card.get("problem_type") and found.classes > 1:
         facts["task"] = names.PROBLEMS[card["problem_type"]]
-    facts["kept"] = {CARD: cards.kept(card, family), RULES: read.kept}
+    kept = cards.kept(card, families.of_card(card))
+    facts["kept"] = {CARD: kept, RULES: words.kept}
 
     with _named(workdir):
         rundir.create(workdir)
@@ -76,12 +64,12 @@ def import_model(
         with rundir.lease(workdir, "--workdir"):
             _check_is_empty(workdir)
             with files.atomic_directory(workdir) as beside:
-                session.write_run(beside, config, read.tokenizer, digest, facts)
-                _save(params, beside)
+                session.write_run(beside, config, words.tokenizer, found.digest, facts)
+                _save(found.params, beside)
                 # Still held; the rename needs an empty place.
                 (workdir / rundir.LEASE).unlink()
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    say(f"{workdir}: {count:,} parameters in {', '.join(sorted(params))}")
+    count = sum(leaf.size for leaf in jax.tree.leaves(found.params))
+    say(f"{workdir}: {count:,} parameters in {', '.join(sorted(found.params))}")
     return 0
 
 
@@ -110,7 +98,8 @@ def export_run(workdir: Path, step: int | None, target: Path, wanted: str = "") 
     fits. Raises UsageError for a model that no family can express, and for a directory
     that holds anything.
     """
-    config, facts = record.read(workdir).config, rundir.began(workdir)
+    entry, facts = record.read(workdir), rundir.began(workdir)
+    config = entry.config
     kept = facts.get("kept", {CARD: {}, RULES: {}})  # of an imported model alone
     family = cards.chosen_family(wanted, kept[CARD].get("model_type", ""), config)
     if config.objective.layers != "last":
@@ -153,6 +142,9 @@ def export_run(workdir: Path, step: int | None, target: Path, wanted: str = "") 
     with _named(target), files.atomic_directory(target) as beside:
         save_file(tensors, beside / directory.WEIGHTS, metadata={"format": "pt"})
         files.write_json(beside / CARD, theirs)
+        count = sum(array.size for array in tensors.values())
+        page = model_card.text(entry, config, step, theirs, count)
+        files.write_text(beside / model_card.NAME, page)
         bert_tokenizer.write(beside, words, config.model, kept[RULES])
     say(f"{target}: {name}, step {step} of {workdir}")
     return 0
@@ -191,92 +183,6 @@ def _say_what_is_lost(
         say(f"there is no pooler: {name} makes a random one (add_pooling_layer=False)")
     if "pair_head" in params and pair == "sop":
         say("the pair head tells the order of two sentences, not if the second is next")
-
-
-def _digest(tensors: Tensors) -> str:
-    """Digest of the weights, independent of file names."""
-    digest = hashlib.sha256()
-    for name, array in sorted(tensors.items()):
-        digest.update(f"{name} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _fit_vocabulary(params: Any, model: ConfigDict, pieces: int) -> None:
-    """Cut the rows of the token table that no token has: some are padded to 64."""
-    table = params["encoder"]["embeddings"]["token"]["embedding"]
-    rows = len(table)
-    if rows < pieces:
-        raise UsageError(
-            f"the vocabulary has {pieces} tokens but the token table {rows} rows"
-        )
-    if rows > pieces:
-        say(f"{rows - pieces} rows of the token table have no token: left out")
-        params["encoder"]["embeddings"]["token"]["embedding"] = table[:pieces]
-        if "mlm_head" in params:
-            params["mlm_head"]["bias"] = params["mlm_head"]["bias"][:pieces]
-    model.vocab_size = pieces
-
-
-def _shape(settings: Mapping[str, Any]) -> ConfigDict:
-    """A checked config with these dotted keys."""
-    config = base.get_config()
-    config.update_from_flattened_dict(settings)
-    config.objective.pair, config.data.pairs = "none", "single"
-    config.data.length = min(config.data.length, config.model.max_length)
-    configs.check(config)
-    return config
-
-
-def _config(
-    config: ConfigDict,
-    params: Mapping[str, Any],
-    read: bert_tokenizer.Read,
-    overrides: Mapping[str, str],
-) -> ConfigDict:
-    """The config with its use; its data and schedule were never ours to know."""
-    words = read.tokenizer
-    config.tokenizer.lowercase = words.lowercase
-    config.tokenizer.strip_accents = read.strip_accents
-    paired = "pair_head" in params
-    config.objective.pair = "nsp" if paired else "none"
-    config.data.pairs = "nsp" if paired else "single"
-    positions = config.model.max_length
-    config.data.length = min(read.length or positions, positions)
-    if others := sorted(overrides.keys() - USE):
-        raise UsageError(f"--config.{others[0]}: an import takes {', '.join(USE)}")
-    config = configs.overridden(config, overrides)
-    if "span_head" in params:
-        room = config.data.length - read.tokenizer.special_count(True)
-        _fit_windows(config, overrides, room)
-    configs.check(config)
-    return config
-
-
-def _fit_windows(config: ConfigDict, overrides: Mapping[str, str], room: int) -> None:
-    """Short rows: half of one for a question, half of the rest shared by windows."""
-    task = config.task
-    before = task.max_question, task.stride
-    if "task.max_question" not in overrides:
-        task.max_question = min(task.max_question, room // 2)
-    if "task.stride" not in overrides:
-        task.stride = min(task.stride, (room - task.max_question) // 2)
-    if (task.max_question, task.stride) != before:
-        say(
-            f"rows of {config.data.length} tokens: task.max_question is "
-            f"{task.max_question} and task.stride {task.stride} "
-            "(import --config.task.stride=N sets another)"
-        )
-
-
-def _check_shapes(config: ConfigDict, params: Mapping[str, Any]) -> int:
-    """Refuse arrays of other shapes than the config's; how many classes there are."""
-    network = networks.of_params(
-        EncoderConfig(**config.model), params, networks.Readout.of(config.objective)
-    )
-    if different := checkpoint.differing(params, networks.shapes(network)):
-        raise UsageError(f"config.json and the tensors disagree: {different[0]}")
-    return network.classes
 
 
 def _save(params: Any, workdir: Path) -> None:

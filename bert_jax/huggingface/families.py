@@ -17,7 +17,7 @@ FAMILIES = (BERT, MEGATRON, DISTILBERT, MODERNBERT, GPT2, ALBERT, ELECTRA, ROBER
 
 def padding(card: Mapping[str, Any]) -> int:
     """The padding's id of a config.json whose positions begin after it."""
-    return keys.whole(NAME, card, "pad_token_id", 1, least=0)
+    return keys.integer(NAME, card, "pad_token_id", 1, least=0)
 
 
 def of_card(card: Mapping[str, Any]) -> Family:

@@ -37,13 +37,10 @@ SILENT = r"""(?ix) \..* | license.* | notice.* | readme.* | .*\.(md|txt|png|jpg|
     \.(h5|msgpack|ot|onnx|index\.json|safetensors)
     | generation_config\.json | trainer_state\.json | [\w-]*results[\w-]*\.json
     | vocab\.json | chat_template\.jinja | runs | onnx | openvino | coreml
-    | checkpoint-\d+ | checkpoint | saved_model\.pb | tfhub_module\.pb | variables | assets
+    | (bert|albert|electra)_config\.json | checkpoint-\d+ | checkpoint | saved_model\.pb | tfhub_module\.pb | variables | assets
     | .*\.(index|meta|pbtxt|data-\d{5}-of-\d{5})"""
 READ = {
     "config.json",
-    "bert_config.json",
-    "albert_config.json",
-    "electra_config.json",
     "tokenizer.json",
     "vocab.txt",
     "tokenizer_config.json",

@@ -65,7 +65,7 @@ def kept(keys: Keys, given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if key in known}
 
 
-def whole(
+def integer(
     name: str, given: Mapping[str, Any], key: str, silent: int | None, least: int = 1
 ) -> int:
     """The whole number of a key; `silent` where it is not given. Raises UsageError."""

@@ -115,7 +115,7 @@ def is_buffer(name: str, family: Family) -> bool:
 
 
 def _layers_in(tensors: Tensors, family: Family) -> int:
-    """How many layers there are tensors of, where each has its own."""
+    """Count the layers that there are tensors of, where each has its own."""
     found = set()
     for row in family.encoder:
         before, numbered, after = row.theirs.partition("{layer}")
@@ -189,10 +189,10 @@ def _heads(
     """
     named = card.get("architectures")
     first = str(named[0]) if isinstance(named, list) and named else ""
-    own = _own_heads(first, family)
+    sure = _named_heads(first, family)
     found: dict[str, Rows] = {}
     taken: set[str] = set()
-    for groups in (own, *family.classes.values()):
+    for groups in (sure, *family.classes.values()):
         for head, rows in groups.items():
             theirs = {row.theirs for row in rows} & tensors.keys()
             if theirs and head not in found and not theirs & taken:
@@ -200,12 +200,12 @@ def _heads(
                 taken |= theirs
     for head, rows in found.items():
         shared = {row.theirs for row in rows} & tensors.keys()
-        if head not in own and _is_shared(shared, head, family):
+        if head not in sure and _is_shared(shared, head, family):
             _refuse_unnamed(family, named, min(shared))
     return found
 
 
-def _own_heads(name: str, family: Family) -> Mapping[str, Rows]:
+def _named_heads(name: str, family: Family) -> Mapping[str, Rows]:
     """The heads of a class, which may bear the name of a like family: the one of
     CamembertForMaskedLM is that of RobertaForMaskedLM."""
     for known, groups in family.classes.items():

@@ -45,7 +45,7 @@ SOWN = {"attention": "attention", "states": "hidden"}  # a prediction: its colle
 
 
 class Readout(NamedTuple):
-    """What heads read (section 5.3 compares layers), and of which form they are.
+    """Inputs of the heads (section 5.3 compares layers), and their form.
 
     layers: "last", the "last_4" side by side, or the number of one, of the embeddings 0.
     pool: how its tokens become the vector of a text where there is no pooler: by the

@@ -241,7 +241,7 @@ def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
 
 
 def _distances(queries: int, keys: int) -> Int[Array, "1 1 T S"]:
-    """How far each query stands behind each key."""
+    """Count the tokens from each key to each query after it."""
     behind = jnp.arange(queries)[:, None] - jnp.arange(keys)[None]
     return behind[None, None]
 

@@ -33,6 +33,6 @@ def rotary(
 
 
 def slopes(num_heads: int) -> Float[np.ndarray, "N"]:
-    """By how much each head lowers a score for a step of distance (ALiBi, Press et al.
-    2022, section 3): 2^(-8/N), 2^(-16/N), ..."""
+    """The slopes of ALiBi (Press et al. 2022, section 3): how much a head lowers a score
+    for each token of distance, 2^(-8/N), 2^(-16/N), ..."""
     return 2.0 ** (-8 * np.arange(1, num_heads + 1) / num_heads)

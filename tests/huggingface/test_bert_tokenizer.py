@@ -261,7 +261,9 @@ def test_an_export_gives_the_same_ids(folder, tmp_path_factory, change):
     change(content)
     words = tokenizer.parse(json.dumps(content), "tokenizer.json")
     target = tmp_path_factory.mktemp("ours")
-    bert_tokenizer.write(target, words, vocabularies.model_of(words), {"padding_side": "right"})
+    bert_tokenizer.write(
+        target, words, vocabularies.model_of(words), {"padding_side": "right"}
+    )
     again, said = read(target)
     assert said == []
     texts = ["the [E1] king. KÍNG", "stone," * 20]

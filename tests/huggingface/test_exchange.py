@@ -143,6 +143,7 @@ def test_an_imported_model_is_used_like_any_run(run, capsys):
 
 def test_what_is_exported_is_what_was_imported(source, exported):
     assert {path.name for path in exported.iterdir()} == {
+        "README.md",
         "config.json",
         "model.safetensors",
         "tokenizer.json",

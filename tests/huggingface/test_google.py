@@ -5,8 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from bert_jax.huggingface import card as cards
 from bert_jax.huggingface import files, google, names
+from bert_jax.huggingface.family.bert import BERT as BERT_FAMILY
 from bert_jax.run.config import UsageError
+from configs import base
 from tests import bundling
 
 DRAWN = np.random.default_rng(0)
@@ -21,6 +24,13 @@ CARD = {
     "type_vocab_size": 2,
     "hidden_act": "gelu",
 }
+
+
+def config_of(card):
+    """Our config of a config.json."""
+    config = base.get_config()
+    config.update_from_flattened_dict(cards.settings(card, print))
+    return config
 
 
 def arrays(*lines: str) -> dict[str, np.ndarray]:
@@ -141,7 +151,7 @@ def test_a_bert_becomes_the_tensors_of_hugging_face(tmp_path):
     assert (
         tensors["cls.predictions.bias"] == BERT["cls/predictions/output_bias"]
     ).all()
-    params = names.to_ours(tensors, card, told.append)
+    params = names.to_ours(tensors, card, config_of(card), told.append)
     assert set(params) == {"encoder", "pooler", "mlm_head", "pair_head"}
     kernel = params["encoder"]["block_00"]["attention"]["query"]["kernel"]
     assert (kernel == BERT["bert/encoder/layer_0/attention/self/query/kernel"]).all()
@@ -168,8 +178,8 @@ def test_the_class_is_that_of_the_heads_there(tmp_path, name, tensors):
     )
     assert card["architectures"] == [name]
     assert len(found) == len(tensors)
-    theirs, _ = names.to_theirs(names.to_ours(found, card, print))
-    assert theirs == name
+    params = names.to_ours(found, card, config_of(card), print)
+    assert names.to_theirs(params, BERT_FAMILY, set(params) - {"encoder"}, 0)[0] == name
 
 
 THEIR_ALBERT = """

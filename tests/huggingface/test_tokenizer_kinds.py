@@ -103,7 +103,9 @@ def test_a_space_before_merges_is_asked_for(tokenizers_by_kind, tmp_path):
 
 
 def test_an_export_gives_the_same_tokenizer(words, tmp_path):
-    bert_tokenizer.write(tmp_path, words, vocabularies.model_of(words), {"padding_side": "right"})
+    bert_tokenizer.write(
+        tmp_path, words, vocabularies.model_of(words), {"padding_side": "right"}
+    )
     found, said = read(tmp_path)
     assert found.tokenizer.fingerprint == words.fingerprint
     assert found.tokenizer.ids(TEXTS) == words.ids(TEXTS)

@@ -36,8 +36,8 @@ ALBERT_ROWS = {
 
 
 def _narrow_tables(config: Any) -> str:
-    same = config.model.embed_dim in (0, config.model.model_dim)
-    return "tables as wide as the model (set model.embed_dim)" if same else ""
+    equal = config.model.embed_dim in (0, config.model.model_dim)
+    return "tables as wide as the model (set model.embed_dim)" if equal else ""
 
 
 def _albert_widths(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""What a family of Hugging Face's models is made of: names of tensors, heads of its
-classes, keys of its config.json; and what several of them share.
+"""The parts of a family of Hugging Face's models: names of tensors, heads of its classes,
+keys of its config.json; and what several families share.
 
 Tensors are named as transformers 5.23 saves them; keys of config.json, and the values
 where it is silent, are those of its configuration classes.
@@ -170,7 +170,7 @@ class Family(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """What its classes begin with."""
+        """The start of the names of its classes."""
         return self.base.removesuffix("Model")
 
 
@@ -178,14 +178,14 @@ def nothing(*_: Any) -> dict[str, Any]:
     return {}
 
 
-def same_width(config: Any) -> str:
+def equal_widths(config: Any) -> str:
     wide = config.model.embed_dim in (0, config.model.model_dim)
     return "" if wide else f"{NARROW} (model.embed_dim={config.model.embed_dim})"
 
 
 def embedding_size(card: Mapping[str, Any]) -> dict[str, Any]:
     """Our width of the tables, of the config.json of ALBERT or ELECTRA."""
-    return {"model.embed_dim": keys.whole(NAME, card, "embedding_size", 128)}
+    return {"model.embed_dim": keys.integer(NAME, card, "embedding_size", 128)}
 
 
 def classes(name: str, rows: Mapping[str, Any], named: Mapping[str, str]) -> dict:

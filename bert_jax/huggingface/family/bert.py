@@ -21,10 +21,10 @@ from bert_jax.huggingface.family.base import (
     dense,
     embedding_size,
     embeddings,
+    equal_widths,
     heads,
     norm,
     nothing,
-    same_width,
 )
 from bert_jax.huggingface.keys import Only
 
@@ -86,7 +86,7 @@ BERT = Family(
     idle=POOLING + SUMMARY,
     read=nothing,
     write=nothing,
-    problem=same_width,
+    problem=equal_widths,
 )
 MEGATRON = BERT._replace(
     name="MegatronBert",

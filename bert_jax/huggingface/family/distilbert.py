@@ -9,10 +9,10 @@ from bert_jax.huggingface.family.base import (
     TensorName,
     dense,
     embeddings,
+    equal_widths,
     heads,
     norm,
     nothing,
-    same_width,
 )
 from bert_jax.huggingface.keys import Only
 
@@ -77,5 +77,5 @@ DISTILBERT = Family(
     idle="tie_weights_",
     read=nothing,
     write=lambda config, pad: {"sinusoidal_pos_embds": False},
-    problem=same_width,
+    problem=equal_widths,
 )

@@ -14,9 +14,9 @@ from bert_jax.huggingface.family.base import (
     Family,
     TensorName,
     dense,
+    equal_widths,
     heads,
     norm,
-    same_width,
     table,
 )
 from bert_jax.huggingface.keys import Only
@@ -30,12 +30,12 @@ def _conv1d(ours: str, theirs: str, part: tuple[int, int] = (0, 1)) -> Any:
 
 
 def _gpt2_fields(card: Mapping[str, Any]) -> dict[str, Any]:
-    width = keys.whole(NAME, card, "n_embd", None)
+    width = keys.integer(NAME, card, "n_embd", None)
     if card.get("embd_pdrop", 0.1) != card.get("resid_pdrop", 0.1):
         mend = "it must equal resid_pdrop: there is one dropout here"
         keys.refuse(NAME, "embd_pdrop", card.get("embd_pdrop", 0.1), (), mend)
     inner = card.get("n_inner")
-    wide = 4 * width if inner is None else keys.whole(NAME, card, "n_inner", None)
+    wide = 4 * width if inner is None else keys.integer(NAME, card, "n_inner", None)
     return {
         "model.mlp_dim": wide,
         "objective.kind": "clm",
@@ -107,6 +107,6 @@ GPT2 = Family(
         "n_inner": config.model.mlp_dim,
         "embd_pdrop": config.model.dropout,
     },
-    problem=same_width,
+    problem=equal_widths,
     poolings=("last",),
 )

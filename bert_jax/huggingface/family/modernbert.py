@@ -12,9 +12,9 @@ from bert_jax.huggingface.family.base import (
     Family,
     TensorName,
     dense,
+    equal_widths,
     heads,
     norm,
-    same_width,
     table,
 )
 from bert_jax.huggingface.keys import Only
@@ -38,9 +38,9 @@ POOLINGS = {"cls": "pooler", "mean": "mean"}
 
 
 def _modern_fields(card: Mapping[str, Any]) -> dict[str, Any]:
-    layers = keys.whole(NAME, card, "num_hidden_layers", None)
-    window = keys.whole(NAME, card, "local_attention", 128)
-    every = keys.whole(NAME, card, "global_attn_every_n_layers", rules.GLOBAL_EVERY)
+    layers = keys.integer(NAME, card, "num_hidden_layers", None)
+    window = keys.integer(NAME, card, "local_attention", 128)
+    every = keys.integer(NAME, card, "global_attn_every_n_layers", rules.GLOBAL_EVERY)
     local = [
         "sliding_attention" if i % every else "full_attention" for i in range(layers)
     ]
@@ -202,7 +202,7 @@ MODERNBERT = Family(
     """,
     read=_modern_fields,
     write=_modern_keys,
-    problem=same_width,
+    problem=equal_widths,
     poolings=tuple(POOLINGS.values()),
 )
 MODERNBERT = MODERNBERT._replace(

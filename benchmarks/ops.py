@@ -106,7 +106,7 @@ def plain_attention(query, key, value):
 
 
 def attention(lengths, query, key, value):
-    options = {"causal": False, "window": 0, "slopes": None}
+    options = {"causal": False, "window": 0, "slopes": None, "first": 0}
     options |= {"rate": 0.0, "keys": None, "record": False}
     return ops.attention(query, key, value, lengths=lengths, **options)[0]
 

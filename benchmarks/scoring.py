@@ -56,6 +56,7 @@ def random_model(vocabulary: list[str]) -> Model:
             "model.model_dim": "384",
             "model.mlp_dim": "1536",
             "model.max_length": "512",
+            "model.dtype": "float32",
         },
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -15,11 +15,19 @@ from configs import base
 
 
 def get_config():
-    config = base.get_config()
+    config = shrunk(base.get_config())
+    config.model.norm = "pre"
+    config.objective.update(mask_unit="word", mask_rate=0.6)
+    return config
+
+
+def shrunk(config):
+    """A recipe on the packaged news, at a size for two cores."""
+    config.data.update(corpus="news", valid_share=0.05, length=128)
     config.tokenizer.vocab_size = 4096
     config.model.update(num_layers=2, model_dim=128, num_heads=2, mlp_dim=512)
-    config.model.update(norm="pre", max_length=128, dropout=0.0, attention_dropout=0.0)
-    config.objective.update(mask_unit="word", mask_rate=0.6)
+    config.model.update(max_length=128, dropout=0.0, attention_dropout=0.0)
+    config.model.dtype = "float32"
     config.optim.update(learning_rate=1e-3, warmup_steps=300, beta2=0.98)
     config.train.update(steps=6000, batch=8, log_every=20, save_every=500)
     config.eval.update(every=500, batch=32, max_examples=0)

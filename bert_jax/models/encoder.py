@@ -49,9 +49,13 @@ class Embeddings(nn.Module):
         x = ops.embed(tokens, ids)
         if config.positions == "learned":
             positions = Table(config.max_length, config, name="position")()
-            x = ops.add(x, positions[:length])
+            x = ops.add(x, taken(positions, begun(self), length))
         elif config.positions == "sinusoidal":
-            x = x * config.embed_dim**0.5 + sinusoids(length, config.embed_dim)[None]
+            positions = jnp.asarray(sinusoids(config.max_length, config.embed_dim))
+            positions = taken(positions, begun(self), length)
+            x = x * config.embed_dim**0.5 + positions[None]
+        if (first := begun(self)) is not None:
+            self.put_variable("cache", "index", first + length)
         if config.num_types:
             x += self.type_vectors(types)
         if config.norm in ("post", "pre_embed"):
@@ -94,10 +98,15 @@ class SelfAttention(nn.Module):
             Dense(config, config.model_dim, name=name)(x).reshape(heads)
             for name in ("query", "key", "value")
         )
+        first = begun(self)
         if config.positions == "rotary":
             base = LOCAL_BASE if local else config.rotary_base
-            places = jnp.arange(x.shape[1])
+            places = (0 if first is None else first) + jnp.arange(x.shape[1])
             query, key = rotary(query, places, base), rotary(key, places, base)
+        if first is not None:
+            key = self.remembered("key", key, first)
+            value = self.remembered("value", value, first)
+            self.put_variable("cache", "index", first + x.shape[1])
         x, weights = ops.attention(
             query,
             key,
@@ -106,6 +115,7 @@ class SelfAttention(nn.Module):
             causal=config.attention == "causal",
             window=config.window if local else 0,
             slopes=slopes(config.num_heads) if config.positions == "alibi" else None,
+            first=0 if first is None else first,
             rate=config.attention_dropout,
             keys=row_keys(self, rows),
             record=recording(self, "attention"),
@@ -115,6 +125,15 @@ class SelfAttention(nn.Module):
         out = Dense(config, config.model_dim, residual=True, name="out")
         x = out(x.reshape(*x.shape[:2], -1))
         return ops.dropout(x, config.dropout, row_keys(self, rows))
+
+    def remembered(
+        self, name: str, new: Float[Array, "B T N H"], first: Int[Array, ""]
+    ) -> Float[Array, "B S N H"]:
+        """The keys or values of all tokens so far, of which `new` are the last."""
+        array = self.get_variable("cache", name)
+        array = jax.lax.dynamic_update_slice(array, new, (0, first, 0, 0))
+        self.put_variable("cache", name, array)
+        return array
 
 
 class Mlp(nn.Module):
@@ -174,7 +193,9 @@ class Encoder(nn.Module):
 
     `rows`, the numbers of these rows in the global batch, turn dropout on. Hidden
     states (embeddings, then each block's) and attention weights are sown in the
-    collections "hidden" and "attention", for who makes those mutable.
+    collections "hidden" and "attention", for who makes those mutable. With the
+    collection "cache" (`network.empty_cache`) a causal stack reads the tokens that
+    follow those it has read.
     """
 
     config: EncoderConfig
@@ -229,6 +250,20 @@ class Encoder(nn.Module):
     def record(self, x: Float[Array, "B T D"]) -> None:
         if recording(self, "hidden"):
             self.sow("hidden", "states", x)
+
+
+def begun(module: nn.Module) -> Int[Array, ""] | None:
+    """The number of tokens before these, of a call that has a cache of them."""
+    return module.get_variable("cache", "index")
+
+
+def taken(
+    table: Float[Array, "S E"], first: Int[Array, ""] | None, length: int
+) -> Float[Array, "T E"]:
+    """The rows of a table from `first` on."""
+    if first is None:
+        return table[:length]
+    return jax.lax.dynamic_slice_in_dim(table, first, length)
 
 
 def identity(x: Float[Array, "*x"]) -> Float[Array, "*x"]:

@@ -244,6 +244,29 @@ def predict(network: Network, params: Any, batch: Mapping[str, Any]) -> dict[str
     }
 
 
+def empty_cache(config: EncoderConfig, rows: int, width: int) -> dict[str, Any]:
+    """A cache of the keys and values of so many rows and tokens, none of them read.
+
+    Layers must not share their attention.
+    """
+    shape = (rows, width, config.num_heads, config.head_dim)
+    none, zero = jnp.zeros(shape, config.dtype), jnp.zeros((), jnp.int32)
+    attention = {"attention": {"key": none, "value": none, "index": zero}}
+    blocks = {f"block_{layer:02d}": attention for layer in range(config.num_layers)}
+    return {"encoder": {"embeddings": {"index": zero}, **blocks}}
+
+
+def decode(
+    network: Network, params: Any, cache: Any, batch: Mapping[str, Any]
+) -> tuple[Float[Array, "B P V"], Any]:
+    """The logits at batch["positions"] of tokens that follow those of the cache, and the
+    cache with them. batch["lengths"] counts all."""
+    outputs, changed = network.apply(
+        {"params": params, "cache": cache}, batch, None, mutable=["cache"]
+    )
+    return outputs["logits"], changed["cache"]
+
+
 def of_params(
     config: EncoderConfig, params: Mapping[str, Any], features: Readout
 ) -> Network:

@@ -160,6 +160,7 @@ def attention(
     causal: bool,
     window: int,
     slopes: Float[np.ndarray, "N"] | None,
+    first: Int[Array, ""] | int,
     rate: float,
     keys: Key[Array, "B"] | None,
     record: bool,
@@ -168,14 +169,15 @@ def attention(
 
     Keys at or after a row's length get a weight of exactly zero, and so do those more
     than window // 2 away, unless `window` is 0. `slopes` lower each head's scores by
-    the distance. Weights come back only if `record` is set: in float32, before dropout.
+    the distance. The first query stands at the key of number `first`. Weights come back
+    only if `record` is set: in float32, before dropout.
     """
     # A row of no tokens attends to its first position: a softmax needs one.
     lengths = jnp.maximum(lengths, 1)
     if window // 2 + 1 >= key.shape[1]:
         window = 0
     dropping = keys is not None and rate > 0
-    plain = window == 0 and slopes is None
+    plain = window == 0 and slopes is None and isinstance(first, int)
     if plain and _fused(query, dropping=dropping, record=record):
         attended = jax.nn.dot_product_attention(
             query,
@@ -190,7 +192,7 @@ def attention(
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
     scores = product("BNTH,BNSH->BNTS", query, key, jnp.float32)
     scores *= query.shape[-1] ** -0.5
-    distance = _distances(query.shape[2], key.shape[2])
+    distance = _distances(query.shape[2], key.shape[2], first)
     if slopes is not None:
         scores -= jnp.asarray(slopes, jnp.float32)[None, :, None, None] * abs(distance)
     visible = _visible(distance, lengths, causal, window)
@@ -240,9 +242,11 @@ def _fused(query: Array, *, dropping: bool, record: bool) -> bool:
     )
 
 
-def _distances(queries: int, keys: int) -> Int[Array, "1 1 T S"]:
+def _distances(
+    queries: int, keys: int, first: Int[Array, ""] | int
+) -> Int[Array, "1 1 T S"]:
     """Count the tokens from each key to each query after it."""
-    behind = jnp.arange(queries)[:, None] - jnp.arange(keys)[None]
+    behind = first + jnp.arange(queries)[:, None] - jnp.arange(keys)[None]
     return behind[None, None]
 
 

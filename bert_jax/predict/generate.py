@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bert_jax.predict import batches
-from bert_jax.predict.batches import Row
+from bert_jax.predict.decoding import CachedReader
 from bert_jax.predict.model import Model, load
 from bert_jax.run import exits
 from bert_jax.run.config import UsageError, stream
@@ -106,11 +105,11 @@ def _pieces(
     model: Model, known: list[int], count: int, draw: Sampling, width: int
 ) -> Iterator[str]:
     random = np.random.default_rng(stream(draw.seed, "generate"))
-    ids = list(known)
+    ids, reader = list(known), CachedReader(model, width)
     text = model.tokenizer.decode(ids)
     shown = len(text)
     for _ in range(count):
-        shares = chances(next_logits(model, ids, width), model.tokenizer.special, draw)
+        shares = chances(reader.next_logits(ids), model.tokenizer.special, draw)
         ids.append(drawn(shares, random))
         text = model.tokenizer.decode(ids)
         # What follows may still become one character with the last.
@@ -119,18 +118,6 @@ def _pieces(
         shown = end
     if text[shown:]:
         yield text[shown:]
-
-
-def next_logits(model: Model, ids: list[int], width: int) -> np.ndarray:
-    """(V,) float32: logits of the token after `ids`, whose last width - 1 are read.
-
-    One width of a text is one compilation.
-    """
-    known = [model.tokenizer.cls_id, *ids[max(len(ids) - width + 1, 0) :]]
-    row = Row(np.array(known, np.int32), np.zeros(len(known), np.int32), [])
-    batch = batches.batch([row], 1, width, model.tokenizer.pad_id)
-    batch["positions"] = batch["lengths"][:, None] - 1
-    return model.outputs(("logits",), batch)["logits"][0, 0]
 
 
 def chances(logits: np.ndarray, special: np.ndarray, draw: Sampling) -> np.ndarray:

@@ -26,7 +26,7 @@ def random_heads(dtype=jnp.float32, dim=4):
 
 
 def attend(query, key, value, lengths=LENGTHS, keys=None, **changes):
-    options = {"causal": False, "window": 0, "slopes": None}
+    options = {"causal": False, "window": 0, "slopes": None, "first": 0}
     options |= {"rate": 0.0, "record": False} | changes
     attention = jax.jit(partial(ops.attention, **options))
     return attention(query, key, value, lengths=lengths, keys=keys)

@@ -120,7 +120,7 @@ def test_a_unit_query_against_the_unit_vectors():
     query = jnp.array([1.0, 0, 0]).reshape(1, 1, 1, 3)
     units = jnp.eye(3).reshape(1, 3, 1, 3)
     options = {"causal": False, "rate": 0.0, "keys": None, "record": True}
-    options |= {"window": 0, "slopes": None}
+    options |= {"window": 0, "slopes": None, "first": 0}
     expected = [0.47108308, 0.26445846, 0.26445846]
     for result in ops.attention(query, units, units, lengths=jnp.array([3]), **options):
         assert result is not None

@@ -12,7 +12,7 @@ from scipy import stats
 
 import bert_jax
 import launch
-from bert_jax.predict import generate
+from bert_jax.predict import decoding, generate
 from bert_jax.predict.generate import Sampling
 from bert_jax.run.config import UsageError
 from tests import running
@@ -64,15 +64,15 @@ def test_what_follows_changes_nothing(causal):
     first = 1 + len(words.encode(TEXT).ids)
     for end in (first, first + 1):
         np.testing.assert_allclose(unpadded(causal, ids[:end]), whole[:end], atol=1e-5)
-        padded = generate.next_logits(causal, ids[1:end], causal.config.data.length)
+        padded = decoding.next_logits(causal, ids[1:end], causal.config.data.length)
         np.testing.assert_allclose(padded, whole[end - 1], atol=1e-5)
 
 
 def test_a_full_window_keeps_the_last_pieces(causal, capsys):
     window = causal.config.data.length
     ids = causal.tokenizer.encode("the king saw some bread. " * 20).ids
-    last = generate.next_logits(causal, ids[1 - window :], window)
-    np.testing.assert_array_equal(generate.next_logits(causal, ids, window), last)
+    last = decoding.next_logits(causal, ids[1 - window :], window)
+    np.testing.assert_array_equal(decoding.next_logits(causal, ids, window), last)
     text = "the king " * window
     found = "".join(generate.continuation(causal, text, 3, GREEDY))
     again = "".join(generate.continuation(causal, text + text, 3, GREEDY))

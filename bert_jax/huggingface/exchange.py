@@ -123,8 +123,8 @@ def export_run(workdir: Path, step: int | None, target: Path, wanted: str = "") 
     name, tensors = names.to_theirs(params, family, network.heads, words.pad_id)
     _check_heads(name, family, config)
     _check_finite(tensors, f"{workdir}, step {step}")
-    if kept[CARD].get("model_type") not in family.model_types:
-        kept = {CARD: {}, RULES: kept[RULES]}
+    if kept[CARD].get("model_type", family.model_types[0]) not in family.model_types:
+        kept = {CARD: {}, RULES: kept[RULES]}  # those of another family
     where = f"{workdir / rundir.RUN}, kept of "
     keys.check(cards.keys_of(family), kept[CARD], where + CARD, say)
     bert_tokenizer.check_kept(kept[RULES], where + RULES, say)

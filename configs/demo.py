@@ -11,6 +11,8 @@ masked-LM loss 0.7 nats below the unigram loss and some 60 % of the pairs told a
 experiments/records/topics.md has what else was tried.
 """
 
+from ml_collections import ConfigDict
+
 from configs import base
 
 
@@ -19,6 +21,11 @@ def get_config():
     config.model.norm = "pre"
     config.objective.update(mask_unit="word", mask_rate=0.6)
     return config
+
+
+def sized(config, size):
+    """A recipe as it is ("base"), or for two cores ("tiny")."""
+    return {"base": ConfigDict, "tiny": shrunk}[size](config)
 
 
 def shrunk(config):

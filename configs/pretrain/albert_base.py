@@ -17,12 +17,12 @@ def get_config(size="base"):
     config = bert_base.get_config()
     config.data.update(pairs="sop", length=512)
     config.tokenizer.vocab_size = 30_000
-    config.model.update(embed_dim=128, share="all", activation="gelu_tanh")
+    config.model.update(share="all", activation="gelu_tanh")
     config.model.update(dropout=0.0, attention_dropout=0.0)
     config.objective.pair = "sop"
     config.optim.update(name="lamb", learning_rate=1.76e-3, warmup_steps=3125)
     config.optim.bias_correction = True
     config.train.update(steps=125_000, batch=4096)
-    if size == "tiny":
-        demo.shrunk(config).model.embed_dim = 32
+    config = demo.sized(config, size)
+    config.model.embed_dim = {"base": 128, "tiny": 32}[size]
     return config

@@ -20,4 +20,4 @@ def get_config(size="base"):
     config.objective.pair = "none"
     config.optim.update(learning_rate=5e-4, bias_correction=True)
     config.train.update(steps=500_000, batch=4096)
-    return demo.shrunk(config) if size == "tiny" else config
+    return demo.sized(config, size)

@@ -15,10 +15,10 @@ from configs.pretrain import bert_base
 def get_config(size="base"):
     config = bert_base.get_config()
     config.data.pairs = "single"
-    config.model.update(model_dim=256, embed_dim=128, num_heads=4, mlp_dim=1024)
+    config.model.update(model_dim=256, num_heads=4, mlp_dim=1024)
     config.objective.pair = "none"
     config.optim.update(learning_rate=5e-4, bias_correction=True)
     config.train.update(steps=1_000_000, batch=128)
-    if size == "tiny":
-        demo.shrunk(config).model.embed_dim = 32
+    config = demo.sized(config, size)
+    config.model.embed_dim = {"base": 128, "tiny": 32}[size]
     return config

@@ -23,4 +23,4 @@ def get_config(size="base"):
     config.optim.update(learning_rate=2.5e-4, schedule="cosine", warmup_steps=2000)
     config.optim.bias_correction = True
     config.train.update(steps=300_000, batch=512)
-    return demo.shrunk(config) if size == "tiny" else config
+    return demo.sized(config, size)

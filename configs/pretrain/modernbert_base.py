@@ -25,4 +25,4 @@ def get_config(size="base"):
     config.optim.update(learning_rate=8e-4, beta2=0.98, bias_correction=True)
     config.optim.weight_decay = 1e-5
     config.train.update(steps=500_000, batch=4096)
-    return demo.shrunk(config) if size == "tiny" else config
+    return demo.sized(config, size)

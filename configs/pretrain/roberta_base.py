@@ -22,4 +22,4 @@ def get_config(size="base"):
     config.optim.update(learning_rate=6e-4, warmup_steps=24_000, beta2=0.98)
     config.optim.update(bias_correction=True, clip_norm=0.0)
     config.train.update(steps=500_000, batch=8192)
-    return demo.shrunk(config) if size == "tiny" else config
+    return demo.sized(config, size)

@@ -27,7 +27,7 @@ def test_every_config_file_is_valid_also_when_shrunk(file):
     configs.check(configs.smoke(config))
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if "bert_" in f])
+@pytest.mark.parametrize("file", [f for f in FILES if "/bert_" in f])
 def test_phase_two_has_512_tokens_and_another_id(file):
     one, two = load(file, {}), load(f"{file}:512", {})
     assert (one.data.length, two.data.length) == (128, 512)
@@ -236,7 +236,53 @@ def test_a_file_without_argument_refuses_one():
         load(f"{DEMO}:512", {})
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"model.share": "all", "optim.layer_decay": "0.9"},
+            "optim.layer_decay=0.9 gives each layer a rate of its own",
+        ),
+        (
+            {"model.share": "all", "model.norm": "pre_embed"},
+            "model.share=all has one block",
+        ),
+        (
+            {"model.positions": "rotary", "model.model_dim": "10"},
+            "model.positions=rotary turns pairs",
+        ),
+        (
+            {"objective.head": "plain", "model.embed_dim": "8"},
+            "objective.head=plain multiplies by the token table",
+        ),
+        (
+            {"model.positions": "sinusoidal", "model.embed_dim": "7"},
+            "sinusoidal positions need an even width",
+        ),
+    ],
+)
+def test_fields_of_families_that_contradict_are_named(changes, said):
+    with pytest.raises(UsageError, match=said):
+        load(DEMO, changes)
+
+
+@pytest.mark.parametrize("size", ["base", "tiny"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("albert_base", "distilbert", "electra_small"),
+        *("gpt2_small", "modernbert_base", "roberta_base"),
+    ],
+)
+def test_recipes_of_families_have_two_sizes(name, size):
+    config = load(f"configs/pretrain/{name}.py:{size}", {})
+    assert (config.model.model_dim == 128) == (size == "tiny")
+    assert (config.model.dtype == "bfloat16") == (size == "base")
+
+
 def test_unknown_file_argument_is_named():
+    with pytest.raises(UsageError, match="roberta_base.py: KeyError: 'tinny'"):
+        load("configs/pretrain/roberta_base.py:tinny", {})
     with pytest.raises(UsageError, match="bert_tiny.py: KeyError: '256'"):
         load("configs/pretrain/bert_tiny.py:256", {})
 

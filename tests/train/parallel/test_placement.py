@@ -22,6 +22,24 @@ PLACEMENTS = [
 ]
 MESHES = ["1x1x2", "1x1x4", "1x1x8", "1x8x1", "1x2x4", "2x1x4"]
 HEADS = {"steps": 4, "num_layers": 1, "num_heads": 8}
+# Fields that families differ in, together where they can be.
+FAMILIES = {
+    "modern": {
+        "norm": "pre_embed",
+        "bias": "none",
+        "positions": "rotary",
+        "window": 8,
+        "activation": "geglu",
+        "num_layers": 4,
+    },
+    "shared": {
+        "share": "all",
+        "embed_dim": 8,
+        "positions": "alibi",
+        "norm": "pre_rms",
+        "num_types": 0,
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +48,7 @@ def losses(tiny):
 
     @functools.cache
     def run(
-        placement: str, mesh: str, steps=STEPS, **model: int
+        placement: str, mesh: str, steps=STEPS, **model: int | str
     ) -> dict[str, np.ndarray]:
         changes = {
             **{f"model.{key}": value for key, value in model.items()},
@@ -68,6 +86,14 @@ def test_every_shape_of_mesh_gives_the_losses(losses, mesh):
     """FAULTS 6: also where an axis of the batch has one device."""
     alone = losses("jit", "1x1x1", **HEADS)["loss"]
     together = losses("jit", mesh, **HEADS)["loss"]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("placement", "mesh"), [("jit", "2x2x2"), ("pmap", "8x1x1")])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fields_of_families_give_the_losses_of_one(losses, family, placement, mesh):
+    alone = losses("jit", "1x1x1", steps=4, **FAMILIES[family])["loss"]
+    together = losses(placement, mesh, steps=4, **FAMILIES[family])["loss"]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 

@@ -22,8 +22,7 @@ from bert_jax.huggingface import (
 )
 from bert_jax.huggingface import card as cards
 from bert_jax.huggingface import files as directory
-from bert_jax.huggingface.family.base import Family
-from bert_jax.huggingface.names import Tensors
+from bert_jax.huggingface.family.base import Family, Tensors
 from bert_jax.models import network as networks
 from bert_jax.models.layers import EncoderConfig
 from bert_jax.run import files, record, rundir

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from bert_jax.huggingface.names import Tensors
+from bert_jax.huggingface.family.base import Tensors
 from bert_jax.run import files
 from bert_jax.run.config import UsageError
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from bert_jax.huggingface import files as directory
 from bert_jax.huggingface import google_names, tensor_bundle
+from bert_jax.huggingface.family.base import Tensors
 from bert_jax.huggingface.keys import Say
-from bert_jax.huggingface.names import Tensors
 from bert_jax.huggingface.tensor_bundle import Bundle
 from bert_jax.run.config import UsageError
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from bert_jax.huggingface import bert_tokenizer, families, google, hub, names
+from bert_jax.huggingface import bert_tokenizer, families, google, hub, names, old_names
 from bert_jax.huggingface import card as cards
 from bert_jax.huggingface import files as directory
+from bert_jax.huggingface.family.base import Tensors
 from bert_jax.huggingface.keys import Say
-from bert_jax.huggingface.names import Tensors
 from bert_jax.models import network as networks
 from bert_jax.models.layers import EncoderConfig
 from bert_jax.run import config as configs
@@ -52,7 +52,7 @@ def read(source: Path, overrides: Mapping[str, str], say: Say) -> Imported:
     words = bert_tokenizer.read(google.assets(source), say)
     if tensors is None:
         directory.check_others(source, say)
-        is_buffer = partial(names.is_buffer, family=families.of_card(card))
+        is_buffer = partial(old_names.is_buffer, family=families.of_card(card))
         tensors = directory.read_tensors(source, is_buffer)
     config = _shape(settings)
     params = names.to_ours(tensors, card, config, say)

@@ -4,21 +4,19 @@ Arrays only: `exchange` reads and writes the files. A tensor that the tables do 
 know, and a group of them that is incomplete, are errors: nothing is dropped unsaid.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
-from bert_jax.huggingface import families
-from bert_jax.huggingface.family.base import Family, Rows, TensorName
+from bert_jax.huggingface import families, old_names
+from bert_jax.huggingface.family.base import Family, Rows, TensorName, Tensors
+from bert_jax.huggingface.keys import Say
 from bert_jax.models import network as networks
 from bert_jax.models.layers import EncoderConfig
 from bert_jax.models.network import Network, Readout
 from bert_jax.run.config import UsageError
-
-Tensors = dict[str, np.ndarray]
-Say = Callable[[str], None]
 
 # Their names for what a classifier's numbers mean, and our kinds of task.
 PROBLEMS = {
@@ -26,8 +24,6 @@ PROBLEMS = {
     "multi_label_classification": "multilabel",
     "regression": "regress",
 }
-OLD = {"gamma": "weight", "beta": "bias"}  # of LayerNorms converted from TensorFlow
-TABLE = "encoder/embeddings/token/embedding"
 
 
 def to_ours(
@@ -40,8 +36,9 @@ def to_ours(
     or misshapen.
     """
     family = families.of_card(card)
-    tensors = _modern(_bare(tensors, family, say), family, say)
-    _untie(tensors, card, family, say)
+    tensors = old_names.bare(tensors, family, say)
+    tensors = old_names.modern(tensors, family, say)
+    old_names.untie(tensors, card, family, say)
     heads = _heads(tensors, card, family)
     layers = min(config.model.num_layers, _layers_in(tensors, family) + 1)
     rows = _spelt((*family.encoder, *_flat(heads)), layers)
@@ -107,11 +104,6 @@ def class_of(family: Family, heads: set[str]) -> str:
     raise UsageError(
         f"Hugging Face has no {family.name} with just {', '.join(sorted(heads))} on top"
     )
-
-
-def is_buffer(name: str, family: Family) -> bool:
-    """Whether it is no parameter: old versions saved the numbers 0, 1, 2, ... too."""
-    return any(f".{name}".endswith(f".{buffer}") for buffer in family.buffers)
 
 
 def _layers_in(tensors: Tensors, family: Family) -> int:
@@ -233,67 +225,3 @@ def _refuse_unnamed(family: Family, named: Any, tensor: str) -> None:
         f"config.json: architectures is {named}, which does not say what its "
         f"tensor {tensor} belongs to: write {', '.join(classes[:-1])} or {classes[-1]}"
     )
-
-
-def _bare(tensors: Tensors, family: Family, say: Say) -> Tensors:
-    """The same without what a wrapper, such as torch.compile, put before each name."""
-    [table] = [row.theirs for row in family.encoder if row.ours == TABLE]
-    tokens = table.removeprefix(family.prefix)
-    found = [name for name in tensors if f".{name}".endswith(f".{tokens}")]
-    prefix = found[0].removesuffix(tokens).removesuffix(family.prefix) if found else ""
-    if not prefix or len(found) > 1:
-        return tensors
-    inside = {name for name in tensors if name.startswith(prefix)}
-    say(f'{len(inside)} names begin with "{prefix}": read without it')
-    renamed = {name.removeprefix(prefix): array for name, array in tensors.items()}
-    if len(renamed) < len(tensors):
-        raise UsageError(f'some tensors are there with and without "{prefix}"')
-    return renamed
-
-
-def _modern(tensors: Tensors, family: Family, say: Say) -> Tensors:
-    """The same under today's names, without the buffers that old versions saved."""
-    inside = (*family.encoder, *_flat(family.classes[family.base]))
-    starts = {row.theirs.removeprefix(family.prefix).split(".")[0] for row in inside}
-    renamed, old, bare = {}, 0, 0
-    for name, array in tensors.items():
-        stem, _, last = name.rpartition(".")
-        if last in OLD:
-            name, old = f"{stem}.{OLD[last]}", old + 1
-        if name.split(".")[0] in starts:
-            name, bare = f"{family.prefix}{name}", bare + 1
-        if is_buffer(name, family):
-            continue
-        if name in renamed:
-            raise UsageError(f"the tensor {name} is there under two names")
-        renamed[name] = array
-    if old:
-        say(f"{old} old names: gamma and beta are read as weight and bias")
-    if bare:
-        say(
-            f'{bare} names without the prefix "{family.prefix}": read as if they had it'
-        )
-    return renamed
-
-
-def _untie(tensors: Tensors, card: Mapping[str, Any], family: Family, say: Say) -> None:
-    """Remove the copies of what is tied; they must be equal to their originals."""
-    found = [name for name in family.tied if name in tensors]
-    for name in found:
-        original = tensors.setdefault(family.tied[name], tensors[name])
-        if not np.array_equal(original, tensors.pop(name)):
-            raise UsageError(
-                f"{name} differs from {family.tied[name]}: a decoder that is not tied to "
-                "the token table has no place here"
-            )
-    [decoder] = [name for name in family.tied if name.endswith("weight")]
-    head = family.classes.get(f"{family.stem}ForMaskedLM", {}).get("mlm_head", ())
-    if found:
-        say(f"{' and '.join(found)}: tied, read once")
-    elif any(row.ours == "mlm_head/bias" and row.theirs in tensors for row in head):
-        if card.get("tie_word_embeddings") is False:
-            raise UsageError(
-                f"config.json: tie_word_embeddings is False, and the tensor {decoder} "
-                "is missing"
-            )
-        say("no decoder of its own: it is tied to the token table")

@@ -8,6 +8,8 @@ where it is silent, are those of its configuration classes.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bert_jax.huggingface import keys
 from bert_jax.huggingface.keys import Only
 
@@ -66,6 +68,7 @@ class TensorName(NamedTuple):
 
 
 Rows = tuple[TensorName, ...]
+Tensors = dict[str, np.ndarray]
 
 
 def dense(

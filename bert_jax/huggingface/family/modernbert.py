@@ -54,12 +54,13 @@ def _modern_fields(card: Mapping[str, Any]) -> dict[str, Any]:
     if dropouts[0] != dropouts[1]:
         mend = "it must equal mlp_dropout: there is one dropout here"
         keys.refuse(NAME, "embedding_dropout", dropouts[0], (), mend)
-    key, known = "hidden_activation", card.get("hidden_activation", "gelu")
-    if card.get("classifier_activation", "gelu") != known:
-        mend = f"it must equal {key}, {known!r}: a head has the encoder's here"
-        keys.refuse(
-            NAME, "classifier_activation", card["classifier_activation"], (), mend
+    key, head = "classifier_activation", card.get("classifier_activation", "gelu")
+    known = card.get("hidden_activation", "gelu")
+    if not isinstance(head, str) or GATES.get(head) != GATES.get(str(known)):
+        mend = (
+            f"it must equal hidden_activation, {known!r}: heads have the encoder's here"
         )
+        keys.refuse(NAME, key, head, (), mend)
     return {
         "model.window": window,
         "model.rotary_base": _thetas(card, window),
@@ -107,6 +108,7 @@ def _modern_keys(config: Any, pad: int) -> dict[str, Any]:
     model = config.model
     base = {"full_attention": model.rotary_base, "sliding_attention": 10_000.0}
     poolings = {ours: theirs for theirs, ours in POOLINGS.items()}
+    activations = {ours: theirs for theirs, ours in reversed(list(GATES.items()))}
     return {
         "layer_types": _layer_types(model.num_layers, model.window),
         "rope_parameters": {
@@ -115,6 +117,7 @@ def _modern_keys(config: Any, pad: int) -> dict[str, Any]:
         },
         "local_attention": model.window or 128,
         "embedding_dropout": model.dropout,
+        "classifier_activation": activations[model.activation],
         "classifier_pooling": poolings.get(config.objective.pool, "cls"),
     }
 

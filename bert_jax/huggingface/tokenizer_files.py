@@ -38,9 +38,8 @@ def read_library(
         library = vocabulary.read_merges(vocab, merges, str(source), space)
         _check_switches(library, rules)
         return library
-    for name in vocabulary.SENTENCEPIECE:
-        if _is_there(source, name):
-            raise UsageError(f"{source / name} {vocabulary.NO_MODEL}")
+    for path in sorted(source.glob("*.model")):
+        raise UsageError(f"{path} {vocabulary.NO_MODEL}")
     raise UsageError(
         f"{source} has no {VOCABULARY}, no {TOKENIZER_JSON}, and no {VOCAB} with {MERGES}"
     )

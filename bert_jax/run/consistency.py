@@ -1,10 +1,9 @@
 """Consistency rules between keys of a config; each problem is a line."""
 
-from collections.abc import Iterator
-
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from bert_jax.run import rules
+from bert_jax.run.model_rules import Rules, model_rules
 
 
 def config_problems(config: ConfigDict | FrozenConfigDict) -> list[str]:
@@ -13,64 +12,13 @@ def config_problems(config: ConfigDict | FrozenConfigDict) -> list[str]:
         (_task_rules,) if rules.is_task(config) else (_pretraining_rules, _data_rules)
     )
     groups = (
-        _model_rules,
+        model_rules,
         _training_rules,
         _checkpoint_rules,
         *kind,
         _shared_row_rules,
     )
     return [text for group in groups for holds, text in group(config) if not holds]
-
-
-Rules = Iterator[tuple[bool, str]]  # whether a rule holds, and the message if not
-
-
-def _model_rules(config: ConfigDict) -> Rules:
-    model, length = config.model, config.data.length
-    yield (
-        model.model_dim % model.num_heads == 0,
-        (
-            f"model.model_dim {model.model_dim} is not divisible by model.num_heads "
-            f"{model.num_heads}"
-        ),
-    )
-    embed_dim = model.embed_dim or model.model_dim
-    yield (
-        model.positions != "sinusoidal" or embed_dim % 2 == 0,
-        f"sinusoidal positions need an even width of the tables, not {embed_dim}",
-    )
-    yield (
-        model.positions != "rotary" or model.model_dim // model.num_heads % 2 == 0,
-        (
-            "model.positions=rotary turns pairs: model.model_dim / model.num_heads must "
-            f"be even, not {model.model_dim // model.num_heads}"
-        ),
-    )
-    yield (
-        model.share != "all" or model.norm != "pre_embed",
-        (
-            "model.share=all has one block, and the first of model.norm=pre_embed is "
-            "unlike the others: set another of the two"
-        ),
-    )
-    yield (
-        model.share == "none" or config.optim.layer_decay == 1,
-        (
-            f"optim.layer_decay={config.optim.layer_decay} gives each layer a rate of "
-            f"its own, and model.share={model.share} one to several: set it to 1"
-        ),
-    )
-    yield (
-        config.objective.head != "plain" or embed_dim == model.model_dim,
-        (
-            "objective.head=plain multiplies by the token table: it needs "
-            f"model.embed_dim=0, not {model.embed_dim}"
-        ),
-    )
-    yield (
-        length <= model.max_length,
-        f"data.length {length} is above model.max_length {model.max_length}",
-    )
 
 
 def _training_rules(config: ConfigDict) -> Rules:

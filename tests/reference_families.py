@@ -65,18 +65,20 @@ def arrays_of(case: Case, updates: int) -> dict[str, Any]:
     }
     logits = outputs.get("prediction_logits", outputs.get("logits"))
     arrays["logits"] = logits.detach().numpy()
-    for layer, state in enumerate(outputs.hidden_states):
-        arrays[f"hidden/{layer}"] = state.detach().numpy()
-    for name, parameter in named.items():
-        arrays[f"gradient/{name}"] = parameter.grad.numpy().copy()
+    arrays["hidden"] = np.stack([s.detach().numpy() for s in outputs.hidden_states])
+    # One vector in the order of the shapes: each array of a file costs a header.
+    arrays["gradients"] = np.concatenate(
+        [parameter.grad.numpy().ravel() for parameter in named.values()]
+    )
     arrays["pad"] = pad
     optimiser = adamw(model)
     for batch in batches[:updates]:
         optimiser.zero_grad()
         call(model, case, batch).loss.backward()
         optimiser.step()
-        for name, parameter in named.items():
-            arrays[f"updated/{name}"] = parameter.detach().numpy().copy()
+        arrays["updated"] = np.concatenate(
+            [parameter.detach().numpy().ravel() for parameter in named.values()]
+        )
     return arrays
 
 

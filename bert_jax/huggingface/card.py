@@ -4,7 +4,7 @@ The tables know the keys of transformers 5.23 and of the versions before it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bert_jax.huggingface import families, keys, names, tokenizer_keys
 from bert_jax.huggingface.families import NAME
@@ -62,6 +62,14 @@ NOT_KEPT = (
 NOT_KEPT += ("torch_dtype", "transformers_version")
 # The dropout before a classifier, by the names of several families.
 BEFORE = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout")
+
+
+class SpecialIds(NamedTuple):
+    """Ids of the padding, and of the first and the last special token of a row."""
+
+    pad: int
+    first: int
+    last: int
 
 
 def keys_of(family: Family) -> Keys:
@@ -173,7 +181,7 @@ def their_config(
     family: Family,
     name: str,
     labels: Sequence[str],
-    pad_id: int,
+    special: SpecialIds,
     kept: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Our config, a family, its class, the labels of the head, and what was kept of the
@@ -185,7 +193,7 @@ def their_config(
         activation = kept[key]
     fields = {theirs: config.model[ours] for ours, theirs, _ in family.fields}
     if family.offset:
-        fields["max_position_embeddings"] += pad_id + 1
+        fields["max_position_embeddings"] += special.pad + 1
     named = {
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
@@ -193,6 +201,8 @@ def their_config(
     absolute = "position_embedding_type" in family.only
     return {
         **({"position_embedding_type": "absolute"} if absolute else {}),
+        **{key: special.first for key, _ in family.ends},
+        **{key: special.last for _, key in family.ends},
         "is_decoder": False,
         "add_cross_attention": False,
         **kept,
@@ -201,9 +211,9 @@ def their_config(
         "architectures": [name],
         **fields,
         key: activation,
-        **family.write(config, pad_id),
+        **family.write(config),
         **(named if labels else {}),
-        "pad_token_id": pad_id,
+        "pad_token_id": special.pad,
         "dtype": "float32",
     }
 

@@ -132,7 +132,8 @@ def export_run(workdir: Path, step: int | None, target: Path, wanted: str = "") 
     regression = config.objective.kind == "regress"
     labels = facts.get("labels", []) if sized else []
     labels = ["LABEL_0"] if regression else labels  # as theirs calls a number
-    theirs = cards.their_config(config, family, name, labels, words.pad_id, kept[CARD])
+    special = cards.SpecialIds(words.pad_id, words.cls_id, words.sep_id)
+    theirs = cards.their_config(config, family, name, labels, special, kept[CARD])
     if config.objective.kind in problems:
         theirs["problem_type"] = problems[config.objective.kind]
 

@@ -30,7 +30,8 @@ def fields_of(card, say=print):
 
 def card_of(config=OURS, labels=(), pad_id=0, kept=None):
     """The config.json of ours."""
-    made = cards.their_config(config, BERT, "BertModel", labels, pad_id, kept or {})
+    special = cards.SpecialIds(pad_id, 2, 3)
+    made = cards.their_config(config, BERT, "BertModel", labels, special, kept or {})
     return json.loads(json.dumps(made))
 
 

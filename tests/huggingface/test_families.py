@@ -149,7 +149,10 @@ def test_a_card_of_ours_says_all_that_it_was_made_of(family):
     config = shaped_as(family)
     config.model.max_length = 24
     name = next(iter(family.classes))
-    made = cards.their_config(config, family, name, [], 1, {})
+    special = cards.SpecialIds(1, 2, 3)
+    made = cards.their_config(config, family, name, [], special, {})
+    for first, last in family.ends:
+        assert (made[first], made[last]) == (2, 3)
     again = config_of(made)
     fields = {key: value for key, value in config.model.to_dict().items()}
     kept = again.model.to_dict()

@@ -8,6 +8,7 @@ from bert_jax.huggingface.family.base import (
     BERT_ONLY,
     BLOCK,
     EMBEDDINGS,
+    ENDS,
     FIELDS,
     NAME,
     PLAIN,
@@ -87,6 +88,7 @@ ALBERT = BERT._replace(
     used=("embedding_size", "classifier_dropout_prob"),
     idle="down_scale_factor gap_size net_structure_type num_memory_blocks layers_to_keep",
     read=_albert_widths,
-    write=lambda config, pad: {"embedding_size": config.model.embed_dim},
+    write=lambda config: {"embedding_size": config.model.embed_dim},
     problem=_narrow_tables,
+    ends=ENDS,
 )

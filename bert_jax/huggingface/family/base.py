@@ -45,6 +45,7 @@ POST = {
 }
 NARROW = "tables of another width than the model's"
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+ENDS = (("bos_token_id", "eos_token_id"),)
 BERT_ONLY = {"position_embedding_type": Only(("absolute",))}
 SUMMARY = """
     summary_activation summary_first_dropout summary_last_dropout summary_proj_to_labels
@@ -144,10 +145,12 @@ class Family(NamedTuple):
     activations: the key, and theirs -> ours.
     fixed: what of our config the family determines, with what it is called.
     pooler: what objective.pooler must be where there is one.
-    read: our further keys, of their config.json. write: theirs, of our config and the
-        padding's id. problem: why it cannot be expressed, "" if it can.
+    read: our further keys, of their config.json. write: theirs, of our config.
+        problem: why it cannot be expressed, "" if it can.
     offset: whether positions begin after the padding's id (RoBERTa).
     poolings: the values of objective.pool that a class of texts can say.
+    ends: its keys of the ids of the first and the last special token of a row, where
+        transformers would take ids of the family's own vocabulary.
     """
 
     name: str
@@ -166,10 +169,11 @@ class Family(NamedTuple):
     used: tuple[str, ...]
     idle: str
     read: Callable[[Mapping[str, Any]], dict[str, Any]]
-    write: Callable[[Any, int], dict[str, Any]]
+    write: Callable[[Any], dict[str, Any]]
     problem: Callable[[Any], str]
     offset: bool = False
     poolings: tuple[str, ...] = ("pooler",)
+    ends: tuple[tuple[str, str], ...] = ()
 
     @property
     def stem(self) -> str:

@@ -9,6 +9,7 @@ from bert_jax.huggingface.family.base import (
     BERT_ONLY,
     BUFFERS,
     EMBEDDINGS,
+    ENDS,
     FIELDS,
     GELU,
     PLAIN,
@@ -143,6 +144,7 @@ ROBERTA = BERT._replace(
     only=BERT_ONLY,
     idle=SUMMARY,
     offset=True,
+    ends=ENDS,
 )
 
 RTD = (
@@ -188,7 +190,7 @@ ELECTRA = BERT._replace(
     used=("embedding_size", "classifier_dropout"),
     idle="summary_first_dropout summary_last_dropout summary_proj_to_labels",
     read=embedding_size,
-    write=lambda config, pad: {
+    write=lambda config: {
         "embedding_size": config.model.embed_dim or config.model.model_dim
     },
     problem=lambda config: "",

@@ -76,6 +76,6 @@ DISTILBERT = Family(
     used=("qa_dropout", "seq_classif_dropout"),
     idle="tie_weights_",
     read=nothing,
-    write=lambda config, pad: {"sinusoidal_pos_embds": False},
+    write=lambda config: {"sinusoidal_pos_embds": False},
     problem=equal_widths,
 )

@@ -8,6 +8,7 @@ from bert_jax.huggingface.family.base import (
     ACTIVATIONS,
     BLOCK,
     EMBEDDINGS,
+    ENDS,
     NAME,
     POST,
     SUMMARY,
@@ -103,10 +104,11 @@ GPT2 = Family(
     used=("n_inner", "embd_pdrop"),
     idle=SUMMARY + "n_ctx predict_special_tokens classifier_dropout",
     read=_gpt2_fields,
-    write=lambda config, pad: {
+    write=lambda config: {
         "n_inner": config.model.mlp_dim,
         "embd_pdrop": config.model.dropout,
     },
     problem=equal_widths,
     poolings=("last",),
+    ends=ENDS,
 )

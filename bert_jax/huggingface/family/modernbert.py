@@ -7,6 +7,7 @@ from bert_jax.huggingface import keys
 from bert_jax.huggingface.family.base import (
     BLOCK,
     EMBEDDINGS,
+    ENDS,
     NAME,
     POST,
     Family,
@@ -104,7 +105,7 @@ def _layer_types(layers: int, window: int) -> list[str]:
     ]
 
 
-def _modern_keys(config: Any, pad: int) -> dict[str, Any]:
+def _modern_keys(config: Any) -> dict[str, Any]:
     model = config.model
     base = {"full_attention": model.rotary_base, "sliding_attention": 10_000.0}
     poolings = {ours: theirs for theirs, ours in POOLINGS.items()}
@@ -207,6 +208,7 @@ MODERNBERT = Family(
     write=_modern_keys,
     problem=equal_widths,
     poolings=tuple(POOLINGS.values()),
+    ends=(*ENDS, ("cls_token_id", "sep_token_id")),
 )
 MODERNBERT = MODERNBERT._replace(
     fixed={k: v for k, v in MODERNBERT.fixed.items() if k != "model.window"}

@@ -12,6 +12,9 @@ from bert_jax.run.config import UsageError
 from bert_jax.train import checkpoint, loop
 from tests.running import CHANGES, ROOT, STEPS, assert_same_run, final_state, metrics
 
+FAMILIES = ("albert_base", "distilbert", "electra_small", "modernbert_base")
+FAMILIES += ("roberta_base",)
+
 
 def test_a_run_directory_holds_what_the_design_says(straight, config):
     names = {path.name for path in straight.iterdir()} - {rundir.LEASE}
@@ -80,9 +83,10 @@ def test_the_same_seed_gives_the_same_run_and_another_gives_another(
 def test_every_pretraining_config_trains_when_shrunk(tiny, tmp_path):
     """Those that differ in size alone are the same run by then: it is done once. The
     demo is `straight`, which novels differs from in numbers alone; own_text has a test
-    of its own."""
+    of its own, and the fields of families are trained by test_families."""
     files = set((ROOT / "configs/pretrain").glob("*.py"))
-    files -= {ROOT / f"configs/pretrain/{name}.py" for name in ("novels", "own_text")}
+    elsewhere = ("novels", "own_text", *FAMILIES)
+    files -= {ROOT / f"configs/pretrain/{name}.py" for name in elsewhere}
     distinct = {configs.canonical(tiny({}, str(file))): file for file in sorted(files)}
     assert 1 < len(distinct) < len(files)
     for file in distinct.values():

@@ -38,10 +38,10 @@ Batches = Iterable[Batch]
 def tokenise(tokenizer: tokenizers.Tokenizer, batch: Batch) -> Tokens:
     """Tokenise texts, every sentence as what follows the one before it. Sentences
     without tokens, such as control characters, are dropped."""
-    texts, begins = batch
+    (texts, begins), space = batch, tokenizer.following("")
     split = [sentences(text) for text in texts]
     flat = [
-        sentence if begin and number == 0 else tokenizer.following(sentence)
+        sentence if begin and number == 0 else space + sentence
         for parts, begin in zip(split, begins, strict=True)
         for number, sentence in enumerate(parts)
     ]

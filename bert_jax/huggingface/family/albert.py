@@ -6,7 +6,6 @@ from typing import Any
 from bert_jax.huggingface import keys
 from bert_jax.huggingface.family.base import (
     BERT_ONLY,
-    BLOCK,
     EMBEDDINGS,
     ENDS,
     FIELDS,
@@ -18,6 +17,7 @@ from bert_jax.huggingface.family.base import (
     dense,
     embedding_size,
     embeddings,
+    layer,
     norm,
 )
 from bert_jax.huggingface.family.bert import BERT, BERT_CLASSES
@@ -57,14 +57,11 @@ ALBERT = BERT._replace(
     encoder=(
         *embeddings("albert.embeddings"),
         *dense(f"{EMBEDDINGS}/project", "albert.encoder.embedding_hidden_mapping_in"),
-        *dense(f"{BLOCK}/attention/query", f"{ALBERT_LAYER}.attention.query"),
-        *dense(f"{BLOCK}/attention/key", f"{ALBERT_LAYER}.attention.key"),
-        *dense(f"{BLOCK}/attention/value", f"{ALBERT_LAYER}.attention.value"),
-        *dense(f"{BLOCK}/attention/out", f"{ALBERT_LAYER}.attention.dense"),
-        *norm(f"{BLOCK}/attention_norm", f"{ALBERT_LAYER}.attention.LayerNorm"),
-        *dense(f"{BLOCK}/mlp/up", f"{ALBERT_LAYER}.ffn"),
-        *dense(f"{BLOCK}/mlp/down", f"{ALBERT_LAYER}.ffn_output"),
-        *norm(f"{BLOCK}/mlp_norm", f"{ALBERT_LAYER}.full_layer_layer_norm"),
+        *layer(
+            ALBERT_LAYER,
+            "attention.query attention.key attention.value attention.dense "
+            "attention.LayerNorm ffn ffn_output full_layer_layer_norm",
+        ),
     ),
     classes=classes(
         "Albert",

@@ -102,19 +102,30 @@ def embeddings(theirs: str) -> Rows:
     )
 
 
+def layer(theirs: str, names: str) -> Rows:
+    """The rows of a layer with a tensor for each of ours: its names in the order query,
+    key, value, out, attention_norm, up, down, mlp_norm."""
+    query, key, value, out, attention_norm, up, down, mlp_norm = (
+        f"{theirs}.{name}" for name in names.split()
+    )
+    return (
+        *dense(f"{BLOCK}/attention/query", query),
+        *dense(f"{BLOCK}/attention/key", key),
+        *dense(f"{BLOCK}/attention/value", value),
+        *dense(f"{BLOCK}/attention/out", out),
+        *norm(f"{BLOCK}/attention_norm", attention_norm),
+        *dense(f"{BLOCK}/mlp/up", up),
+        *dense(f"{BLOCK}/mlp/down", down),
+        *norm(f"{BLOCK}/mlp_norm", mlp_norm),
+    )
+
+
 def bert_layer(prefix: str, attention_norm: str, mlp_norm: str) -> Rows:
     """The rows of a layer that is named as BERT's, but for its norms."""
-    theirs = f"{prefix}.encoder.layer.{{layer}}"
-    return (
-        *dense(f"{BLOCK}/attention/query", f"{theirs}.attention.self.query"),
-        *dense(f"{BLOCK}/attention/key", f"{theirs}.attention.self.key"),
-        *dense(f"{BLOCK}/attention/value", f"{theirs}.attention.self.value"),
-        *dense(f"{BLOCK}/attention/out", f"{theirs}.attention.output.dense"),
-        *norm(f"{BLOCK}/attention_norm", f"{theirs}.{attention_norm}"),
-        *dense(f"{BLOCK}/mlp/up", f"{theirs}.intermediate.dense"),
-        *dense(f"{BLOCK}/mlp/down", f"{theirs}.output.dense"),
-        *norm(f"{BLOCK}/mlp_norm", f"{theirs}.{mlp_norm}"),
-    )
+    attention = "attention.self.query attention.self.key attention.self.value"
+    names = f"{attention} attention.output.dense {attention_norm} "
+    names += f"intermediate.dense output.dense {mlp_norm}"
+    return layer(f"{prefix}.encoder.layer.{{layer}}", names)
 
 
 def heads(*names: str, **rows: Rows) -> dict[str, Rows]:

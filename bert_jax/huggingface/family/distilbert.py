@@ -2,7 +2,6 @@
 
 from bert_jax.huggingface.family.base import (
     ACTIVATIONS,
-    BLOCK,
     BUFFERS,
     POST,
     Family,
@@ -11,6 +10,7 @@ from bert_jax.huggingface.family.base import (
     embeddings,
     equal_widths,
     heads,
+    layer,
     norm,
     nothing,
 )
@@ -25,14 +25,11 @@ DISTILBERT = Family(
     prefix="distilbert.",
     encoder=(
         *embeddings("distilbert.embeddings"),
-        *dense(f"{BLOCK}/attention/query", f"{DISTIL_LAYER}.attention.q_lin"),
-        *dense(f"{BLOCK}/attention/key", f"{DISTIL_LAYER}.attention.k_lin"),
-        *dense(f"{BLOCK}/attention/value", f"{DISTIL_LAYER}.attention.v_lin"),
-        *dense(f"{BLOCK}/attention/out", f"{DISTIL_LAYER}.attention.out_lin"),
-        *norm(f"{BLOCK}/attention_norm", f"{DISTIL_LAYER}.sa_layer_norm"),
-        *dense(f"{BLOCK}/mlp/up", f"{DISTIL_LAYER}.ffn.lin1"),
-        *dense(f"{BLOCK}/mlp/down", f"{DISTIL_LAYER}.ffn.lin2"),
-        *norm(f"{BLOCK}/mlp_norm", f"{DISTIL_LAYER}.output_layer_norm"),
+        *layer(
+            DISTIL_LAYER,
+            "attention.q_lin attention.k_lin attention.v_lin attention.out_lin "
+            "sa_layer_norm ffn.lin1 ffn.lin2 output_layer_norm",
+        ),
     ),
     classes={
         "DistilBertForMaskedLM": heads(

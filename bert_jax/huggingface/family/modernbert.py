@@ -176,7 +176,7 @@ MODERNBERT = Family(
     ),
     activations=("hidden_activation", GATES),
     fixed={
-        **POST,
+        **{key: value for key, value in POST.items() if key != "model.window"},
         "model.norm": ("pre_embed", "norm but pre_embed"),
         "model.positions": ("rotary", "positions but rotary ones"),
         "model.bias": ("none", "biases"),
@@ -209,7 +209,4 @@ MODERNBERT = Family(
     problem=equal_widths,
     poolings=tuple(POOLINGS.values()),
     ends=(*ENDS, ("cls_token_id", "sep_token_id")),
-)
-MODERNBERT = MODERNBERT._replace(
-    fixed={k: v for k, v in MODERNBERT.fixed.items() if k != "model.window"}
 )
